@@ -1,0 +1,3 @@
+//! Placeholder until the first slice runs.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Reads the configuration, joins the parts, runs and drains them.

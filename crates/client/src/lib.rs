@@ -1,0 +1,1 @@
+//! Register from a Rust program, and stay registered.

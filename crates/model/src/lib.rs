@@ -1,0 +1,1 @@
+//! The words all crates share: names, routes, settings, requests, replies.

@@ -1,0 +1,1 @@
+//! May this endpoint get this request now: drain, ejection, retry budget.

@@ -1,0 +1,1 @@
+//! An immutable routing table, and the decision for one request.

@@ -1,0 +1,1 @@
+//! Everything non-deterministic: clock, entropy, sockets, signals.

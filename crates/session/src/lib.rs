@@ -1,0 +1,1 @@
+//! Who is registered, what they have staged and applied: the registry as a machine.

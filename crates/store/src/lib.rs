@@ -1,0 +1,1 @@
+//! Remembers the registry across restarts.

@@ -1,0 +1,1 @@
+//! proxyd on free ports, with real clients.

@@ -1,0 +1,3 @@
+//! Everything CI does.
+
+fn main() {}

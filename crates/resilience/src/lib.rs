@@ -1,1 +1,1 @@
-//! May this endpoint get this request now: drain, ejection, retry budget.
+//! May this endpoint get this request, now: drains, ejections, retry budgets.

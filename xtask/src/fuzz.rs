@@ -17,8 +17,8 @@ pub(crate) const DICTIONARY: &str = "fuzz/registry.dict";
 /// One input may take this long, in seconds: more is a finding.
 const INPUT_SECONDS_MAX: u32 = 10;
 
-/// Inputs stay below this, in bytes: twice the largest message of any protocol we speak would only
-/// make the fuzzer slow, and the limits themselves are tested at the bound and one past it.
+/// Inputs stay below this, in bytes: room for a few lines or heads past their limits, and small enough
+/// that many are tried in a minute.
 const INPUT_BYTES_MAX: u32 = 64 * 1024;
 
 #[derive(Debug, PartialEq, Eq)]

@@ -25,9 +25,15 @@ const PRINTING: &[&str] = &["println!(", "eprintln!(", "print!(", "eprint!("];
 const MAY_PRINT: &[&str] = &["bins/", "xtask/", "tests/"];
 
 /// The only crate that may lift the ban on `unsafe`.
-const MAY_BE_UNSAFE: &str = "crates/runtime/";
-const LIFTED_UNSAFE: &[&str] =
-    &[concat!("expect(un", "safe_code"), concat!("allow(un", "safe_code")];
+const MAY_BE_UNSAFE: &[&str] = &["crates/runtime/"];
+/// The lint, wherever it is named to be lifted: an attribute may span lines.
+const UNSAFE_LINT: &str = concat!("unsafe_", "code");
+const HELD: &[&str] = &["forbid(", "deny("];
+
+/// Where a clock may be read: in the one clock, in `client`, which must not bring our runtime along,
+/// and where nothing is decided.
+const MAY_READ_CLOCKS: &[&str] = &["crates/runtime/", "crates/client/", "xtask/", "tests/"];
+const CLOCK_LINT: &str = "clippy::disallowed_methods";
 
 #[test]
 fn files_are_tidy() {
@@ -50,7 +56,9 @@ fn every_check_finds_what_it_is_for() {
     let macro_left = format!("//! A.\nfn f() {{ {}() }}\n", PUT_OFF[4]);
     let debugging = format!("//! A.\nfn f() {{ {}1) }}\n", DEBUGGING);
     let ignored = format!("//! A.\n{BARE_IGNORE}\nfn f() {{}}\n");
-    let lifted = format!("//! A.\n#![{}, reason = \"fast\")]\n", LIFTED_UNSAFE[0]);
+    let lifted = format!("//! A.\n#![expect({UNSAFE_LINT}, reason = \"fast\")]\n");
+    let held = format!("//! A.\n#![forbid({UNSAFE_LINT})]\n");
+    let clock = format!("//! A.\n#[expect(\n    {CLOCK_LINT},\n    reason = \"easy\"\n)]\n");
     let long = format!("//! A.\n{}", "fn f() {}\n".repeat(RUST_LINES_MAX));
     let printing = "//! A.\nfn f() { println!(\"x\") }\n";
     let in_tests = "//! A.\n#[cfg(test)]\nmod tests {\n    fn f() { println!(\"x\") }\n}\n";
@@ -78,6 +86,11 @@ fn every_check_finds_what_it_is_for() {
         ("bins/regctl/src/main.rs",  printing,                           None),
         ("crates/a/src/lib.rs",      &lifted,                            Some("2: lifts the ban on unsafe")),
         ("crates/runtime/src/io.rs", &lifted,                            None),
+        ("crates/a/src/lib.rs",      &held,                              None),
+        ("crates/a/src/lib.rs",      &clock,                             Some("3: lifts the ban on clocks")),
+        ("bins/proxyd/src/main.rs",  &clock,                             Some("3: lifts the ban on clocks")),
+        ("crates/a/benches/b.rs",    &clock,                             None),
+        ("crates/runtime/src/c.rs",  &clock,                             None),
         ("crates/a/src/lib.rs",      &long,                              Some("901: has more than 900 lines")),
         ("crates/a/src/lib.rs",      "//! A. \n",                        Some("1: ends in a blank")),
         ("docs/A.md",                "# A\n\ntext\t\n",                  Some("3: ends in a blank")),
@@ -181,27 +194,28 @@ fn untidy_rust(path: &str, text: &str) -> Vec<(usize, &'static str)> {
     if lines > RUST_LINES_MAX {
         found.push((lines, "has more than 900 lines"));
     }
-    let tests_from = first_line_of_tests(text);
+    let tests_from = if is_test(path) { 0 } else { first_line_of_tests(text) };
     for (number, line) in numbered(text) {
         if PUT_OFF.iter().any(|word| has_word(line, word)) {
             found.push((number, "says that work was put off"));
         }
         let code = if line.trim_start().starts_with("//") { "" } else { line };
-        if code.contains(DEBUGGING) {
+        let has = |words: &[&str]| words.iter().any(|word| code.contains(word));
+        let ours = |places: &[&str]| places.iter().any(|place| path.starts_with(place));
+        if has(&[DEBUGGING]) {
             found.push((number, "is left from debugging"));
         }
-        if code.contains(BARE_IGNORE) {
+        if has(&[BARE_IGNORE]) {
             found.push((number, "ignores a test without a reason"));
         }
-        if PRINTING.iter().any(|print| code.contains(print))
-            && !may_print(path)
-            && number < tests_from
-        {
+        if has(&[UNSAFE_LINT]) && !has(HELD) && !ours(MAY_BE_UNSAFE) {
+            found.push((number, "lifts the ban on unsafe"));
+        }
+        if has(PRINTING) && !ours(MAY_PRINT) && number < tests_from {
             found.push((number, "prints"));
         }
-        if LIFTED_UNSAFE.iter().any(|lift| code.contains(lift)) && !path.starts_with(MAY_BE_UNSAFE)
-        {
-            found.push((number, "lifts the ban on unsafe"));
+        if has(&[CLOCK_LINT]) && !ours(MAY_READ_CLOCKS) && number < tests_from {
+            found.push((number, "lifts the ban on clocks"));
         }
     }
     found
@@ -216,10 +230,8 @@ fn opens_with_its_purpose(path: &str, text: &str) -> bool {
     text.starts_with("//!")
 }
 
-fn may_print(path: &str) -> bool {
-    let inside = ["/tests/", "/benches/", "/examples/", "/tests.rs"];
-    MAY_PRINT.iter().any(|folder| path.starts_with(folder))
-        || inside.iter().any(|part| path.contains(part))
+fn is_test(path: &str) -> bool {
+    ["/tests/", "/benches/", "/examples/", "/tests.rs"].iter().any(|part| path.contains(part))
 }
 
 /// The line where `#[cfg(test)] mod ... {` begins, which ends the file; past the end without one.

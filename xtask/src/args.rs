@@ -16,6 +16,7 @@ usage: cargo xtask <command>
                        --seconds: how long each fuzz target runs (60)
   fuzz [--seconds N] [TARGET...]
                        the fuzz targets, or the named ones, N seconds each (60)
+  codegen              writes the parts of the tree that are generated
   bench [FILTER]       the benchmarks of every crate that has some
   bench --race DIR [ARG...]
                        builds the release binary and races it against other proxies with the
@@ -27,6 +28,7 @@ usage: cargo xtask <command>
 pub(crate) enum Task {
     Ci(ci::Options),
     Fuzz(fuzz::Options),
+    Codegen,
     Bench(bench::Options),
     Sim { seed: String },
     Help,
@@ -42,6 +44,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Task, String> {
     match command.as_str() {
         "ci" => ci_options(rest).map(Task::Ci),
         "fuzz" => fuzz_options(rest).map(Task::Fuzz),
+        "codegen" => nothing_more(rest).map(|()| Task::Codegen),
         "bench" => bench_options(rest).map(Task::Bench),
         "sim" => seed(rest).map(|seed| Task::Sim { seed }),
         "help" | "--help" | "-h" => Ok(Task::Help),
@@ -108,6 +111,10 @@ fn seconds(word: Option<&String>) -> Result<u32, String> {
         .ok_or_else(|| "--seconds wants a whole number above 0".to_owned())
 }
 
+fn nothing_more(args: &[String]) -> Result<(), String> {
+    args.first().map_or(Ok(()), |word| Err(unexpected(word)))
+}
+
 fn unexpected(word: &str) -> String {
     format!("did not expect `{word}` here")
 }
@@ -129,6 +136,7 @@ mod tests {
                 "fuzz wire_decode --seconds 7",
                 Task::Fuzz(fuzz::Options { seconds: 7, targets: vec!["wire_decode".to_owned()] }),
             ),
+            ("codegen", Task::Codegen),
             ("bench", Task::Bench(bench::Options::Crates { filter: None })),
             ("bench decide", Task::Bench(bench::Options::Crates { filter: Some("decide".into()) })),
             (
@@ -156,6 +164,7 @@ mod tests {
             ("ci --seconds", "--seconds wants a whole number above 0"),
             ("fuzz --seconds 0", "--seconds wants a whole number above 0"),
             ("fuzz --jobs", "did not expect `--jobs` here"),
+            ("codegen now", "did not expect `now` here"),
             ("bench --race", "--race wants the folder of the harness"),
             ("bench one two", "did not expect `one` here"),
             ("sim", "sim wants --seed SEED"),

@@ -1,11 +1,12 @@
 //! What the project does to itself: `cargo xtask <command>`.
 //!
 //! Automation is Rust and not shell, so that it is read, linted and tested like the rest. The rules
-//! of the tree ([`layers`], `tidy`, `docs`) are `#[test]`s here and no commands: `cargo nextest run --workspace` holds them, and a rule cannot be forgotten by a script.
+//! of the tree ([`layers`], `tidy`, `docs`, freshness in [`codegen`]) are `#[test]`s and no commands: `cargo nextest run --workspace` holds them, and a rule cannot be forgotten by a script.
 
 mod args;
 mod bench;
 mod ci;
+mod codegen;
 #[cfg(test)]
 mod docs;
 mod fuzz;
@@ -42,6 +43,7 @@ fn run(task: Task) -> Result<(), String> {
     match task {
         Task::Ci(options) => ci::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Codegen => codegen::write(),
         Task::Bench(options) => bench::run(&options),
         Task::Sim { seed } => simulate(&seed),
         Task::Help => {

@@ -82,6 +82,7 @@ fn every_check_finds_what_it_is_for() {
         ("crates/a/src/lib.rs",      after_declaration,                  Some("4: prints")),
         ("crates/a/src/lib.rs",      "//! A.\n/// Like println!(x)\n",   None),
         ("crates/a/src/f/tests.rs",  printing,                           None),
+        ("crates/a/src/f_tests.rs",  printing,                           None),
         ("crates/a/benches/b.rs",    printing,                           None),
         ("bins/regctl/src/main.rs",  printing,                           None),
         ("crates/a/src/lib.rs",      &lifted,                            Some("2: lifts the ban on unsafe")),
@@ -231,7 +232,8 @@ fn opens_with_its_purpose(path: &str, text: &str) -> bool {
 }
 
 fn is_test(path: &str) -> bool {
-    ["/tests/", "/benches/", "/examples/", "/tests.rs"].iter().any(|part| path.contains(part))
+    let folders = ["/tests/", "/benches/", "/examples/"];
+    path.ends_with("tests.rs") || folders.iter().any(|folder| path.contains(folder))
 }
 
 /// The line where `#[cfg(test)] mod ... {` begins, which ends the file; past the end without one.

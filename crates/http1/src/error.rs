@@ -66,9 +66,12 @@ pub enum HeadError {
     /// Both `Content-Length` and `Transfer-Encoding`.
     #[error("Content-Length and Transfer-Encoding exclude each other")]
     LengthAndEncoding,
-    /// `Transfer-Encoding` is not exactly `chunked`.
-    #[error("Transfer-Encoding is not exactly `chunked`")]
+    /// `Transfer-Encoding` has other codings before `chunked`.
+    #[error("Transfer-Encoding has codings other than `chunked`")]
     EncodingUnknown,
+    /// `Transfer-Encoding` does not end in one `chunked`.
+    #[error("Transfer-Encoding is not `chunked`")]
+    EncodingInvalid,
     /// `Transfer-Encoding` twice.
     #[error("Transfer-Encoding is there more than once")]
     EncodingRepeated,
@@ -114,6 +117,7 @@ impl HeadError {
             | HeadError::LengthInvalid
             | HeadError::LengthRepeated
             | HeadError::LengthAndEncoding
+            | HeadError::EncodingInvalid
             | HeadError::EncodingRepeated
             | HeadError::EncodingInHttp10
             | HeadError::FramingUnderscore
@@ -132,7 +136,7 @@ impl HeadError {
             httparse::Error::TooManyHeaders => HeadError::TooManyFields,
             httparse::Error::HeaderValue => HeadError::FieldValue,
             httparse::Error::HeaderName => bad_name(head),
-            httparse::Error::Version if has_version(head) => HeadError::Version,
+            httparse::Error::Version if has_other_version(head) => HeadError::Version,
             httparse::Error::Version
             | httparse::Error::NewLine
             | httparse::Error::Status
@@ -155,12 +159,12 @@ fn bad_name(head: &[u8]) -> HeadError {
     HeadError::FieldName
 }
 
-/// Whether a word of the start line looks like a version of HTTP.
-fn has_version(head: &[u8]) -> bool {
+/// Whether a word of the start line is a version of HTTP we do not speak.
+fn has_other_version(head: &[u8]) -> bool {
     let line = head.split(|b| *b == b'\r').next().unwrap_or(head);
-    line.split(|b| *b == b' ').any(|word| {
-        matches!(word, [b'H', b'T', b'T', b'P', b'/', major, rest @ ..]
-            if major.is_ascii_digit() && matches!(rest, [] | [b'.', b'0'..=b'9']))
+    line.split(|b| *b == b' ').any(|word| match word.strip_prefix(b"HTTP/") {
+        Some(b"1.0" | b"1.1") | None => false,
+        Some(version) => matches!(version, [b'0'..=b'9'] | [b'0'..=b'9', b'.', b'0'..=b'9']),
     })
 }
 

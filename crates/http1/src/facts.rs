@@ -22,8 +22,9 @@ pub(crate) enum Side {
 /// What the fields say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts<'b> {
-    /// `Host`; there is at most one.
+    /// The last `Host`, and whether there was one before.
     pub(crate) host: Option<&'b [u8]>,
+    pub(crate) host_repeated: bool,
     pub(crate) length: Option<u64>,
     pub(crate) chunked: bool,
     /// `Connection` contains `close`.
@@ -62,11 +63,7 @@ impl<'b> Facts<'b> {
             let known = Known::of(name);
             *slot = known;
             match known {
-                Known::Host if side == Side::Request => {
-                    if facts.host.replace(value).is_some() {
-                        return Err(HeadError::HostRepeated);
-                    }
-                }
+                Known::Host => facts.host_repeated |= facts.host.replace(value).is_some(),
                 Known::ContentLength => {
                     refuse_underscore(name)?;
                     let length = content_length(value, side).ok_or(HeadError::LengthInvalid)?;
@@ -109,14 +106,14 @@ impl<'b> Facts<'b> {
         self.te && self.trailers
     }
 
-    /// Nothing but one `chunked` (RFC 9112, 6.1). A list of codings is one we do not know,
-    /// what is no list is malformed.
+    /// Nothing but one `chunked` (RFC 9112, 6.1 and 6.3). Other codings below a final
+    /// `chunked` delimit the body well and are merely not ours to read; the rest do not.
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), HeadError> {
         if self.chunked {
             return Err(HeadError::EncodingRepeated);
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(HeadError::EncodingUnknown);
+            return Err(other_encoding(value));
         }
         self.chunked = true;
         Ok(())
@@ -149,6 +146,18 @@ impl<'b> Facts<'b> {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn other_encoding(value: &[u8]) -> HeadError {
+    let mut ended = false;
+    for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+        if ended || coding.is_empty() || !coding.iter().all(|b| is_token(*b)) {
+            return HeadError::EncodingInvalid;
+        }
+        ended = coding.eq_ignore_ascii_case(b"chunked");
+    }
+    if ended { HeadError::EncodingUnknown } else { HeadError::EncodingInvalid }
 }
 
 /// Behind CGI, `Content_Length` is the same variable as `Content-Length`.

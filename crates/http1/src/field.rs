@@ -118,12 +118,15 @@ impl<'h> EndToEnd<'h> {
         keep_length: bool,
     ) -> EndToEnd<'h> {
         let nominated = nominates.then(|| Nominated::new(fields.clone()));
-        let (connection, upgrade, te): (Option<&[u8]>, Option<&[u8]>, Option<&[u8]>) = match retain
-        {
-            Retain::Nothing => (None, None, None),
-            Retain::Websocket => (Some(b"upgrade"), Some(b"websocket"), None),
-            Retain::TeTrailers => (Some(b"TE"), None, Some(b"trailers")),
+        let websocket = retain == Retain::Websocket;
+        let te_trailers = retain == Retain::TeTrailers;
+        let connection: Option<&[u8]> = match retain {
+            Retain::Nothing => None,
+            Retain::Websocket => Some(b"upgrade"),
+            Retain::TeTrailers => Some(b"TE"),
         };
+        let upgrade = websocket.then_some(&b"websocket"[..]);
+        let te = te_trailers.then_some(&b"trailers"[..]);
         EndToEnd { fields, nominated, connection, upgrade, te, keep_length }
     }
 
@@ -244,8 +247,7 @@ mod tests {
         ];
         for (list, wanted) in table {
             let mut rest = list.as_bytes();
-            let elements: Vec<&[u8]> =
-                std::iter::from_fn(|| next_element(&mut rest)).collect();
+            let elements: Vec<&[u8]> = std::iter::from_fn(|| next_element(&mut rest)).collect();
             let wanted: Vec<&[u8]> = wanted.iter().map(|e| e.as_bytes()).collect();
             assert_eq!(elements, wanted, "{list:?}");
         }

@@ -40,7 +40,9 @@ pub mod encode;
 pub mod fuzz;
 
 mod body;
+mod chunked;
 mod error;
+mod facts;
 mod field;
 mod known;
 mod limits;
@@ -48,6 +50,7 @@ mod request;
 mod response;
 mod scan;
 mod target;
+mod trailers;
 mod verb;
 
 pub use body::{BodyError, Decoder, Pass, Step};

@@ -90,7 +90,10 @@ mod tests {
     use super::{Before, Found, Scan};
     use crate::{HeadError, Limits};
 
-    fn find(buf: &[u8], before: Before) -> Result<Option<(usize, usize)>, HeadError> {
+    /// Where a head begins and ends, if it does.
+    type Ends = Result<Option<(usize, usize)>, HeadError>;
+
+    fn find(buf: &[u8], before: Before) -> Ends {
         let found = Scan::new().find(buf, before, &Limits::STANDARD)?;
         Ok(found.map(|Found { start, end }| (start, end)))
     }
@@ -100,7 +103,7 @@ mod tests {
         use Before::{EmptyLine, Nothing};
         use HeadError::{LeadingEmptyLine, LineEnding};
         #[rustfmt::skip]
-        let table: [(&[u8], Before, Result<Option<(usize, usize)>, HeadError>); 17] = [
+        let table: [(&[u8], Before, Ends); 17] = [
             // bytes                 before     where
             (b"",                    EmptyLine, Ok(None)),
             (b"a\r\n\r",             EmptyLine, Ok(None)),

@@ -120,8 +120,8 @@ fn path_and_query(bytes: &[u8]) -> Result<&[u8], HeadError> {
     let path_ends = bytes.iter().position(|b| CLASS[usize::from(*b)] & IN_PATH == 0);
     let Some(path_ends) = path_ends else { return Ok(bytes) };
     let query = &bytes[path_ends + 1..];
-    let good = bytes[path_ends] == b'?'
-        && query.iter().all(|b| CLASS[usize::from(*b)] & IN_QUERY != 0);
+    let good =
+        bytes[path_ends] == b'?' && query.iter().all(|b| CLASS[usize::from(*b)] & IN_QUERY != 0);
     if good {
         Ok(bytes)
     } else {
@@ -231,10 +231,12 @@ mod tests {
         }
     }
 
+    type NameAndPort = Option<(&'static str, Option<u16>)>;
+
     #[test]
     fn authorities() {
         #[rustfmt::skip]
-        let table: [(&str, Option<(&str, Option<u16>)>); 27] = [
+        let table: [(&str, NameAndPort); 27] = [
             ("a",                Some(("a", None))),
             ("A-b_c.D.",         Some(("A-b_c.D.", None))),
             ("a:0",              Some(("a", Some(0)))),

@@ -51,12 +51,9 @@ impl Verb {
     pub const fn is_safe(self) -> bool {
         match self {
             Verb::Get | Verb::Head | Verb::Options | Verb::Trace => true,
-            Verb::Post
-            | Verb::Put
-            | Verb::Delete
-            | Verb::Patch
-            | Verb::Connect
-            | Verb::Other => false,
+            Verb::Post | Verb::Put | Verb::Delete | Verb::Patch | Verb::Connect | Verb::Other => {
+                false
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod event;
 mod header;
 mod host;
 mod id;
+mod image;
 mod option;
 mod path;
 mod record;

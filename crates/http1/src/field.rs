@@ -231,25 +231,5 @@ pub(crate) fn next_element<'b>(list: &mut &'b [u8]) -> Option<&'b [u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::next_element;
-
-    #[test]
-    fn lists() {
-        #[rustfmt::skip]
-        let table: [(&str, &[&str]); 6] = [
-            ("",              &[]),
-            ("a",             &["a"]),
-            ("a,b",           &["a", "b"]),
-            (" a\t,\t b c ",  &["a", "b c"]),
-            (",,a,",          &["", "", "a"]),
-            (" ",             &[""]),
-        ];
-        for (list, wanted) in table {
-            let mut rest = list.as_bytes();
-            let elements: Vec<&[u8]> = std::iter::from_fn(|| next_element(&mut rest)).collect();
-            let wanted: Vec<&[u8]> = wanted.iter().map(|e| e.as_bytes()).collect();
-            assert_eq!(elements, wanted, "{list:?}");
-        }
-    }
-}
+#[path = "field_tests.rs"]
+mod tests;

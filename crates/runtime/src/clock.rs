@@ -49,6 +49,16 @@ impl Clock {
         Instant::default().after(monotonic().saturating_duration_since(self.origin))
     }
 
+    /// A timer for `at`, to be kept and set anew.
+    pub fn timer(&self, at: Instant) -> tokio::time::Sleep {
+        tokio::time::sleep(at.since(self.mono()))
+    }
+
+    /// How far ahead a reading of the standard library's clock lies; zero if it is over.
+    pub fn until(&self, then: std::time::Instant) -> Duration {
+        then.saturating_duration_since(monotonic().into_std())
+    }
+
     /// Sleeps until `at`, never less, at most about a millisecond more; for ever if there is
     /// nothing to wait for.
     pub async fn sleep_until(self, at: Option<Instant>) {

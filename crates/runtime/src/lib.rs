@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod entropy;
+pub mod net;
 mod signals;
 mod snapshot;
 

@@ -3,22 +3,23 @@
 //! Between the markers `<!-- NAME:begin -->` and `<!-- NAME:end -->` the text is ours; the rest of the
 //! file belongs to whoever writes it. A test fails when the text is not what would be written now.
 
+use std::io::ErrorKind;
+
 use crate::args;
 use crate::shell::{root, say};
 
-/// A stretch of a document.
 struct Generated {
     /// From the root.
     path: &'static str,
-    /// Of the markers.
-    name: &'static str,
+    /// Of the markers; `None` where the whole file is ours.
+    name: Option<&'static str>,
     body: String,
 }
 
 fn generated() -> Vec<Generated> {
     vec![Generated {
         path: "CONTRIBUTING.md",
-        name: "xtask",
+        name: Some("xtask"),
         body: format!("```text\n{}\n```", args::USAGE),
     }]
 }
@@ -43,10 +44,16 @@ pub(crate) fn write() -> Result<(), String> {
 }
 
 fn now_and_wanted(part: &Generated) -> Result<(String, String), String> {
-    let text = std::fs::read_to_string(root().join(part.path));
-    let text = text.map_err(|e| format!("{}: {e}", part.path))?;
-    let wanted =
-        replaced(&text, part.name, &part.body).map_err(|e| format!("{}: {e}", part.path))?;
+    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", part.path);
+    let text = match std::fs::read_to_string(root().join(part.path)) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound && part.name.is_none() => String::new(),
+        Err(e) => return Err(failed(&e)),
+    };
+    let wanted = match part.name {
+        Some(name) => replaced(&text, name, &part.body).map_err(|e| failed(&e))?,
+        None => part.body.clone(),
+    };
     Ok((text, wanted))
 }
 
@@ -80,6 +87,13 @@ mod tests {
             let (text, wanted) = now_and_wanted(&part).unwrap();
             assert!(text == wanted, "{} is stale: run `cargo xtask codegen`", part.path);
         }
+    }
+
+    #[test]
+    fn a_whole_file_may_be_new_and_a_part_needs_its_file() {
+        let part = |name| Generated { path: "docs/none.txt", name, body: "new\n".to_owned() };
+        assert_eq!(now_and_wanted(&part(None)), Ok((String::new(), "new\n".to_owned())));
+        assert!(now_and_wanted(&part(Some("a"))).unwrap_err().starts_with("docs/none.txt: "));
     }
 
     #[test]

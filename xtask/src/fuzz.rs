@@ -12,7 +12,7 @@ use crate::shell::{cargo, root, run as sh, succeeds, target_dir};
 pub(crate) const SECONDS: u32 = 60;
 
 /// The words of the registry protocol, generated; for the targets that read lines.
-pub(crate) const DICTIONARY: &str = "fuzz/registry.dict";
+const DICTIONARY: &str = "fuzz/registry.dict";
 
 /// One input may take this long, in seconds: more is a finding.
 const INPUT_SECONDS_MAX: u32 = 10;
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         fuzz.arg(format!("-timeout={INPUT_SECONDS_MAX}"));
         fuzz.arg(format!("-max_len={INPUT_BYTES_MAX}"));
         fuzz.arg("-print_final_stats=1");
-        if target.starts_with("wire_") {
+        if target.starts_with("wire_") && root().join(DICTIONARY).exists() {
             fuzz.arg(format!("-dict={DICTIONARY}"));
         }
         sh(&mut fuzz)?;

@@ -155,7 +155,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`BodyError`]; the connection is of no further use.
+    /// [`BodyError`]; the connection is of no further use, and neither is the one that the
+    /// pieces before were sent on to: it has seen part of a body that has no end.
     pub fn pass<'a>(&'a mut self, input: &'a [u8]) -> Result<Pass<'a>, BodyError> {
         let (len, done) = match &mut self.mode {
             Mode::Length(left) => (take(left, input), *left == 0),

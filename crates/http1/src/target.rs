@@ -131,7 +131,7 @@ fn path_and_query(bytes: &[u8]) -> Result<&[u8], HeadError> {
 
 /// A port in decimal; `u16::from_str` would let a sign through.
 fn port(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     str::from_utf8(digits).ok()?.parse().ok()

@@ -139,7 +139,7 @@ mod tests {
             ("-----1",    Trial,   "failures of the same moment count once"),
             ("-1-2-4-8-99",  Trial, "1, 2, 4, 8, 16 seconds"),
             ("-1-2-4-8-951", Ejected, "and not less"),
-            ("-1-2-4-8-97-993", Trial, "never more than 30"),
+            ("-1-2-4-8-97-9993", Trial, "never more than 30"),
             ("t",         Healthy, "what is healthy needs no trial"),
         ];
         for (script, verdict, why) in table {

@@ -1,0 +1,234 @@
+//! One connection to a registry: commands, their answers, and what comes unasked.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Line, Registration, Request, RouteId, RouteSpec, SessionId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::address::Stream;
+use crate::said::Lines;
+use crate::sync::{Goal, Start, Sync};
+use crate::{Address, Desired, Refusal, Said, SaidError};
+
+/// Lines nobody asked for that are kept; the oldest go first.
+const PUSHES_MAX: usize = 1024;
+const READ_BYTES: usize = 16 << 10;
+
+/// One connection. It never reconnects.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    lines: Lines,
+    pushes: VecDeque<Said>,
+    limit: Duration,
+    /// An answer may still come that nobody waits for: the next one would be taken for another's.
+    is_broken: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// No connection came about.
+    #[error("cannot reach {address}: {source}")]
+    Unreachable {
+        /// Where.
+        address: Address,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The connection broke, or the server closed it.
+    #[error("the server closed the connection")]
+    Lost,
+    /// Nothing came in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The server's bytes make no line.
+    #[error(transparent)]
+    Said(#[from] SaidError),
+    /// The command has a line feed in it.
+    #[error("a command is one line")]
+    NotOneLine,
+    /// The server said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Connection {
+    /// Connects. The limit holds for this and for each answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Unreachable`] or [`ConnectionError::Timeout`].
+    pub async fn open(address: &Address, limit: Duration) -> Result<Self, ConnectionError> {
+        match timeout(limit, address.open()).await {
+            Ok(Ok(stream)) => Ok(Self::with(stream, limit)),
+            Ok(Err(source)) => {
+                Err(ConnectionError::Unreachable { address: address.clone(), source })
+            }
+            Err(_) => Err(ConnectionError::Timeout(limit)),
+        }
+    }
+
+    /// A connection over any stream of bytes.
+    pub fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        limit: Duration,
+    ) -> Self {
+        Self::with(Box::new(stream), limit)
+    }
+
+    fn with(stream: Box<dyn Stream>, limit: Duration) -> Self {
+        Self { stream, lines: Lines::default(), pushes: VecDeque::new(), limit, is_broken: false }
+    }
+
+    /// Sends one line, as it is, and waits for its answer. A bare `ACK` and an empty line have
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`]; an `ERROR` is an answer and none of them. After one the connection is
+    /// of no more use.
+    pub async fn ask(&mut self, line: &str) -> Result<Option<Said>, ConnectionError> {
+        if line.contains(['\n', '\r']) {
+            return Err(ConnectionError::NotOneLine);
+        }
+        if self.is_broken {
+            return Err(ConnectionError::Lost);
+        }
+        let limit = self.limit;
+        let exchange = async {
+            let write = self.stream.write_all(format!("{line}\n").as_bytes()).await;
+            if line.is_empty() || line == "ACK" {
+                return write.map(|()| None).map_err(|_| ConnectionError::Lost);
+            }
+            // A server that closes after its answer may do so before it has read all of ours.
+            self.answer().await.map(Some)
+        };
+        let answer = timeout(limit, exchange).await.unwrap_or(Err(ConnectionError::Timeout(limit)));
+        self.is_broken = answer.is_err();
+        answer
+    }
+
+    /// Sends a command about a session and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`]; an `ERROR` is an answer and none of them.
+    pub async fn request(
+        &mut self,
+        session: Option<SessionId>,
+        request: Request,
+    ) -> Result<Option<Said>, ConnectionError> {
+        let mut bytes = Vec::new();
+        wire::encode_line(&Line { session, txn: None, request }, &mut bytes);
+        let line = String::from_utf8_lossy(&bytes);
+        self.ask(line.trim_end_matches('\n')).await
+    }
+
+    /// Sends the token that this registry wants first.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`].
+    pub async fn authenticate(&mut self, token: &str) -> Result<(), ConnectionError> {
+        let said = self.request(None, Request::Auth(token.into())).await?;
+        refusal("AUTH", said.as_ref())
+    }
+
+    /// Registers, and gives the session.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`].
+    pub async fn register(
+        &mut self,
+        registration: Registration,
+    ) -> Result<SessionId, ConnectionError> {
+        let said = self.request(None, Request::Register(registration)).await?;
+        refusal("REGISTER", said.as_ref())?;
+        let id = said.as_ref().map_or("", Said::rest);
+        SessionId::parse(id).map_err(|error| {
+            let reason = format!("the session id in the answer {error}").into();
+            Refusal { command: "REGISTER", reason }.into()
+        })
+    }
+
+    /// Stages all that is desired in a fresh session, and has it validated. Nothing goes live.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`].
+    pub async fn stage(
+        &mut self,
+        session: &SessionId,
+        desired: &Desired,
+    ) -> Result<Vec<(RouteId, RouteSpec)>, ConnectionError> {
+        let mut sync = Sync::new(Arc::new(desired.clone()), Start::default(), Goal::Validated);
+        loop {
+            while let Some(request) = sync.next_request() {
+                if let Some(said) = self.request(Some(session.clone()), request).await? {
+                    sync.answered(&said);
+                }
+            }
+            if let Some(outcome) = sync.outcome() {
+                let routes = outcome?.routes.into_iter();
+                return Ok(routes.map(|(spec, route)| (route.id, spec)).collect());
+            }
+        }
+    }
+
+    /// The next line nobody asked for, however long it takes; `None` when the server has closed.
+    /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Said`].
+    pub async fn next_push(&mut self) -> Result<Option<Said>, ConnectionError> {
+        if let Some(said) = self.pushes.pop_front() {
+            return Ok(Some(said));
+        }
+        match self.next_said().await {
+            Ok(said) => Ok(Some(said)),
+            Err(ConnectionError::Lost) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Said, ConnectionError> {
+        loop {
+            let said = self.next_said().await?;
+            if !said.is_push() {
+                return Ok(said);
+            }
+            if self.pushes.len() == PUSHES_MAX {
+                self.pushes.pop_front();
+            }
+            self.pushes.push_back(said);
+        }
+    }
+
+    async fn next_said(&mut self) -> Result<Said, ConnectionError> {
+        loop {
+            if let Some(said) = self.lines.next_line()? {
+                return Ok(said);
+            }
+            let mut bytes = [0; READ_BYTES];
+            match self.stream.read(&mut bytes).await {
+                Ok(0) | Err(_) => return Err(ConnectionError::Lost),
+                Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
+            }
+        }
+    }
+}
+
+fn refusal(command: &'static str, said: Option<&Said>) -> Result<(), ConnectionError> {
+    match said.and_then(Said::error) {
+        Some(reason) => Err(Refusal { command, reason: reason.into() }.into()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

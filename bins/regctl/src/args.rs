@@ -1,0 +1,281 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use client::Address;
+
+use crate::protocol::Protocol;
+use crate::values::{self, Identity};
+
+const LONG_ABOUT: &str = "The operator's tool for proxyd.
+
+Operators speak to the admin socket, where any session may be named by its id or as
+SERVICE/INSTANCE. Programs and scripts speak to the registry port, where a command is about the
+session that the same connection registered.";
+
+const EXAMPLES: &str = "Examples:
+  regctl apply -f routes.toml                 register these routes and hold them until Ctrl-C
+  regctl apply -f routes.toml --dry-run       show what would change
+  regctl routes orbat/orbat.1                 list a session's routes
+  regctl drain orbat/orbat.1 30s --wait       take an instance out of traffic, slowly
+  regctl maint enter orbat/orbat.1 /shop      show the maintenance page for one path
+  regctl explain GET api.example.com /v2/x    say where a request would go, and why
+  regctl raw 'REGISTER|a|b|0|' 'PING|$sid'    send lines as they are
+  regctl -s orbat/orbat.1 stats-get ALL       any command of the protocol
+
+Exit codes:
+  0 done   1 failed   2 wrong usage   3 the server said ERROR   4 unreachable   5 no answer in time
+  6 no such route or session   130 interrupted";
+
+/// The operator's tool for proxyd.
+#[derive(Debug, Parser)]
+#[command(name = "regctl", version, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Where and how")]
+pub(crate) struct Global {
+    /// The registry: HOST:PORT or unix:PATH.
+    #[arg(long, global = true, env = "REGCTL_ADDR", default_value = "127.0.0.1:81")]
+    pub(crate) addr: Address,
+    /// The admin socket.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "REGCTL_SOCKET",
+        default_value = "/run/proxyd/admin.sock"
+    )]
+    pub(crate) socket: PathBuf,
+    /// A file with the registry's token in its first line. The token itself may stand in
+    /// REGCTL_TOKEN.
+    #[arg(long, global = true, value_name = "PATH", env = "REGCTL_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Name a session, over the admin socket: its id, or SERVICE/INSTANCE.
+    #[arg(short, long, global = true, value_name = "SESSION", value_parser = values::session)]
+    #[arg(conflicts_with = "register")]
+    pub(crate) session: Option<String>,
+    /// Register first, on the same connection, and say goodbye at the end. A running service of
+    /// this name and instance loses its session to us.
+    #[arg(short, long, global = true, value_name = "SERVICE/INSTANCE[:PORT]")]
+    pub(crate) register: Option<Identity>,
+    /// Print one JSON object on a line, and errors the same way.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How long to wait for a connection and for each answer: 500ms, 5s, 1m, or seconds.
+    #[arg(long, global = true, default_value = "5s", value_parser = values::duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Register what a file says, and hold it until stopped.
+    Apply(ApplyArgs),
+    /// List a session's routes, active and staged.
+    Routes(SessionArgs),
+    /// Show a session.
+    Session(SessionArgs),
+    /// Ask whether a session is there.
+    Ping(SessionArgs),
+    /// Take an instance slowly out of traffic.
+    Drain(DrainArgs),
+    /// Show a maintenance page instead of routes.
+    Maint(MaintArgs),
+    /// Say how a request would be routed, and why.
+    Explain(ExplainArgs),
+    /// Follow events, one on a line, until stopped.
+    Events(EventsArgs),
+    /// Send lines of the protocol as they are, and print the answers.
+    Raw(RawArgs),
+    #[command(flatten)]
+    Protocol(Protocol),
+}
+
+/// The session of an operator's command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SessionArgs {
+    /// The session: its id, or SERVICE/INSTANCE.
+    #[arg(value_parser = values::session)]
+    pub(crate) session: Option<String>,
+}
+
+const APPLY_LONG: &str = "Register what a file says, and hold it until stopped.
+
+Without --yes, the file is first staged and validated under another instance name, and what would
+change is shown. Then the routes are registered and stay for as long as this runs: it reconnects
+after a loss, registers again and replays. TERM or Ctrl-C says goodbye, and the routes go at once.";
+
+const APPLY_EXAMPLE: &str = r#"A file:
+  service = "orbat"
+  instance = "orbat.1"
+  maintenance_port = 3001
+  metadata = { version = "1.2.3" }
+  headers = { X-Service = "orbat" }           # for all routes; likewise options, limit, breaker
+
+  [[route]]
+  domains = ["orbat.example.com", "www.orbat.example.com"]
+  path = "/api"
+  backend = "http://10.0.0.7:3000"
+  priority = 10                               # all below may be left out
+  headers = { "req:X-Env" = "prod" }
+  options = { timeout = "60s", websocket = true }
+  health = { path = "/health", interval = "30s", timeout = "5s" }
+  limit = { requests = 100, window = "1m" }
+  breaker = { threshold = 5, timeout = "30s", half_open_requests = 2 }"#;
+
+/// `regctl apply`.
+#[derive(Clone, Debug, Args)]
+#[command(long_about = APPLY_LONG, after_long_help = APPLY_EXAMPLE)]
+pub(crate) struct ApplyArgs {
+    /// The file; `-` is the standard input.
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) file: PathBuf,
+    /// Show what would change, and stop.
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Do not show and ask first.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Keep trying if the registry is away at the start.
+    #[arg(long)]
+    pub(crate) retry: bool,
+    /// Leave the routes there without holding them. No proxyd offers this yet.
+    #[arg(long)]
+    pub(crate) pin: bool,
+}
+
+/// `regctl drain`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The session: its id, or SERVICE/INSTANCE.
+    #[arg(value_parser = values::session)]
+    pub(crate) session: String,
+    /// Over this time: 30s, 2m.
+    #[arg(value_parser = values::duration_text, required_unless_present_any = ["cancel", "status"])]
+    pub(crate) duration: Option<String>,
+    /// Stay until the drain is over, and show how far it is.
+    #[arg(long, requires = "duration")]
+    pub(crate) wait: bool,
+    /// Back to full traffic.
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) cancel: bool,
+    /// Show how far it is.
+    #[arg(long, conflicts_with_all = ["duration", "cancel"])]
+    pub(crate) status: bool,
+}
+
+/// `regctl maint`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MaintArgs {
+    /// What to do.
+    pub(crate) action: MaintAction,
+    /// The session: its id, or SERVICE/INSTANCE.
+    #[arg(value_parser = values::session)]
+    pub(crate) session: String,
+    /// ALL, or route ids, paths or domains of the session, separated by commas.
+    #[arg(default_value = "ALL", value_parser = values::field)]
+    pub(crate) target: String,
+    /// Where the page is, for `enter`; without it, the port that the session registered.
+    #[arg(value_parser = values::url)]
+    pub(crate) url: Option<String>,
+}
+
+/// What to do about maintenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MaintAction {
+    /// Show the page.
+    Enter,
+    /// Back to the routes.
+    Exit,
+    /// What is in maintenance.
+    Status,
+}
+
+/// `regctl explain`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// GET, POST, ...
+    #[arg(value_parser = values::field)]
+    pub(crate) method: String,
+    /// As the Host header has it.
+    #[arg(value_parser = values::field)]
+    pub(crate) host: String,
+    /// Without a query.
+    #[arg(value_parser = values::field)]
+    pub(crate) path: String,
+}
+
+/// `regctl events`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only these; may be given several times.
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = values::event)]
+    pub(crate) types: Vec<String>,
+}
+
+const RAW_LONG: &str = "Send lines of the protocol as they are, and print the answers.
+
+`$sid` and `{sid}` stand for the session id of the last ACK on this connection, or for --session.
+Each line waits for the answer to the one before. Lines come from the arguments or, without any,
+from the standard input. The exit code is that of the first ERROR.";
+
+/// `regctl raw`.
+#[derive(Clone, Debug, Args)]
+#[command(long_about = RAW_LONG)]
+pub(crate) struct RawArgs {
+    /// Lines to send.
+    #[arg(value_name = "LINE")]
+    pub(crate) lines: Vec<String>,
+    /// After the last line, print what comes unasked, until stopped.
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let table = [
+            "ping -s a/b -r a/b",
+            "ping a|b",
+            "drain a/b",
+            "drain a/b soon",
+            "drain a/b 30s --cancel",
+            "maint enter a/b ALL not-a-url",
+            "explain GET a|b /",
+            "events --type weather",
+            "apply",
+            "apply -f x --yes --dry-run",
+            "--timeout 0 ping",
+            "--addr nowhere ping",
+            "route-add a.example no-slash http://b",
+            "route-update r1 colour red",
+            "route-remove 1",
+            "headers-set ALL X-A a|b",
+        ];
+        for line in table {
+            let words = std::iter::once("regctl").chain(line.split(' '));
+            let error = Cli::try_parse_from(words).err();
+            assert_eq!(error.map(|error| error.exit_code()), Some(2), "{line}");
+        }
+    }
+}

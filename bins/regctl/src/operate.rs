@@ -1,0 +1,246 @@
+//! What operators do with a session, and single commands of the protocol.
+
+use std::time::Duration;
+
+use client::Said;
+use serde_json::value::RawValue;
+
+use crate::args::{DrainArgs, ExplainArgs, Global, MaintAction, MaintArgs, SessionArgs};
+use crate::failure::Failure;
+use crate::json::Json;
+use crate::output::Output;
+use crate::protocol::{Line, Protocol};
+use crate::reach::{Reached, reach, reach_any, registry};
+
+/// How often a drain is looked at.
+const DRAIN_POLL: Duration = Duration::from_secs(1);
+/// Longest wait for maintenance to be live: requests that began before may take 3 s (SPEC 4).
+const MAINTENANCE_WAIT_MIN: Duration = Duration::from_secs(10);
+
+/// One command of the protocol.
+pub(crate) async fn protocol(
+    global: &Global,
+    command: &Protocol,
+    output: &Output,
+) -> Result<(), Failure> {
+    let line = command.line();
+    if matches!(command, Protocol::Reconnect) {
+        return reconnect(global, &line, output).await;
+    }
+    let reached = if command.needs_no_session_in_particular() {
+        reach_any(global, "test").await?
+    } else {
+        reach(global, None).await?
+    };
+    one(reached, &line, output).await
+}
+
+/// RECONNECT is about a session of the registry port, and wants a connection without one.
+async fn reconnect(global: &Global, line: &Line, output: &Output) -> Result<(), Failure> {
+    let Some(session) = &global.session else {
+        return Err(Failure::Usage("which session? Name its id with --session".to_owned()));
+    };
+    let said = registry(global).await?.ask(&line.about(session)).await?;
+    let said = said.unwrap_or_else(|| Said::new(""));
+    match said.error() {
+        Some(reason) => Err(Failure::Refused(reason.to_owned())),
+        None if said.verb() == "REREGISTER" => {
+            Err(Failure::Refused(model::Refusal::SESSION_NOT_FOUND.as_str().to_owned()))
+        }
+        None => output.said(&said),
+    }
+}
+
+async fn one(mut reached: Reached, line: &Line, output: &Output) -> Result<(), Failure> {
+    let answer = reached.ask(line).await;
+    reached.leave().await;
+    output.said(&answer?)
+}
+
+pub(crate) async fn session(
+    global: &Global,
+    args: &SessionArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let reached = reach(global, args.session.as_deref()).await?;
+    one(reached, &Line::new("SESSION_INFO", &[]), output).await
+}
+
+pub(crate) async fn ping(
+    global: &Global,
+    args: &SessionArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let reached = reach(global, args.session.as_deref()).await?;
+    one(reached, &Line::new("PING", &[]), output).await
+}
+
+pub(crate) async fn explain(
+    global: &Global,
+    args: &ExplainArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let reached = reach_any(global, "explain").await?;
+    let line = Line::new("EXPLAIN", &[&args.method, &args.host, &args.path]);
+    one(reached, &line, output).await
+}
+
+/// Lists all routes of a session, page by page.
+pub(crate) async fn routes(
+    global: &Global,
+    args: &SessionArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut reached = reach(global, args.session.as_deref()).await?;
+    let mut entries: Vec<String> = Vec::new();
+    let mut from = 1;
+    loop {
+        let line = Line::new("ROUTE_LIST", &[&format!("from=r{from}")]);
+        let said = reached.ask(&line).await?;
+        let page = page(said.rest())?;
+        // A server that begins again would keep us for ever.
+        let Some(last) = page.last.filter(|last| *last >= from) else { break };
+        entries.extend(page.entries);
+        from = last + 1;
+    }
+    reached.leave().await;
+    output.list("ROUTE_LIST_OK", &entries)
+}
+
+struct Page {
+    entries: Vec<String>,
+    /// The highest route id in it.
+    last: Option<u64>,
+}
+
+fn page(text: &str) -> Result<Page, Failure> {
+    let wrong = || Failure::Other("the server's list of routes cannot be read".to_owned());
+    let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| wrong())?;
+    let mut page = Page { entries: Vec::new(), last: None };
+    for entry in list {
+        let json = Json::parse(entry.get()).ok_or_else(wrong)?;
+        let id = json.get("route_id").and_then(Json::as_str).and_then(model::RouteId::parse);
+        page.last = page.last.max(Some(id.ok_or_else(wrong)?.0));
+        page.entries.push(entry.get().to_owned());
+    }
+    Ok(page)
+}
+
+pub(crate) async fn drain(
+    global: &Global,
+    args: &DrainArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut reached = reach(global, Some(&args.session)).await?;
+    let line = match &args.duration {
+        Some(duration) => Line::new("DRAIN_START", &[duration]),
+        None if args.cancel => Line::new("DRAIN_CANCEL", &[]),
+        None => Line::new("DRAIN_STATUS", &[]),
+    };
+    let started = reached.ask(&line).await?;
+    if !args.wait {
+        return output.said(&started);
+    }
+    loop {
+        let said = reached.ask(&Line::new("DRAIN_STATUS", &[])).await?;
+        let status = DrainStatus::read(said.rest())?;
+        if !status.is_active {
+            return output.said(&said);
+        }
+        output.talk(&status.shown());
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct DrainStatus {
+    is_active: bool,
+    percent: u32,
+    remaining: String,
+}
+
+impl DrainStatus {
+    fn read(text: &str) -> Result<Self, Failure> {
+        let wrong = || Failure::Other("the server's drain status cannot be read".to_owned());
+        let json = Json::parse(text).ok_or_else(wrong)?;
+        let key = |key| json.get(key).and_then(Json::as_str);
+        let percent = key("traffic_percent").and_then(|text| text.parse().ok());
+        Ok(Self {
+            is_active: key("active").ok_or_else(wrong)? == "true",
+            percent: percent.ok_or_else(wrong)?,
+            remaining: key("remaining_seconds").unwrap_or("?").to_owned(),
+        })
+    }
+
+    /// A bar of twenty, the share of traffic and the time left.
+    fn shown(&self) -> String {
+        let full = usize::try_from(self.percent.min(100) / 5).unwrap_or_default();
+        let bar = format!("{}{}", "#".repeat(full), ".".repeat(20 - full));
+        format!("draining [{bar}] {:>3} % of traffic, {} s left", self.percent, self.remaining)
+    }
+}
+
+pub(crate) async fn maint(
+    global: &Global,
+    args: &MaintArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    if args.url.is_some() && args.action != MaintAction::Enter {
+        return Err(Failure::Usage("only `maint enter` takes the URL of a page".to_owned()));
+    }
+    let mut reached = reach(global, Some(&args.session)).await?;
+    let line = match args.action {
+        MaintAction::Enter => {
+            let url = args.url.as_deref().unwrap_or_default();
+            Line::new("MAINT_ENTER", &[&args.target, url])
+        }
+        MaintAction::Exit => Line::new("MAINT_EXIT", &[&args.target]),
+        MaintAction::Status => Line::new("MAINT_STATUS", &[]),
+    };
+    let said = reached.ask(&line).await?;
+    if said.verb() != "ACK" {
+        return output.said(&said);
+    }
+    output.talk("accepted; waiting until it is live");
+    let limit = global.timeout.max(MAINTENANCE_WAIT_MIN);
+    let live = async {
+        while let Some(said) = reached.connection.next_push().await? {
+            if said.verb() == "MAINT_OK" {
+                return output.line(&said);
+            }
+        }
+        Err(Failure::Unreachable("the server closed the connection".to_owned()))
+    };
+    let late = || Failure::Timeout(format!("not live within {limit:?}"));
+    tokio::time::timeout(limit, live).await.map_err(|_| late())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_routes() {
+        let text = r#"[{"route_id":"r3","path":"/"},{"route_id":"r7","path":"/x"}]"#;
+        let page = page(text).unwrap();
+        assert_eq!(page.last, Some(7));
+        assert_eq!(page.entries[1], r#"{"route_id":"r7","path":"/x"}"#);
+        assert_eq!(super::page("[]").unwrap().last, None);
+        for text in ["", "{}", "[{}]", r#"[{"route_id":"x"}]"#] {
+            assert!(super::page(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn how_far_a_drain_is() {
+        let text = r#"{"active":true,"started_at":"2024-12-20T11:30:00Z","duration_seconds":120,"elapsed_seconds":45,"remaining_seconds":75,"traffic_percent":62}"#;
+        let status = DrainStatus::read(text).unwrap();
+        let shown = "draining [############........]  62 % of traffic, 75 s left";
+        assert_eq!((status.is_active, status.shown().as_str()), (true, shown));
+        let over = r#"{"active":false,"traffic_percent":0}"#;
+        assert!(!DrainStatus::read(over).unwrap().is_active);
+        for text in ["", "[]", "{}", r#"{"active":true,"traffic_percent":"x"}"#] {
+            assert!(DrainStatus::read(text).is_err(), "{text}");
+        }
+    }
+}

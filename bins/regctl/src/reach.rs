@@ -1,0 +1,140 @@
+//! How a session is reached: over the admin socket by its name, or by registering one.
+
+use client::{Address, Connection, Said};
+use model::{InstanceName, Registration, ServiceName};
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::protocol::Line;
+use crate::values::Identity;
+
+/// A token is a line; a longer file is something else.
+const TOKEN_BYTES_MAX: u64 = 4096;
+
+/// A connection, and the session that commands on it are about.
+pub(crate) struct Reached {
+    pub(crate) connection: Connection,
+    pub(crate) session: String,
+    /// Whether it is ours, to be ended with us.
+    is_own: bool,
+}
+
+/// Reaches the session that was named, or registers the identity that was given.
+pub(crate) async fn reach(global: &Global, named: Option<&str>) -> Result<Reached, Failure> {
+    match (named.or(global.session.as_deref()), &global.register) {
+        (Some(session), _) => operator(global, session).await,
+        (None, Some(identity)) => registered(global, identity).await,
+        (None, None) => Err(Failure::Usage(
+            "which session? Name one with --session ID or SERVICE/INSTANCE, or register one with \
+             --register SERVICE/INSTANCE"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The same, and if nothing was given, registers a session of our own for the moment.
+pub(crate) async fn reach_any(global: &Global, purpose: &str) -> Result<Reached, Failure> {
+    if global.session.is_some() || global.register.is_some() {
+        return reach(global, None).await;
+    }
+    let identity = passing(purpose)?;
+    registered(global, &identity).await
+}
+
+/// An identity that stands in nobody's way.
+pub(crate) fn passing(purpose: &str) -> Result<Identity, Failure> {
+    let instance = format!("{purpose}.{}", std::process::id());
+    let wrong = |error: model::IdError| Failure::Other(format!("our own name {error}"));
+    Ok(Identity {
+        service: ServiceName::parse("regctl").map_err(wrong)?,
+        instance: InstanceName::parse(&instance).map_err(wrong)?,
+        port: 0,
+    })
+}
+
+async fn operator(global: &Global, session: &str) -> Result<Reached, Failure> {
+    let address = Address::Unix(global.socket.clone());
+    let connection = Connection::open(&address, global.timeout).await?;
+    Ok(Reached { connection, session: session.to_owned(), is_own: false })
+}
+
+pub(crate) async fn registered(global: &Global, identity: &Identity) -> Result<Reached, Failure> {
+    let mut connection = registry(global).await?;
+    let registration = Registration::V2 {
+        service: identity.service.clone(),
+        instance: identity.instance.clone(),
+        maintenance_port: identity.port,
+        metadata: None,
+    };
+    let session = connection.register(registration).await?;
+    Ok(Reached { connection, session: session.as_str().to_owned(), is_own: true })
+}
+
+/// A connection to the registry port, authenticated if there is a token.
+pub(crate) async fn registry(global: &Global) -> Result<Connection, Failure> {
+    let mut connection = Connection::open(&global.addr, global.timeout).await?;
+    if let Some(token) = token(global)? {
+        connection.authenticate(&token).await?;
+    }
+    Ok(connection)
+}
+
+/// The registry's token, from the environment or from a file.
+pub(crate) fn token(global: &Global) -> Result<Option<String>, Failure> {
+    if let Some(path) = &global.token_file {
+        let wrong = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
+        let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+        if length > TOKEN_BYTES_MAX {
+            return Err(wrong(format!("a token has at most {TOKEN_BYTES_MAX} bytes")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let first = text.lines().next().unwrap_or_default().trim();
+        return checked_token(first).map(Some).ok_or_else(|| {
+            wrong("the first line must be a token, without spaces and pipes".to_owned())
+        });
+    }
+    match std::env::var("REGCTL_TOKEN") {
+        Ok(text) => checked_token(&text).map(Some).ok_or_else(|| {
+            Failure::Usage("REGCTL_TOKEN must be a token, without spaces and pipes".to_owned())
+        }),
+        Err(_) => Ok(None),
+    }
+}
+
+fn checked_token(text: &str) -> Option<String> {
+    let bad = |c: char| c == '|' || c.is_whitespace() || c.is_control();
+    (!text.is_empty() && !text.contains(bad)).then(|| text.to_owned())
+}
+
+impl Reached {
+    /// Asks, and gives an answer that is no `ERROR`.
+    pub(crate) async fn ask(&mut self, line: &Line) -> Result<Said, Failure> {
+        let said = self.connection.ask(&line.about(&self.session)).await?;
+        let said = said.unwrap_or_else(|| Said::new(""));
+        match said.error() {
+            Some(reason) => Err(Failure::Refused(reason.to_owned())),
+            None => Ok(said),
+        }
+    }
+
+    /// Ends a session of our own. If that fails, the server ends it a minute later.
+    pub(crate) async fn leave(mut self) {
+        if self.is_own {
+            let goodbye = Line::new("CLIENT_SHUTDOWN", &[]);
+            drop(self.ask(&goodbye).await);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens() {
+        assert_eq!(checked_token("s3cret"), Some("s3cret".to_owned()));
+        for text in ["", "a b", "a|b", "a\n"] {
+            assert_eq!(checked_token(text), None, "{text:?}");
+        }
+    }
+}

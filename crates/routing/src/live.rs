@@ -1,0 +1,43 @@
+//! What a decision asks about endpoints: the only door to the world outside.
+
+use model::Instant;
+
+/// An endpoint: one (service, instance, backend URL), whatever routes lead to it. Given out by
+/// the table, never used again; learned state is kept under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub u64);
+
+/// What is known about endpoints right now.
+pub trait Live {
+    /// One endpoint, as it is at `now`. Asked at most twice per member and decision, and the
+    /// second answer may differ from the first.
+    fn endpoint(&self, endpoint: EndpointId, now: Instant) -> EndpointView;
+}
+
+/// An endpoint right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointView {
+    /// Whether it may be sent anything.
+    pub health: EndpointHealth,
+    /// Requests it is working on.
+    pub in_flight: u32,
+    /// Its latency, a peak-sensitive moving average, in microseconds; 0 is unknown.
+    pub latency_micros: u32,
+    /// The share of its usual traffic it gets now, in percent: drains and ramps. With 0 it serves
+    /// only while nothing better is left; when its drain is over it is [`EndpointHealth::Gone`].
+    pub share_percent: u32,
+}
+
+/// Whether an endpoint may be sent anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointHealth {
+    /// Yes.
+    Up,
+    /// Its registry connection is lost: only while no connected endpoint is usable.
+    Away,
+    /// A connect failed a moment ago: only when every endpoint is bad.
+    Ejected,
+    /// Not at all: refused a connection while its registry connection is lost (SPEC 4), or is
+    /// drained.
+    Gone,
+}

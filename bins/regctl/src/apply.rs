@@ -3,50 +3,47 @@
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use client::{Client, Event, Events};
-use model::{RouteId, RouteSpec, SessionId};
+use client::{Client, Event, Events, Said};
+use model::{Registration, Request};
 
 use crate::args::{ApplyArgs, Global};
 use crate::events::Stop;
 use crate::failure::Failure;
-use crate::json::Json;
 use crate::manifest::Manifest;
 use crate::output::Output;
-use crate::protocol::Line;
-use crate::reach::{registered, token};
-use crate::values::Identity;
+use crate::plan::Plan;
+use crate::reach::{admin, token};
 
 /// A file of a hundred thousand routes has a third of this.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 pub(crate) async fn run(global: &Global, args: &ApplyArgs, output: &Output) -> Result<(), Failure> {
-    if args.pin {
-        let text = "--pin is not supported yet: the registry has no command for routes that \
-                    outlive their connection. Leave it out, and keep regctl running";
-        return Err(Failure::Usage(text.to_owned()));
-    }
     if global.session.is_some() || global.register.is_some() {
         let text = "apply registers what its file says: leave out --session and --register";
         return Err(Failure::Usage(text.to_owned()));
     }
     let manifest = load(&args.file)?;
     if args.dry_run {
-        let plan = plan(global, &manifest).await?;
+        let plan = Plan::make(global, args.pin, &manifest).await?;
         return if output.is_json() {
-            output.said(&plan.diff)
+            output.said(plan.diff())
         } else {
             output.write(&plan.shown())
         };
     }
     if !args.yes {
         can_ask(&args.file)?;
-        let plan = plan(global, &manifest).await?;
+        let plan = Plan::make(global, args.pin, &manifest).await?;
         output.talk(plan.shown().trim_end());
         if !confirmed(output)? {
             return Err(Failure::Other("not confirmed; nothing was changed".to_owned()));
         }
     }
-    hold(global, manifest, args.retry, output).await
+    if args.pin {
+        pin(global, manifest, output).await
+    } else {
+        hold(global, manifest, args.retry, output).await
+    }
 }
 
 fn load(path: &Path) -> Result<Manifest, Failure> {
@@ -63,53 +60,6 @@ fn load(path: &Path) -> Result<Manifest, Failure> {
         return Err(wrong(format!("is larger than {FILE_BYTES_MAX} bytes")));
     }
     Manifest::parse(&text).map_err(|error| Failure::Usage(format!("{}:{error}", path.display())))
-}
-
-/// What an apply would do, found out in a session of another instance that never applies.
-struct Plan {
-    routes: Vec<(RouteId, RouteSpec)>,
-    diff: client::Said,
-}
-
-impl Plan {
-    fn shown(&self) -> String {
-        let mut text = String::new();
-        for (_, spec) in &self.routes {
-            let domains: Vec<String> = spec.domains.iter().map(ToString::to_string).collect();
-            let domains = domains.join(",");
-            text += &format!("+ {domains} {} -> {}", spec.path, spec.backend);
-            if spec.priority != 0 {
-                text += &format!(" priority {}", spec.priority);
-            }
-            text.push('\n');
-        }
-        let json = Json::parse(self.diff.rest());
-        let warnings = json.as_ref().and_then(|json| json.get("warnings"));
-        for warning in warnings.map_or(&[][..], Json::elements) {
-            text += &format!("! {}\n", warning.as_str().unwrap_or_default());
-        }
-        text + &format!("{} routes, valid\n", self.routes.len())
-    }
-}
-
-async fn plan(global: &Global, manifest: &Manifest) -> Result<Plan, Failure> {
-    // The same service, so that what its other instances own is no conflict.
-    let instance = format!("{}.plan.{}", manifest.instance, std::process::id());
-    let instance = model::InstanceName::parse(&instance)
-        .map_err(|error| Failure::Usage(format!("instance {error}")))?;
-    let identity = Identity { service: manifest.service.clone(), instance, port: 0 };
-    let mut reached = registered(global, &identity).await?;
-    let session = SessionId::parse(&reached.session)
-        .map_err(|error| Failure::Other(format!("the session id {error}")))?;
-    let staged = reached.connection.stage(&session, &manifest.desired).await;
-    let planned = match staged {
-        Ok(routes) => {
-            reached.ask(&Line::new("CONFIG_DIFF", &[])).await.map(|diff| Plan { routes, diff })
-        }
-        Err(error) => Err(error.into()),
-    };
-    reached.leave().await;
-    planned
 }
 
 fn can_ask(file: &Path) -> Result<(), Failure> {
@@ -131,6 +81,34 @@ fn confirmed(output: &Output) -> Result<bool, Failure> {
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
+/// Registers, applies, and leaves the routes there.
+async fn pin(global: &Global, manifest: Manifest, output: &Output) -> Result<(), Failure> {
+    let mut connection = admin(global).await?;
+    let name = format!("{}/{}", manifest.service, manifest.instance);
+    let registration = Registration::V2 {
+        service: manifest.service,
+        instance: manifest.instance,
+        maintenance_port: manifest.maintenance_port,
+        metadata: Some(pinned(manifest.metadata)),
+    };
+    let session = connection.register(registration).await?;
+    let routes = connection.stage(&session, &manifest.desired).await?;
+    let said = connection.request(Some(session), Request::ConfigApply).await?;
+    if let Some(reason) = said.as_ref().and_then(Said::error) {
+        return Err(Failure::Refused(reason.to_owned()));
+    }
+    let routes = routes.len();
+    output.state("pinned", &format!("live with {routes} routes until removed: {name}"))
+}
+
+/// What the registry takes as the wish to be pinned: the first key, from an operator.
+fn pinned(metadata: Option<String>) -> Box<str> {
+    match metadata.as_deref().and_then(|json| json.strip_prefix('{')) {
+        None | Some("}") => r#"{"pinned":true}"#.into(),
+        Some(rest) => format!(r#"{{"pinned":true,{rest}"#).into(),
+    }
+}
+
 /// Registers, applies, and stays until TERM or INT.
 async fn hold(
     global: &Global,
@@ -139,7 +117,7 @@ async fn hold(
     output: &Output,
 ) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
-    let mut builder = Client::builder(global.addr.clone())
+    let mut builder = Client::builder(global.registry())
         .service(manifest.service.as_str())
         .instance(manifest.instance.as_str())
         .maintenance_port(manifest.maintenance_port)
@@ -222,29 +200,20 @@ fn tell(event: &Event, output: &Output) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use client::{Said, route};
-
     use super::*;
-
-    #[test]
-    fn a_plan_is_shown_with_its_warnings() {
-        let first = route("a.example,b.example", "/", "http://b:1").unwrap();
-        let mut second = route("a.example", "/x", "http://b:2").unwrap();
-        second.priority = 10;
-        let diff = r#"DIFF_OK|{"routes":{"added":["r1","r2"],"removed":[],"modified":[]},"warnings":["route r2 shadows r0"]}"#;
-        let routes = vec![(RouteId(1), first), (RouteId(2), second)];
-        let plan = Plan { routes, diff: Said::new(diff) };
-        let shown = "+ a.example,b.example / -> http://b:1\n\
-                     + a.example /x -> http://b:2 priority 10\n\
-                     ! route r2 shadows r0\n\
-                     2 routes, valid\n";
-        assert_eq!(plan.shown(), shown);
-    }
 
     #[test]
     fn a_file_that_is_not_there_is_a_usage_error() {
         let failure = load(Path::new("/nowhere/routes.toml")).unwrap_err();
         assert_eq!(failure.code(), 2);
         assert!(failure.text().starts_with("/nowhere/routes.toml: "), "{}", failure.text());
+    }
+
+    #[test]
+    fn pinning_is_the_first_thing_in_the_metadata() {
+        let pinned = |metadata: Option<&str>| pinned(metadata.map(str::to_owned));
+        assert_eq!(&*pinned(None), r#"{"pinned":true}"#);
+        assert_eq!(&*pinned(Some("{}")), r#"{"pinned":true}"#);
+        assert_eq!(&*pinned(Some(r#"{"v":"1"}"#)), r#"{"pinned":true,"v":"1"}"#);
     }
 }

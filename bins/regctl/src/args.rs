@@ -44,18 +44,12 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Where and how")]
 pub(crate) struct Global {
-    /// The registry: HOST:PORT or unix:PATH.
-    #[arg(long, global = true, env = "REGCTL_ADDR", default_value = "127.0.0.1:81")]
-    pub(crate) addr: Address,
-    /// The admin socket.
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "REGCTL_SOCKET",
-        default_value = "/run/proxyd/admin.sock"
-    )]
-    pub(crate) socket: PathBuf,
+    /// The registry: HOST:PORT or unix:PATH [default: 127.0.0.1:81].
+    #[arg(long, global = true, env = "REGCTL_ADDR")]
+    pub(crate) addr: Option<Address>,
+    /// The admin socket [default: proxyd.sock here, in /run/proxyd or in /var/lib/proxyd].
+    #[arg(long, global = true, value_name = "PATH", env = "REGCTL_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
     /// A file with the registry's token in its first line. The token itself may stand in
     /// REGCTL_TOKEN.
     #[arg(long, global = true, value_name = "PATH", env = "REGCTL_TOKEN_FILE")]
@@ -74,6 +68,25 @@ pub(crate) struct Global {
     /// How long to wait for a connection and for each answer: 500ms, 5s, 1m, or seconds.
     #[arg(long, global = true, default_value = "5s", value_parser = values::duration)]
     pub(crate) timeout: Duration,
+}
+
+/// Where proxyd puts its admin socket: beside its store, which is in its working folder, or where
+/// its packages put it.
+const SOCKETS: [&str; 3] =
+    ["proxyd.sock", "/run/proxyd/proxyd.sock", "/var/lib/proxyd/proxyd.sock"];
+
+impl Global {
+    /// The registry.
+    pub(crate) fn registry(&self) -> Address {
+        self.addr.clone().unwrap_or_else(|| Address::Tcp("127.0.0.1:81".into()))
+    }
+
+    /// The admin socket: the one that was named, or the first that is there.
+    pub(crate) fn admin(&self) -> Address {
+        let there = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
+        let named = self.socket.clone().or_else(there);
+        Address::Unix(named.unwrap_or_else(|| PathBuf::from(SOCKETS[0])))
+    }
 }
 
 /// What to do.
@@ -149,8 +162,9 @@ pub(crate) struct ApplyArgs {
     /// Keep trying if the registry is away at the start.
     #[arg(long)]
     pub(crate) retry: bool,
-    /// Leave the routes there without holding them. No proxyd offers this yet.
-    #[arg(long)]
+    /// Leave the routes there until they are removed, instead of holding them. Goes over the admin
+    /// socket; removed by `regctl -s SERVICE/INSTANCE client-shutdown`.
+    #[arg(long, conflicts_with_all = ["retry", "addr"])]
     pub(crate) pin: bool,
 }
 
@@ -265,6 +279,7 @@ mod tests {
             "events --type weather",
             "apply",
             "apply -f x --yes --dry-run",
+            "apply -f x --pin --retry",
             "--timeout 0 ping",
             "--addr nowhere ping",
             "route-add a.example no-slash http://b",

@@ -8,6 +8,7 @@ mod json;
 mod manifest;
 mod operate;
 mod output;
+mod plan;
 mod protocol;
 mod raw;
 mod reach;

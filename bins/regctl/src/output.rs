@@ -28,6 +28,8 @@ struct Object<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u8>,
@@ -77,7 +79,7 @@ impl Output {
             self.talk(text);
             return Ok(());
         }
-        self.write(&object(&Object { event: Some(event), fields: Some(vec![text]), ..EMPTY }))
+        self.write(&object(&Object { event: Some(event), text: Some(text), ..EMPTY }))
     }
 
     /// Something for people only. That nobody listens is no reason to stop.

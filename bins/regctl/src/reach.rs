@@ -1,6 +1,6 @@
 //! How a session is reached: over the admin socket by its name, or by registering one.
 
-use client::{Address, Connection, Said};
+use client::{Connection, Said};
 use model::{InstanceName, Registration, ServiceName};
 
 use crate::args::Global;
@@ -32,13 +32,18 @@ pub(crate) async fn reach(global: &Global, named: Option<&str>) -> Result<Reache
     }
 }
 
-/// The same, and if nothing was given, registers a session of our own for the moment.
+/// The same, and if nothing was given, registers a session of our own for the moment: at the
+/// registry port if that was named, else over the admin socket.
 pub(crate) async fn reach_any(global: &Global, purpose: &str) -> Result<Reached, Failure> {
     if global.session.is_some() || global.register.is_some() {
         return reach(global, None).await;
     }
     let identity = passing(purpose)?;
-    registered(global, &identity).await
+    if global.addr.is_some() {
+        registered(global, &identity).await
+    } else {
+        register(admin(global).await?, &identity).await
+    }
 }
 
 /// An identity that stands in nobody's way.
@@ -53,13 +58,19 @@ pub(crate) fn passing(purpose: &str) -> Result<Identity, Failure> {
 }
 
 async fn operator(global: &Global, session: &str) -> Result<Reached, Failure> {
-    let address = Address::Unix(global.socket.clone());
-    let connection = Connection::open(&address, global.timeout).await?;
-    Ok(Reached { connection, session: session.to_owned(), is_own: false })
+    Ok(Reached { connection: admin(global).await?, session: session.to_owned(), is_own: false })
 }
 
+/// Registers at the registry port.
 pub(crate) async fn registered(global: &Global, identity: &Identity) -> Result<Reached, Failure> {
-    let mut connection = registry(global).await?;
+    register(registry(global).await?, identity).await
+}
+
+/// Registers on a connection.
+pub(crate) async fn register(
+    mut connection: Connection,
+    identity: &Identity,
+) -> Result<Reached, Failure> {
     let registration = Registration::V2 {
         service: identity.service.clone(),
         instance: identity.instance.clone(),
@@ -70,9 +81,14 @@ pub(crate) async fn registered(global: &Global, identity: &Identity) -> Result<R
     Ok(Reached { connection, session: session.as_str().to_owned(), is_own: true })
 }
 
+/// A connection to the admin socket.
+pub(crate) async fn admin(global: &Global) -> Result<Connection, Failure> {
+    Ok(Connection::open(&global.admin(), global.timeout).await?)
+}
+
 /// A connection to the registry port, authenticated if there is a token.
 pub(crate) async fn registry(global: &Global) -> Result<Connection, Failure> {
-    let mut connection = Connection::open(&global.addr, global.timeout).await?;
+    let mut connection = Connection::open(&global.registry(), global.timeout).await?;
     if let Some(token) = token(global)? {
         connection.authenticate(&token).await?;
     }

@@ -28,12 +28,13 @@
 
 mod backoff;
 mod config;
+mod introduce;
 mod up;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{Instant, Line, Registration, Request, SessionId};
+use model::{Instant, Line, Request, SessionId};
 
 use crate::Desired;
 use crate::edits::{Live, command};
@@ -240,49 +241,6 @@ impl Link {
         self.session.as_ref()
     }
 
-    fn connected(&mut self, now: Instant) {
-        let State::Connecting { .. } = self.state else { return };
-        self.state = State::Open(Open {
-            phase: Phase::Introducing,
-            in_flight: VecDeque::new(),
-            deadline: None,
-            ping_at: now.after(self.config.ping_interval),
-            work: None,
-        });
-        match self.config.token.clone() {
-            Some(token) => self.send(Purpose::Auth, Request::Auth(token), now),
-            None => self.introduce(now),
-        }
-    }
-
-    /// Resumes the session, or registers where there is none.
-    fn introduce(&mut self, now: Instant) {
-        if self.session.is_some() {
-            self.send(Purpose::Resume, Request::Reconnect, now);
-        } else {
-            self.register(now);
-        }
-    }
-
-    fn register(&mut self, now: Instant) {
-        self.forget_session();
-        let registration = Registration::V2 {
-            service: self.config.service.clone(),
-            instance: self.config.instance.clone(),
-            maintenance_port: self.config.maintenance_port,
-            metadata: self.config.metadata.clone(),
-        };
-        self.send(Purpose::Register, Request::Register(registration), now);
-    }
-
-    fn forget_session(&mut self) {
-        self.session = None;
-        self.live = Live::default();
-        self.is_dirty = false;
-        self.is_subscribed = false;
-        self.is_live = *self.wanted == Desired::default();
-    }
-
     fn said(&mut self, said: Said, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
         let purpose = if said.is_push() { None } else { open.in_flight.pop_front() };
@@ -319,18 +277,6 @@ impl Link {
             Purpose::Ask(id) => self.outputs.push_back(Output::Answered(id, Ok(said))),
             Purpose::Goodbye => self.end(said.error().is_none()),
         }
-    }
-
-    /// The server will not have us: proposals fail, and later we try again.
-    fn turned_away(&mut self, command: &'static str, reason: &str) {
-        let refusal = Refusal { command, reason: reason.into() };
-        self.outputs.push_back(Output::Event(Event::Refused(refusal.clone())));
-        for (id, _) in self.proposals.drain(..) {
-            let error = ApplyError::Refused(refusal.clone());
-            self.outputs.push_back(Output::Applied(id, Err(error)));
-        }
-        self.refusal = Some(refusal);
-        self.close("the server refused us");
     }
 
     /// Drops the connection; the shell answers with `Lost`.

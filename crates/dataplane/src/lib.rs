@@ -1,1 +1,39 @@
 //! HTTP/1.1 and WebSocket from clients to backends.
+//!
+//! One worker per core, each a thread with its own runtime, its own listening sockets
+//! (SO_REUSEPORT) and its own connections to backends. Workers share the routing table, which
+//! they read through one atomic pointer, and what is known about endpoints, which is atomics.
+//! Nothing on the path of a request is locked, and nothing is allocated that is not used again.
+//!
+//! ```text
+//!   accept -> connection --- idle: no buffer, no boxed future
+//!                |
+//!                v first byte
+//!             exchange: head -> routing::decide -> upstream -> response   (again and again)
+//!                |
+//!                v 101
+//!             tunnel
+//! ```
+//!
+//! # Driving it
+//!
+//! [`Plane::start`] binds and spawns the workers; [`Plane::publish`] gives them a table;
+//! [`Plane::drain`] lets what is in flight finish.
+
+mod answer;
+mod buffers;
+mod connection;
+mod endpoint;
+mod exchange;
+mod forward;
+mod identity;
+mod names;
+mod plane;
+mod pump;
+mod receive;
+mod tunnel;
+mod upstream;
+mod watch;
+mod worker;
+
+pub use plane::{Config, Notice, Plane, Publisher, StartError};

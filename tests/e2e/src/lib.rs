@@ -1,1 +1,36 @@
-//! proxyd on free ports, with real clients.
+//! What end-to-end tests share: a running proxyd, small backends, and lines to the registry.
+//!
+//! Everything listens on free ports of loopback, waits for conditions instead of sleeping, and
+//! goes when it is dropped.
+
+mod backend;
+mod program;
+mod proxy;
+mod registry;
+
+pub use backend::Backend;
+pub use program::Program;
+pub use proxy::{Answer, Proxy, curl, get};
+pub use registry::Registry;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `done` says so.
+///
+/// # Panics
+///
+/// When it does not within [`PATIENCE`].
+#[expect(clippy::disallowed_methods, reason = "these tests run in real time")]
+pub fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,276 @@
+//! Heads on their way: what a backend is told of a request, and a client of a response (SPEC 5).
+
+use http1::{EndToEnd, Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
+use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
+use routing::Member;
+
+use crate::buffers::Buffer;
+use crate::identity::{Client, RequestId};
+use crate::upstream::LocalEndpoint;
+
+/// What has to be remembered of a request once its head is out of sight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) verb: Verb,
+    /// HTTP/1.0: no chunks, no interim responses, keep-alive only when said.
+    pub(crate) old: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) websocket: bool,
+    /// Whether errors are better shown as a page.
+    pub(crate) html: bool,
+}
+
+impl Asked {
+    /// Of a request whose head could not be read.
+    pub(crate) const NOBODY: Self =
+        Self { verb: Verb::Other, old: false, keep_alive: false, websocket: false, html: false };
+
+    pub(crate) fn of(head: &RequestHead<'_>) -> Self {
+        Self {
+            verb: head.verb,
+            old: head.version == Version::Http10,
+            keep_alive: head.keep_alive,
+            websocket: head.upgrade_websocket,
+            html: false,
+        }
+    }
+}
+
+/// Whether a person sits at the other end: `Accept` asks for HTML.
+pub(crate) fn wants_html(head: &RequestHead<'_>) -> bool {
+    head.fields().any(|field| {
+        field.name.eq_ignore_ascii_case(b"accept")
+            && memchr::memmem::find(field.value, b"text/html").is_some()
+    })
+}
+
+/// Writes the head of a request for its backend.
+pub(crate) fn request(
+    head: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+    to: (&Member, &LocalEndpoint),
+    from: (&Client, &RequestId),
+    out: &mut Vec<u8>,
+) {
+    let ((member, endpoint), (client, id)) = (to, from);
+    let options = &member.config.options;
+    let rules = &*member.config.headers;
+    let as_sent = head.path_and_query();
+    match rewritten(as_sent, path, member) {
+        Some(target) => encode::request_line(out, head.method, &target),
+        None => encode::request_line(out, head.method, as_sent),
+    }
+    let mut seen = Seen::default();
+    for field in head.end_to_end() {
+        let keep = match field.known {
+            Known::Host => {
+                seen.host = options.preserve_host;
+                options.preserve_host
+            }
+            Known::Traceparent => {
+                seen.traceparent = true;
+                true
+            }
+            Known::XForwardedFor => {
+                if client.trusted {
+                    seen.forwarded_for = true;
+                    out.extend_from_slice(b"X-Forwarded-For: ");
+                    out.extend_from_slice(field.value);
+                    out.extend_from_slice(b", ");
+                    out.extend_from_slice(client.text.as_bytes());
+                    out.extend_from_slice(b"\r\n");
+                }
+                false
+            }
+            Known::XForwardedHost => {
+                seen.forwarded_host = client.trusted;
+                client.trusted
+            }
+            Known::XForwardedProto => {
+                seen.forwarded_proto = client.trusted;
+                client.trusted
+            }
+            Known::XRealIp => {
+                seen.real_ip = client.trusted;
+                client.trusted
+            }
+            Known::XRequestId => {
+                seen.request_id = client.trusted;
+                client.trusted
+            }
+            Known::XForwardedPort | Known::Forwarded => client.trusted,
+            _ => true,
+        };
+        if keep && !is_replaced(rules, HeaderSide::Request, &field) {
+            encode::field(out, field.name, field.value);
+        }
+    }
+    if !seen.host {
+        encode::field(out, b"Host", endpoint.authority.as_bytes());
+    }
+    if head.framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    add_identity(head, &seen, client, id, out);
+    write_rules(rules, HeaderSide::Request, out);
+    encode::blank_line(out);
+}
+
+/// Which fields a request brought that we would add otherwise.
+#[derive(Debug, Default)]
+struct Seen {
+    host: bool,
+    traceparent: bool,
+    forwarded_for: bool,
+    forwarded_host: bool,
+    forwarded_proto: bool,
+    real_ip: bool,
+    request_id: bool,
+}
+
+fn add_identity(
+    head: &RequestHead<'_>,
+    seen: &Seen,
+    client: &Client,
+    id: &RequestId,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(&client.lines);
+    if client.trusted {
+        if !seen.forwarded_for {
+            encode::field(out, b"X-Forwarded-For", client.text.as_bytes());
+        }
+        if !seen.forwarded_proto {
+            encode::field(out, b"X-Forwarded-Proto", b"http");
+        }
+        if !seen.real_ip {
+            encode::field(out, b"X-Real-IP", client.text.as_bytes());
+        }
+    }
+    if !seen.forwarded_host
+        && let Some(host) = &head.host
+    {
+        encode::field(out, b"X-Forwarded-Host", host.raw);
+    }
+    if !seen.request_id {
+        encode::field(out, b"X-Request-Id", id.as_bytes());
+    }
+    if !seen.traceparent {
+        encode::field(out, b"traceparent", &id.traceparent());
+    }
+}
+
+/// The target for the backend if it is not the one that was sent: dot segments resolved, a
+/// prefix taken off, the backend's base path put before it.
+fn rewritten(as_sent: &[u8], path: &NormalPath<'_>, member: &Member) -> Option<Buffer> {
+    let (base, strip) = (member.backend.base(), member.config.options.strip_prefix.as_deref());
+    if as_sent == b"*" {
+        return None;
+    }
+    let query = memchr::memchr(b'?', as_sent).map_or(&b""[..], |at| &as_sent[at..]);
+    let same = path.forwarded.len() + query.len() == as_sent.len()
+        && as_sent.starts_with(path.forwarded.as_bytes());
+    if base.is_empty() && strip.is_none() && same {
+        return None;
+    }
+    let mut target = Buffer::take();
+    target.extend_from_slice(base.as_bytes());
+    let left = strip.map_or(&*path.forwarded, |prefix| stripped(&path.forwarded, prefix));
+    if !left.starts_with('/') {
+        target.push(b'/');
+    }
+    target.extend_from_slice(left.as_bytes());
+    target.extend_from_slice(query);
+    Some(target)
+}
+
+/// `path` without `prefix`, if that ends where a segment does.
+fn stripped<'p>(path: &'p str, prefix: &str) -> &'p str {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    match path.strip_prefix(prefix) {
+        Some(left) if left.is_empty() || left.starts_with('/') => left,
+        Some(_) | None => path,
+    }
+}
+
+/// How the connection to the client goes on, and how it is told where the body ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) keep_alive: bool,
+    pub(crate) chunked: bool,
+}
+
+/// Writes the head of a response for its client.
+pub(crate) fn response(
+    head: &ResponseHead<'_>,
+    rules: &[HeaderRule],
+    asked: Asked,
+    delivery: Delivery,
+    out: &mut Vec<u8>,
+) {
+    encode::status_line(out, head.status, head.reason);
+    fields(head.end_to_end(), rules, out);
+    if delivery.chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if head.is_upgrade() {
+        // Its Connection field says `upgrade`.
+    } else if !delivery.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if asked.old {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    write_rules(rules, HeaderSide::Response, out);
+    encode::blank_line(out);
+}
+
+/// Writes an interim response.
+pub(crate) fn interim(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+    encode::status_line(out, head.status, head.reason);
+    fields(head.end_to_end(), &[], out);
+    encode::blank_line(out);
+}
+
+fn fields(fields: EndToEnd<'_>, rules: &[HeaderRule], out: &mut Vec<u8>) {
+    for field in fields {
+        if !is_replaced(rules, HeaderSide::Response, &field) {
+            encode::field(out, field.name, field.value);
+        }
+    }
+}
+
+/// Whether a setting replaces or strips what was sent under this name.
+fn is_replaced(rules: &[HeaderRule], side: HeaderSide, field: &Field<'_>) -> bool {
+    rules.iter().any(|rule| {
+        rule.side == side
+            && rule.action != HeaderAction::Append
+            && rule.name.as_bytes().eq_ignore_ascii_case(field.name)
+    })
+}
+
+fn write_rules(rules: &[HeaderRule], side: HeaderSide, out: &mut Vec<u8>) {
+    for rule in rules.iter().filter(|rule| rule.side == side) {
+        if rule.action != HeaderAction::Strip {
+            encode::field(out, rule.name.as_bytes(), rule.value.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_at_segments() {
+        let table = [
+            ("/api/x", "/api", "/x"),
+            ("/api", "/api", ""),
+            ("/api/", "/api/", "/"),
+            ("/apix", "/api", "/apix"),
+            ("/x", "/", "/x"),
+        ];
+        for (path, prefix, left) in table {
+            assert_eq!(stripped(path, prefix), left, "{path} {prefix}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Who asks, and by what name the request goes: the fields every backend is told (SPEC 5).
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// A request's own id, 32 hexadecimal digits. Also the trace id of requests that bring none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId([u8; 32]);
+
+impl RequestId {
+    /// An id from random numbers. Not a secret.
+    pub(crate) fn new(high: u64, low: u64) -> Self {
+        let mut digits = [0; 32];
+        hex(high, &mut digits[..16]);
+        hex(low, &mut digits[16..]);
+        Self(digits)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A `traceparent` for a trace that begins here and nobody samples (W3C Trace Context, 3.2).
+    pub(crate) fn traceparent(&self) -> [u8; 55] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000001-00";
+        text[3..35].copy_from_slice(&self.0);
+        // The parent is us: any number but zero.
+        text[36..52].copy_from_slice(&self.0[16..]);
+        text[51] = b'1';
+        text
+    }
+}
+
+fn hex(number: u64, digits: &mut [u8]) {
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        let nibble = (number >> (4 * place)) & 0xf;
+        *digit = b"0123456789abcdef"[nibble as usize];
+    }
+}
+
+/// The other end of a client connection, in the spellings requests need.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    /// Whether its own forwarding fields are believed.
+    pub(crate) trusted: bool,
+    /// `1.2.3.4`.
+    pub(crate) text: Box<str>,
+    /// The field lines that are the same for all its requests.
+    pub(crate) lines: Box<[u8]>,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, port: u16, trusted: bool) -> Self {
+        let address = peer.ip().to_canonical();
+        let text = address.to_string();
+        let mut lines = String::with_capacity(128);
+        if !trusted {
+            // Writing into a String cannot fail.
+            let _ = write!(
+                lines,
+                "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
+            );
+        }
+        Self { address, trusted, text: text.into(), lines: lines.into_bytes().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_traces() {
+        let id = RequestId::new(0x0123_4567_89ab_cdef, 1);
+        assert_eq!(id.as_bytes(), b"0123456789abcdef0000000000000001");
+        assert_eq!(&id.traceparent(), b"00-0123456789abcdef0000000000000001-0000000000000001-00");
+    }
+
+    #[test]
+    fn a_mapped_address_is_shown_as_what_it_is() {
+        let client = Client::new("[::ffff:10.1.2.3]:5".parse().unwrap(), 80, false);
+        assert_eq!(&*client.text, "10.1.2.3");
+    }
+}

@@ -1,0 +1,223 @@
+//! Bodies on their way: read, looked at, written, with backpressure and without a buffer of
+//! their own while nothing comes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http1::{BodyError, Decoder, Step, encode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::buffers::{Buffer, poll_read_with};
+
+/// Why a body did not get through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PumpError {
+    /// Whoever sends it.
+    #[error("reading: {0}")]
+    Read(io::Error),
+    /// Whoever gets it.
+    #[error("writing: {0}")]
+    Write(io::Error),
+    /// Ended before its end, or malformed.
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    /// Larger than allowed.
+    #[error("too large")]
+    TooLarge,
+}
+
+/// How the receiver is told where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// As the sender tells it: the same bytes.
+    Kept,
+    /// By the end of the connection: payload alone.
+    Bare,
+    /// By chunks, where the sender had none.
+    Chunked,
+}
+
+/// One body on its way.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    decoder: Decoder,
+    framing: Framing,
+    /// Whether the last chunk has been written.
+    closed: bool,
+    /// What the receiver had no room for.
+    pending: Option<(Buffer, usize)>,
+    bytes_max: u64,
+}
+
+/// How far a pump came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something moved.
+    Moved,
+    /// All of it.
+    Done,
+}
+
+impl Pump {
+    pub(crate) fn new(decoder: Decoder, framing: Framing, bytes_max: Option<u64>) -> Self {
+        let bytes_max = bytes_max.unwrap_or(u64::MAX);
+        Self { decoder, framing, closed: false, pending: None, bytes_max }
+    }
+
+    /// Whether the whole body has been read; what was written may still be on its way.
+    pub(crate) fn is_read(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Whether nothing is left to do.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_read() && self.pending.is_none()
+    }
+
+    /// Takes the bytes that came together with the head; what is to be sent goes to `out`.
+    /// Returns how many of them were the body's.
+    pub(crate) fn start(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, PumpError> {
+        self.feed(bytes, |piece| out.extend_from_slice(piece))
+    }
+
+    /// Moves some of the body on, waiting for the sender or the receiver. `rest` gets what
+    /// came after the body.
+    pub(crate) fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        rest: &mut Vec<u8>,
+    ) -> Poll<Result<Progress, PumpError>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        ready!(self.poll_pending(cx, to))?;
+        if self.decoder.is_done() {
+            return Poll::Ready(Ok(Progress::Done));
+        }
+        let mut pending = None;
+        let read = ready!(poll_read_with(from, cx, |bytes, cx| {
+            if bytes.is_empty() {
+                let end = self.decoder.finish().map_err(PumpError::from);
+                return end.and_then(|()| self.feed(b"", |piece| keep(&mut pending, piece)));
+            }
+            let verbatim = self.framing == Framing::Kept;
+            let mut failed = None;
+            let used = self.feed(bytes, |piece| {
+                if !verbatim {
+                    // Many small pieces: gathered first, written at once.
+                    keep(&mut pending, piece);
+                } else if failed.is_none() {
+                    failed = offer(to, cx, piece, &mut pending).err();
+                }
+            })?;
+            if let Some(error) = failed {
+                return Err(PumpError::Write(error));
+            }
+            rest.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            Ok(used)
+        }))
+        .map_err(PumpError::Read)?;
+        self.pending = pending;
+        read?;
+        if self.decoder.is_done() && self.pending.is_none() {
+            return Poll::Ready(Ok(Progress::Done));
+        }
+        Poll::Ready(Ok(Progress::Moved))
+    }
+
+    /// Looks at `bytes` and gives what is to be sent to `send`, piece by piece; returns how many
+    /// were the body's.
+    fn feed(&mut self, bytes: &[u8], mut send: impl FnMut(&[u8])) -> Result<usize, PumpError> {
+        let mut used = 0;
+        loop {
+            let input = bytes.get(used..).unwrap_or_default();
+            match self.framing {
+                Framing::Kept => {
+                    let pass = self.decoder.pass(input)?;
+                    if !pass.out.is_empty() {
+                        send(pass.out);
+                    }
+                    used += pass.consumed;
+                    if pass.done || used == bytes.len() {
+                        break;
+                    }
+                }
+                Framing::Bare | Framing::Chunked => match self.decoder.decode(input)? {
+                    Step::Payload(len) => {
+                        let payload = input.get(..len).unwrap_or_default();
+                        if self.framing == Framing::Chunked {
+                            let mut size = Vec::with_capacity(20);
+                            encode::chunk_size(&mut size, len);
+                            send(&size);
+                            send(payload);
+                            send(b"\r\n");
+                        } else {
+                            send(payload);
+                        }
+                        used += len;
+                    }
+                    Step::Framing(len) => used += len,
+                    Step::More | Step::Done => break,
+                },
+            }
+        }
+        if self.decoder.payload_bytes() > self.bytes_max {
+            return Err(PumpError::TooLarge);
+        }
+        if self.framing == Framing::Chunked && self.decoder.is_done() && !self.closed {
+            self.closed = true;
+            send(b"0\r\n\r\n");
+        }
+        Ok(used)
+    }
+
+    /// Writes what the receiver had no room for before.
+    fn poll_pending<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> Poll<Result<(), PumpError>> {
+        while let Some((buffer, at)) = &mut self.pending {
+            let left = buffer.get(*at..).unwrap_or_default();
+            if left.is_empty() {
+                self.pending = None;
+                break;
+            }
+            let n = ready!(Pin::new(&mut *to).poll_write(cx, left)).map_err(PumpError::Write)?;
+            if n == 0 {
+                return Poll::Ready(Err(PumpError::Write(io::ErrorKind::WriteZero.into())));
+            }
+            *at += n;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes what the receiver has room for now, keeps the rest.
+fn offer<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    cx: &mut Context<'_>,
+    mut piece: &[u8],
+    pending: &mut Option<(Buffer, usize)>,
+) -> io::Result<()> {
+    while pending.is_none() && !piece.is_empty() {
+        match Pin::new(&mut *to).poll_write(cx, piece) {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(n)) => piece = piece.get(n..).unwrap_or_default(),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => break,
+        }
+    }
+    if !piece.is_empty() {
+        keep(pending, piece);
+    }
+    Ok(())
+}
+
+fn keep(pending: &mut Option<(Buffer, usize)>, piece: &[u8]) {
+    pending.get_or_insert_with(|| (Buffer::take(), 0)).0.extend_from_slice(piece);
+}

@@ -1,0 +1,241 @@
+//! The response's way: from the backend's head to the last byte at the client.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use http1::{BodyFraming, Decoder, HeadSpace, Limits, Scan, parse_response};
+use model::{HeaderRule, Instant};
+use runtime::Clock;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::buffers::Buffer;
+use crate::forward::{self, Asked, Delivery};
+use crate::pump::{Framing, Progress, Pump, PumpError};
+use crate::upstream::{LocalEndpoint, Upstream};
+use crate::watch::{TimedOut, Watch};
+
+/// Interim responses before a final one.
+const INTERIM_MAX: usize = 16;
+
+/// Why there is no complete response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The backend's end came, nothing was passed on.
+    Ended,
+    /// The connection to the backend broke, nothing was passed on.
+    Reset,
+    /// What the backend sent is no response, nothing was passed on.
+    Malformed,
+    /// The backend did not answer in time, nothing was passed on.
+    TimedOut,
+    /// The backend failed after the client had got the beginning.
+    Midway,
+    /// The client is gone.
+    Client,
+}
+
+/// A response that went through.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Whether the backend's connection can carry another request.
+    pub(crate) upstream_reusable: bool,
+    /// Whether the client's connection can.
+    pub(crate) client_reusable: bool,
+    /// Whether both go on as a tunnel.
+    pub(crate) tunnel: bool,
+    /// The connection it came on; put here by whoever owns it.
+    pub(crate) upstream: Option<Upstream>,
+}
+
+/// Takes one response.
+#[derive(Debug)]
+pub(crate) struct Receiver<'a> {
+    pub(crate) asked: Asked,
+    pub(crate) rules: &'a [HeaderRule],
+    /// To the response head, once the request is sent.
+    pub(crate) timeout: Duration,
+    /// Between two pieces of a body.
+    pub(crate) idle: Duration,
+    pub(crate) body_sent: &'a Cell<bool>,
+    pub(crate) endpoint: &'a LocalEndpoint,
+    pub(crate) began: Instant,
+    pub(crate) clock: Clock,
+    /// Whether the client has got something.
+    pub(crate) begun: &'a Cell<bool>,
+}
+
+/// What a look at the bytes from the backend says.
+enum Look {
+    More,
+    /// An interim response of that many bytes is in `out`.
+    Interim(usize),
+    /// The head and the beginning of the body are in `out`.
+    Final(Box<(Pump, Received)>),
+    Malformed,
+}
+
+impl Receiver<'_> {
+    pub(crate) async fn run<R, W>(
+        &mut self,
+        watch: &mut Watch,
+        from: &mut R,
+        to: &mut W,
+    ) -> Result<Received, Failure>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut input = Buffer::take();
+        let mut out = Buffer::take();
+        let mut scan = Scan::new();
+        let mut interims = 0;
+        let (mut body, mut received) = loop {
+            match self.look(&input, &mut scan, &mut out) {
+                Look::Final(response) => break *response,
+                Look::Malformed => return Err(Failure::Malformed),
+                Look::Interim(len) => {
+                    interims += 1;
+                    if interims > INTERIM_MAX {
+                        return Err(Failure::Malformed);
+                    }
+                    input.drain(..len);
+                    self.write(watch, to, &out).await?;
+                    out.clear();
+                }
+                Look::More => self.read(watch, from, &mut input).await?,
+            }
+        };
+        let micros = self.clock.mono().since(self.began).as_micros();
+        let now = self.clock.mono();
+        self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
+        drop(input);
+        self.write(watch, to, &out).await?;
+        drop(out);
+        let mut beyond = Vec::new();
+        while !body.is_finished() {
+            let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
+            match watch.within(self.idle, step).await {
+                Ok(Ok(Progress::Done)) => break,
+                Ok(Ok(Progress::Moved)) => {}
+                Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
+                Ok(Err(PumpError::Read(_) | PumpError::Body(_) | PumpError::TooLarge))
+                | Err(TimedOut) => return Err(Failure::Midway),
+            }
+        }
+        received.upstream_reusable &= beyond.is_empty();
+        Ok(received)
+    }
+
+    /// Reads more of the response head.
+    async fn read<R: AsyncRead + Unpin>(
+        &self,
+        watch: &mut Watch,
+        from: &mut R,
+        input: &mut Buffer,
+    ) -> Result<(), Failure> {
+        input.reserve(4096);
+        loop {
+            let sent_before = self.body_sent.get();
+            match watch.within(self.timeout, from.read_buf(&mut **input)).await {
+                Ok(Ok(0)) if input.is_empty() && !self.begun.get() => return Err(Failure::Ended),
+                Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(_)) => return Err(self.failed(Failure::Reset)),
+                // While the request is still being sent its own limit holds, and afterwards
+                // the backend has its whole time.
+                Err(TimedOut) if !sent_before => {}
+                Err(TimedOut) => return Err(self.failed(Failure::TimedOut)),
+            }
+        }
+    }
+
+    /// An interim response that went out does not hinder an answer of ours, only a retry.
+    fn failed(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Reset if self.begun.get() => Failure::Malformed,
+            other => other,
+        }
+    }
+
+    async fn write<W: AsyncWrite + Unpin>(
+        &self,
+        watch: &mut Watch,
+        to: &mut W,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.begun.set(true);
+        let written: Result<io::Result<()>, TimedOut> =
+            watch.within(self.idle, to.write_all(bytes)).await;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(TimedOut) => Err(Failure::Client),
+        }
+    }
+
+    fn look(&self, input: &[u8], scan: &mut Scan, out: &mut Vec<u8>) -> Look {
+        if input.is_empty() {
+            return Look::More;
+        }
+        let mut space = HeadSpace::new();
+        let parsed = parse_response(input, self.asked.verb, scan, &Limits::STANDARD, &mut space);
+        let head = match parsed {
+            Ok(Some(head)) => head,
+            Ok(None) => return Look::More,
+            Err(error) => {
+                tracing::debug!(%error, "malformed response");
+                return Look::Malformed;
+            }
+        };
+        if head.is_interim() {
+            if !self.asked.old {
+                forward::interim(&head, out);
+            }
+            return Look::Interim(head.len);
+        }
+        let tunnel = head.is_upgrade();
+        if tunnel && !(self.asked.websocket && head.upgrade_websocket) {
+            return Look::Malformed;
+        }
+        let (framing, chunked) = match (head.framing, self.asked.old) {
+            (BodyFraming::Chunked, false) => (Framing::Kept, true),
+            (BodyFraming::Chunked, true) => (Framing::Bare, false),
+            (BodyFraming::UntilClose, false) => (Framing::Chunked, true),
+            (BodyFraming::UntilClose, true) => (Framing::Bare, false),
+            (BodyFraming::None | BodyFraming::Length(_), _) => (Framing::Kept, false),
+        };
+        let keep_alive = self.asked.keep_alive && framing != Framing::Bare;
+        let delivery = Delivery { keep_alive, chunked };
+        forward::response(&head, self.rules, self.asked, delivery, out);
+        let came = input.get(head.len..).unwrap_or_default();
+        if tunnel {
+            // The backend's first frame may come glued to its 101.
+            out.extend_from_slice(came);
+            let body = Pump::new(Decoder::response(BodyFraming::None), Framing::Kept, None);
+            return Look::Final(Box::new((body, Received::tunnel())));
+        }
+        let until_close = head.framing == BodyFraming::UntilClose;
+        let mut body = Pump::new(Decoder::response(head.framing), framing, None);
+        let Ok(used) = body.start(came, out) else {
+            out.clear();
+            return Look::Malformed;
+        };
+        let received = Received {
+            upstream_reusable: head.keep_alive && !until_close && used == came.len(),
+            client_reusable: keep_alive,
+            tunnel: false,
+            upstream: None,
+        };
+        Look::Final(Box::new((body, received)))
+    }
+}
+
+impl Received {
+    fn tunnel() -> Self {
+        Self { upstream_reusable: false, client_reusable: false, tunnel: true, upstream: None }
+    }
+}

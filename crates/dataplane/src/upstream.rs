@@ -1,0 +1,190 @@
+//! Connections to backends: one pool per worker and address, never shared, never locked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use model::{BackendHost, BackendUrl, Instant};
+use runtime::Clock;
+use tokio::net::TcpStream;
+
+use crate::endpoint::EndpointState;
+use crate::names::Names;
+
+/// Idle connections kept per worker and address.
+const IDLE_MAX: usize = 512;
+/// How long an idle connection is kept; backends close theirs after 5 s to 75 s.
+const IDLE_AGE_MAX: Duration = Duration::from_secs(60);
+/// Addresses of one name that are tried for one request.
+const ADDRESSES_TRIED_MAX: usize = 3;
+
+/// One endpoint as one worker uses it.
+#[derive(Debug)]
+pub(crate) struct LocalEndpoint {
+    pub(crate) state: Arc<EndpointState>,
+    place: Place,
+    /// `host[:port]`, for a Host field.
+    pub(crate) authority: Box<str>,
+}
+
+#[derive(Debug)]
+enum Place {
+    At(Rc<AddressPool>),
+    Named { name: Box<str>, port: u16, next: Cell<usize> },
+}
+
+/// The connections of one worker to one address.
+#[derive(Debug)]
+pub(crate) struct AddressPool {
+    address: SocketAddr,
+    idle: RefCell<Vec<(TcpStream, Instant)>>,
+}
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) stream: TcpStream,
+    /// Whether it has carried a request before.
+    pub(crate) reused: bool,
+    pool: Rc<AddressPool>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The name has no address.
+    #[error("the backend's name does not resolve")]
+    NoAddress,
+    /// Every address refused or failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// All connections of one worker to backends.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    by_address: RefCell<HashMap<SocketAddr, Rc<AddressPool>>>,
+    names: Names,
+}
+
+impl Upstreams {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { by_address: RefCell::default(), names: Names::new(clock) }
+    }
+
+    /// An endpoint of this worker.
+    pub(crate) fn local(&self, state: Arc<EndpointState>, url: &BackendUrl) -> LocalEndpoint {
+        let place = match url.host() {
+            BackendHost::Ip(ip) => Place::At(self.pool(SocketAddr::new(*ip, url.port()))),
+            BackendHost::Name(name) => {
+                Place::Named { name: name.clone(), port: url.port(), next: Cell::new(0) }
+            }
+        };
+        LocalEndpoint { state, place, authority: url.authority().into() }
+    }
+
+    /// An idle connection to the endpoint, if there is one that the backend has not closed.
+    pub(crate) fn idle(&self, endpoint: &LocalEndpoint) -> Option<Upstream> {
+        match &endpoint.place {
+            Place::At(pool) => pool.take(),
+            Place::Named { name, port, next } => {
+                let addresses = self.names.known(name)?;
+                let first = next.get();
+                (0..addresses.len()).find_map(|step| {
+                    let ip = *addresses.get((first + step) % addresses.len())?;
+                    let pool = self.by_address.borrow().get(&SocketAddr::new(ip, *port)).cloned();
+                    pool?.take()
+                })
+            }
+        }
+    }
+
+    /// Opens a connection to the endpoint.
+    pub(crate) async fn connect(&self, endpoint: &LocalEndpoint) -> Result<Upstream, ConnectError> {
+        match &endpoint.place {
+            Place::At(pool) => Ok(pool.connect().await?),
+            Place::Named { name, port, next } => {
+                let addresses = self.names.resolve(name).await;
+                let first = next.replace(next.get().wrapping_add(1));
+                let mut last = ConnectError::NoAddress;
+                for step in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
+                    let ip: Option<&IpAddr> = addresses.get((first + step) % addresses.len());
+                    let Some(ip) = ip else { break };
+                    match self.pool(SocketAddr::new(*ip, *port)).connect().await {
+                        Ok(upstream) => return Ok(upstream),
+                        Err(error) => last = error.into(),
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+
+    /// Closes what is idle for too long or was closed by the backend, and forgets addresses
+    /// without connections.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.by_address.borrow_mut().retain(|_, pool| {
+            pool.idle
+                .borrow_mut()
+                .retain(|(stream, since)| now.since(*since) < IDLE_AGE_MAX && is_quiet(stream));
+            !pool.idle.borrow().is_empty() || Rc::strong_count(pool) > 1
+        });
+        self.names.sweep(now);
+    }
+
+    fn pool(&self, address: SocketAddr) -> Rc<AddressPool> {
+        let mut pools = self.by_address.borrow_mut();
+        let pool = pools
+            .entry(address)
+            .or_insert_with(|| Rc::new(AddressPool { address, idle: RefCell::new(Vec::new()) }));
+        Rc::clone(pool)
+    }
+}
+
+impl AddressPool {
+    /// The connection used last: its peer is the least likely to have closed it, and the rest
+    /// can age.
+    fn take(self: &Rc<Self>) -> Option<Upstream> {
+        loop {
+            let (stream, _) = self.idle.borrow_mut().pop()?;
+            if is_quiet(&stream) {
+                return Some(Upstream { stream, reused: true, pool: Rc::clone(self) });
+            }
+        }
+    }
+
+    async fn connect(self: &Rc<Self>) -> io::Result<Upstream> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Upstream { stream, reused: false, pool: Rc::clone(self) })
+    }
+}
+
+impl Upstream {
+    /// Keeps the connection for a later request.
+    pub(crate) fn give_back(self, now: Instant) {
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() < IDLE_MAX {
+            idle.push((self.stream, now));
+        }
+    }
+}
+
+/// Whether nothing came on an idle connection: neither its end nor bytes nobody asked for. Costs
+/// no system call unless something did come.
+fn is_quiet(stream: &TcpStream) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    match stream.poll_read_ready(&mut cx) {
+        Poll::Pending => true,
+        Poll::Ready(Err(_)) => false,
+        Poll::Ready(Ok(())) => matches!(
+            stream.try_read(&mut [0]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock
+        ),
+    }
+}

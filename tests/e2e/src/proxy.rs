@@ -1,0 +1,174 @@
+//! A proxyd of the tests' own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Registry, wait_for};
+
+/// A running proxyd, killed when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    child: Child,
+    folder: TempDir,
+    extra: String,
+    ports: Value,
+}
+
+impl Proxy {
+    /// Starts one with a database of its own.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with more lines in its configuration.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn start_with(extra: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (child, ports) = spawn(folder.path(), extra, "127.0.0.1:0", "127.0.0.1:0");
+        Self { child, folder, extra: extra.to_owned(), ports }
+    }
+
+    /// Kills it with -9 and starts it again on the same ports and database.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        let (http, registry) = (self.http().to_string(), self.registry_address().to_string());
+        let (child, ports) = spawn(self.folder.path(), &self.extra, &http, &registry);
+        self.child = child;
+        self.ports = ports;
+    }
+
+    /// Kills it with -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends TERM.
+    pub fn terminate(&self) {
+        let _ =
+            Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+    }
+
+    /// Waits for its end, and says whether it was a good one.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn wait(&mut self) -> bool {
+        wait_for("proxyd to end", || self.child.try_wait().ok()?).success()
+    }
+
+    /// Where clients connect.
+    pub fn http(&self) -> SocketAddr {
+        self.address("http")
+    }
+
+    /// Where backends register.
+    pub fn registry_address(&self) -> SocketAddr {
+        self.address("registry")
+    }
+
+    /// The operators' socket.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.folder.path().join("proxyd.sock")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new connection to the registry.
+    pub fn registry(&self) -> Registry {
+        Registry::connect(self.registry_address())
+    }
+
+    fn address(&self, section: &str) -> SocketAddr {
+        self.ports[section][0].as_str().and_then(|text| text.parse().ok()).expect("a bound address")
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The binary beside this test's own.
+fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("our own path");
+    let folder = own.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    folder.join(name)
+}
+
+fn spawn(folder: &Path, extra: &str, http: &str, registry: &str) -> (Child, Value) {
+    let config = folder.join("proxyd.toml");
+    let ports = folder.join("ports.json");
+    let _ = std::fs::remove_file(&ports);
+    let text = format!(
+        "workers = 2\n[http]\nlisten = [\"{http}\"]\n[registry]\nlisten = [\"{registry}\"]\n{extra}\n\
+         [store]\npath = {:?}\n",
+        folder.join("proxyd.db").display().to_string()
+    );
+    std::fs::write(&config, text).expect("a file");
+    let log = std::fs::File::create(folder.join("log")).expect("a file");
+    let mut child = Command::new(binary("proxyd"))
+        .arg("run")
+        .arg("--config")
+        .arg(&config)
+        .arg("--ports-file")
+        .arg(&ports)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("proxyd is built beside the tests");
+    let bound = wait_for("the ports file", || {
+        if let Ok(Some(status)) = child.try_wait() {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            panic!("proxyd ended with {status}: {log}");
+        }
+        let text = std::fs::read_to_string(&ports).ok()?;
+        serde_json::from_str(&text).ok()
+    });
+    (child, bound)
+}
+
+/// What curl got.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// 0 when there was none.
+    pub status: u16,
+    /// Heads and body as they came.
+    pub text: String,
+}
+
+/// Asks the proxy with curl.
+pub fn get(proxy: &Proxy, host: &str, path: &str) -> Answer {
+    curl(proxy, host, path, &[])
+}
+
+/// Asks the proxy with curl and more arguments.
+///
+/// # Panics
+///
+/// When curl is not installed.
+pub fn curl(proxy: &Proxy, host: &str, path: &str, more: &[&str]) -> Answer {
+    let output = Command::new("curl")
+        .args(["-s", "-i", "--path-as-is", "-m", "15", "-w", "\n%{http_code}", "-H"])
+        .arg(format!("Host: {host}"))
+        .args(more)
+        .arg(format!("http://{}{path}", proxy.http()))
+        .output()
+        .expect("curl is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (text, code) = text.rsplit_once('\n').unwrap_or((&text, "0"));
+    Answer { status: code.parse().unwrap_or(0), text: text.to_owned() }
+}

@@ -6,10 +6,12 @@
 
 mod clock;
 pub mod entropy;
+mod listen;
 pub mod net;
 mod signals;
 mod snapshot;
 
 pub use clock::Clock;
+pub use listen::listen_alone;
 pub use signals::{Signal, Signals};
 pub use snapshot::{Reader, Snapshot};

@@ -36,8 +36,8 @@ pub type Report = (u64, Result<(), String>);
 #[derive(Debug)]
 pub struct Store {
     kind: Kind,
-    /// Reports that need no writer.
-    own: VecDeque<Report>,
+    /// Batches without a report, oldest first; the writer keeps their order.
+    unreported: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -94,12 +94,13 @@ impl Store {
             .name("proxyd-store".to_owned())
             .spawn(move || runtime.block_on(run(&database, history, waiting, done)))
             .map_err(OpenError::Thread)?;
-        Ok((Self { kind: Kind::Thread { jobs, reports, thread }, own: VecDeque::new() }, image))
+        let kind = Kind::Thread { jobs, reports, thread };
+        Ok((Self { kind, unreported: VecDeque::new() }, image))
     }
 
     /// A store that forgets everything with the process: each batch is durable at once.
     pub fn memory() -> Self {
-        Self { kind: Kind::Memory(Arc::default()), own: VecDeque::new() }
+        Self { kind: Kind::Memory(Arc::default()), unreported: VecDeque::new() }
     }
 
     /// Hands in a batch. Exactly one [`Report`] will follow.
@@ -108,36 +109,37 @@ impl Store {
     ///
     /// The batch, if [`WAITING_MAX`] wait already: hand it in again after the next report.
     pub fn submit(&mut self, batch: Batch) -> Result<(), Batch> {
+        let seq = batch.seq;
         match &self.kind {
-            Kind::Memory(history) => {
-                remember(history, &batch);
-                self.own.push_back((batch.seq, Ok(())));
-            }
+            Kind::Memory(history) => remember(history, &batch),
             Kind::Thread { jobs, .. } => match jobs.try_send(Job::Write(batch)) {
-                Ok(()) => {}
                 Err(TrySendError::Full(Job::Write(batch))) => return Err(batch),
-                Err(TrySendError::Closed(Job::Write(batch))) => {
-                    self.own.push_back((batch.seq, Err("not saved: the store has ended".into())));
-                }
-                Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
+                // Of a writer that died, `reported` tells.
+                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
             },
         }
+        self.unreported.push_back(seq);
         Ok(())
     }
 
-    /// The next report. Cancelling it loses none; without a batch under way it waits for ever.
+    /// The next report, in the order of the batches. Cancelling it loses none; without a batch
+    /// under way it waits for ever.
     pub async fn reported(&mut self) -> Report {
-        if let Some(report) = self.own.pop_front() {
-            return report;
-        }
         let report = match &mut self.kind {
             Kind::Thread { reports, .. } => reports.recv().await,
-            Kind::Memory(_) => None,
+            Kind::Memory(_) => self.unreported.front().map(|seq| (*seq, Ok(()))),
         };
-        match report {
-            Some(report) => report,
-            None => std::future::pending().await,
+        let oldest = self.unreported.pop_front();
+        match (report, oldest) {
+            (Some(report), _) => report,
+            (None, Some(seq)) => (seq, Err("not saved: the store has ended".to_owned())),
+            (None, None) => std::future::pending().await,
         }
+    }
+
+    /// Batches without a report.
+    pub fn unreported(&self) -> usize {
+        self.unreported.len()
     }
 
     /// Reads history, from anywhere.

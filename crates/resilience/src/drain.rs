@@ -1,85 +1,128 @@
-//! A drain: an instance's share falls in a straight line to nothing.
+//! The way out: an instance gets less and less traffic, then none.
 
 use std::time::Duration;
 
 use model::Instant;
 
-/// A drain in progress, or over.
+/// One drain, from its order on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// When it began.
+    /// When it was ordered.
     pub started: Instant,
     /// How long it lasts.
     pub duration: Duration,
-    /// The share it began at, in percent: less than 100 when it replaced a running one.
+    /// The share it started at, in percent, at most 100.
     pub from_percent: u32,
 }
 
 impl Drain {
-    /// The share of its usual traffic the instance still gets at `now`, in percent.
-    ///
-    /// A function of time and not a state, so that nobody has to publish a table every second.
-    /// Rounds down, as the protocol's own example does: with 75 s of 120 s left, 62.
-    pub fn percent(&self, now: Instant) -> u32 {
-        let left = self.remaining(now).as_nanos() * u128::from(self.from_percent);
-        let percent = left.checked_div(self.duration.as_nanos()).unwrap_or(0);
-        u32::try_from(percent).unwrap_or(self.from_percent)
+    /// A drain of an instance that gets all of its traffic.
+    pub const fn new(started: Instant, duration: Duration) -> Self {
+        Self { started, duration, from_percent: 100 }
     }
 
-    /// How much of it is over.
+    /// Starts anew at `now`, from the share that is left (SPEC 12).
+    #[must_use]
+    pub fn restarted(&self, now: Instant, duration: Duration) -> Self {
+        Self { started: now, duration, from_percent: self.percent(now) }
+    }
+
+    /// The share of its usual traffic the instance still gets at `now`, in percent, 0..=100.
+    ///
+    /// A function of time and not a state, so the data plane computes it per request and nobody
+    /// has to publish a new routing table every second. Rounds down, as the protocol's own
+    /// example does: with 75 s of 120 s left, 62. So it is 0 a little before the end; whether it
+    /// has ended is for [`Drain::is_over`] to say.
+    pub fn percent(&self, now: Instant) -> u32 {
+        let from = u128::from(self.from_percent.min(100));
+        let left = from * self.remaining(now).as_nanos();
+        // At most `from`.
+        left.checked_div(self.duration.as_nanos()).map_or(0, |percent| percent as u32)
+    }
+
+    /// How much of it is over, at most all.
     pub fn elapsed(&self, now: Instant) -> Duration {
         now.since(self.started).min(self.duration)
     }
 
     /// How much of it is left.
     pub fn remaining(&self, now: Instant) -> Duration {
-        self.duration - self.elapsed(now)
+        self.duration.saturating_sub(now.since(self.started))
     }
 
-    /// When it is over.
-    pub fn ends(&self) -> Instant {
-        self.started.after(self.duration)
+    /// Whether the instance gets nothing any more, not even as the last one.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.remaining(now).is_zero()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
     #[test]
-    fn the_share_falls_in_a_straight_line() {
-        let seconds = Duration::from_secs;
-        let started = Instant::from_nanos(5);
+    fn the_share_falls_linearly_and_rounds_down() {
+        #[rustfmt::skip]
         let table = [
-            // of, from, after, percent
-            (120, 100, 0, 100),
-            (120, 100, 45, 62),
-            (120, 100, 119, 0),
-            (120, 100, 120, 0),
-            (120, 100, 999, 0),
-            (60, 40, 30, 20),
-            (0, 100, 0, 0),
+            // from  total   at        percent over   why
+            (100,    120,        0,    100,    false, "the start"),
+            (100,    120,   45_000,     62,    false, "the protocol's own example"),
+            (100,    120,   60_000,     50,    false, "half"),
+            (100,    120,  118_799,      1,    false, "just over a percent"),
+            (100,    120,  119_999,      0,    false, "less than a percent, and not over"),
+            (100,    120,  120_000,      0,    true,  "the end"),
+            (100,    120,  999_000,      0,    true,  "after the end"),
+            ( 62,     10,    5_000,     31,    false, "half of what was left"),
+            (100,      0,        0,      0,    true,  "no time at all"),
+            (250,     10,        0,    100,    false, "never more than all"),
         ];
-        for (duration, from_percent, after, percent) in table {
-            let drain = Drain { started, duration: seconds(duration), from_percent };
-            let now = started.after(seconds(after));
-            assert_eq!(drain.percent(now), percent, "{duration} {from_percent} {after}");
+        for (from_percent, seconds, millis, percent, over, why) in table {
+            let duration = Duration::from_secs(seconds);
+            let drain = Drain { started: at(0), duration, from_percent };
+            assert_eq!(drain.percent(at(millis)), percent, "{why}");
+            assert_eq!(drain.is_over(at(millis)), over, "{why}");
         }
     }
 
-    proptest::proptest! {
+    #[test]
+    fn a_second_order_goes_on_from_the_present_share() {
+        let first = Drain::new(at(0), Duration::from_secs(100));
+        let second = first.restarted(at(40_000), Duration::from_secs(10));
+        assert_eq!(second.percent(at(40_000)), 60);
+        assert_eq!(second.percent(at(45_000)), 30);
+        assert!(second.is_over(at(50_000)));
+    }
+
+    #[test]
+    fn before_its_start_nothing_is_over() {
+        let drain = Drain::new(at(1000), Duration::from_secs(1));
+        assert_eq!((drain.percent(at(0)), drain.elapsed(at(0))), (100, Duration::ZERO));
+    }
+
+    proptest! {
         #[test]
-        fn never_rises(duration in 0..100_000u64, from in 0..=100u32, steps in proptest::collection::vec(0..10_000u64, 0..30)) {
-            let mut now = Instant::from_nanos(0);
-            let drain = Drain { started: now, duration: Duration::from_millis(duration), from_percent: from };
-            let mut last = from;
-            for step in steps {
-                now = now.after(Duration::from_millis(step));
-                let percent = drain.percent(now);
-                proptest::prop_assert!(percent <= last);
-                proptest::prop_assert_eq!(drain.elapsed(now) + drain.remaining(now), drain.duration);
-                last = percent;
-            }
+        fn it_never_rises_and_time_adds_up(
+            from_percent in 0..=100_u32,
+            nanos in any::<u64>(),
+            (one, other) in (any::<u64>(), any::<u64>()),
+        ) {
+            let drain = Drain {
+                started: Instant::default(),
+                duration: Duration::from_nanos(nanos),
+                from_percent,
+            };
+            let (early, late) = (one.min(other), one.max(other));
+            let [early, late] = [early, late].map(Instant::from_nanos);
+            prop_assert!(drain.percent(early) <= from_percent);
+            prop_assert!(drain.percent(late) <= drain.percent(early));
+            prop_assert_eq!(drain.elapsed(late) + drain.remaining(late), drain.duration);
+            prop_assert!(!drain.is_over(late) || drain.percent(late) == 0);
         }
     }
 }

@@ -1,149 +1,271 @@
-//! Passive ejection: an endpoint that cannot be connected to rests before it is tried again.
+//! An endpoint that cannot be connected to is left alone for a while.
 //!
 //! ```text
-//!   healthy --failed--> ejected for 1 s --over--> one trial --succeeded--> healthy
-//!                           ^                        |
-//!                           +---- twice as long -----+ failed, up to 30 s
+//!             failed                 time over, trying
+//!  healthy ------------> ejected ------------------------> trial
+//!     ^                    ^  1 s, doubling to 30 s          |
+//!     |                    +------------ failed -------------+
+//!     +---------------------- succeeded ---------------------+
 //! ```
 //!
-//! A value of one word and pure steps, so that threads share it in an atomic and step it by
-//! compare-and-swap.
+//! # Driving it
+//!
+//! [`Ejection`] is one `u64`. Keep its bits in an atomic, and replace them by compare-and-swap with
+//! those of the next state. Whoever gets [`Verdict::Trial`] and swaps in [`Ejection::trying`] has
+//! the one trial; who comes too late sees [`Verdict::Ejected`].
 
 use std::time::Duration;
 
 use model::Instant;
 
-/// The first rest (SPEC 4).
+/// The first ejection; each further one in a row is twice as long (SPEC 4).
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest (SPEC 4).
 const LONGEST: Duration = Duration::from_secs(30);
-/// How long a trial may take before another one is allowed: a connect that long has failed.
-const TRIAL: Duration = Duration::from_secs(5);
-/// Rests in a row that are told apart; more are all the longest.
-const LEVEL_MAX: u64 = 15;
-/// Set while a trial runs.
-const TRIAL_BIT: u64 = 1 << 4;
+/// How long a trial may take before somebody else gets one: nobody tells how the trial of a
+/// client that gave up ended. Twice the time for connecting.
+const TRIAL: Duration = Duration::from_secs(10);
+/// Ejections in a row that are told apart; later ones are all [`LONGEST`].
+const LEVEL_MAX: u64 = 6;
 
-/// Whether an endpoint rests, and until when. Packed: the number of rests in the low four bits,
-/// one bit for a running trial, and above them a deadline in microseconds. Zero is healthy.
+/// Whether an endpoint could be connected to lately. Healthy by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ejection(u64);
+pub struct Ejection(State);
 
-/// Whether an endpoint may be sent something.
+/// Whether an endpoint may be sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may.
+    /// Yes.
     Healthy,
-    /// It rests, or is being tried by somebody else.
+    /// No.
     Ejected,
-    /// One request may try it; whoever does says so with [`Ejection::trying`].
+    /// One request, to see whether it is back.
     Trial,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Healthy,
+    /// For the `level`th time in a row.
+    Ejected { level: u64, until: Micros },
+    /// Somebody tries, after the `level`th ejection in a row.
+    Trial { level: u64, until: Micros },
+}
+
+/// Microseconds since the origin of [`Instant`], rounded up.
+type Micros = u64;
+
 impl Ejection {
-    /// Unpacks.
+    /// What was packed by [`Ejection::to_bits`]. Any other number is a state as well.
     pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+        let (level, until) = (bits & 0b111, bits >> 4);
+        Self(match (level, bits & 0b1000) {
+            (0, _) => State::Healthy,
+            (_, 0) => State::Ejected { level, until },
+            (_, _) => State::Trial { level, until },
+        })
     }
 
-    /// Packs.
+    /// Packed: three bits for the level, one for the trial, the rest for the time. Healthy is 0.
     pub const fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    /// Whether the endpoint may be sent something at `now`.
-    pub fn may_try(self, now: Instant) -> Verdict {
-        if self.0 == 0 {
-            Verdict::Healthy
-        } else if micros(now) < self.0 >> 5 {
-            Verdict::Ejected
-        } else {
-            Verdict::Trial
+        match self.0 {
+            State::Healthy => 0,
+            State::Ejected { level, until } => until << 4 | level,
+            State::Trial { level, until } => until << 4 | 0b1000 | level,
         }
     }
 
-    /// A trial begins: nobody else tries until it has failed or taken too long.
+    /// Whether the endpoint may be sent a request at `now`.
+    pub fn verdict(self, now: Instant) -> Verdict {
+        match self.0 {
+            State::Healthy => Verdict::Healthy,
+            State::Ejected { until, .. } | State::Trial { until, .. } if micros(now) < until => {
+                Verdict::Ejected
+            }
+            State::Ejected { .. } | State::Trial { .. } => Verdict::Trial,
+        }
+    }
+
+    /// Somebody begins the trial at `now`. Only a [`Verdict::Trial`] allows it.
     #[must_use]
     pub fn trying(self, now: Instant) -> Self {
-        match self.may_try(now) {
-            Verdict::Trial => Self::packed(self.level(), TRIAL_BIT, now.after(TRIAL)),
-            Verdict::Healthy | Verdict::Ejected => self,
+        match self.0 {
+            State::Healthy => self,
+            State::Ejected { level, .. } | State::Trial { level, .. } => {
+                Self(State::Trial { level, until: micros_up(now.after(TRIAL)) })
+            }
         }
     }
 
-    /// A connect failed at `now`. Failures while it rests do not make the rest longer: they are
-    /// requests that were on their way before.
+    /// A connect failed at `now`. While ejected this changes nothing: requests that were under
+    /// way together fail together, and count once.
     #[must_use]
     pub fn failed(self, now: Instant) -> Self {
-        let rests = self.may_try(now) == Verdict::Ejected && self.0 & TRIAL_BIT == 0;
-        if rests {
-            return self;
-        }
-        let level = self.level();
-        let rest = FIRST.saturating_mul(1 << level.min(8)).min(LONGEST);
-        Self::packed((level + 1).min(LEVEL_MAX), 0, now.after(rest))
+        let level = match self.0 {
+            State::Healthy => 1,
+            State::Ejected { until, .. } if micros(now) < until => return self,
+            State::Ejected { level, .. } | State::Trial { level, .. } => (level + 1).min(LEVEL_MAX),
+        };
+        Self(State::Ejected { level, until: micros_up(now.after(length(level))) })
     }
 
     /// A connect succeeded.
     #[must_use]
     pub const fn succeeded(self) -> Self {
-        Self(0)
-    }
-
-    const fn level(self) -> u64 {
-        self.0 & 0xf
-    }
-
-    fn packed(level: u64, trial: u64, until: Instant) -> Self {
-        Self(micros(until) << 5 | trial | level)
+        Self(State::Healthy)
     }
 }
 
-fn micros(at: Instant) -> u64 {
-    at.as_nanos() / 1000
+fn length(level: u64) -> Duration {
+    let doublings = u32::try_from(level.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST)
+}
+
+fn micros(instant: Instant) -> Micros {
+    instant.as_nanos() / 1000
+}
+
+/// Up, so that no ejection is cut short.
+fn micros_up(instant: Instant) -> Micros {
+    instant.as_nanos().div_ceil(1000)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    /// `-` a failed connect, `+` a good one, `t` somebody begins a trial, a digit: that many
-    /// seconds pass.
-    fn run(script: &str) -> Verdict {
-        let (mut ejection, mut now) = (Ejection::default(), Instant::from_nanos(7));
-        for step in script.chars() {
-            ejection = Ejection::from_bits(ejection.to_bits());
-            match step {
-                '-' => ejection = ejection.failed(now),
-                '+' => ejection = ejection.succeeded(),
-                't' => ejection = ejection.trying(now),
-                digit => now = now.after(Duration::from_secs(digit.to_digit(10).unwrap().into())),
-            }
+    const START: u64 = 1_234_567_890_000;
+
+    struct World {
+        now: Instant,
+        ejection: Ejection,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { now: Instant::from_nanos(START), ejection: Ejection::default() }
         }
-        ejection.may_try(now)
+
+        /// `-` a connect fails, `+` it succeeds, `?` a request asks and takes a trial if there is
+        /// one, a digit: that many seconds pass, `x`: ten.
+        fn step(&mut self, step: char) -> Option<Verdict> {
+            let mut asked = None;
+            self.ejection = match step {
+                '-' => self.ejection.failed(self.now),
+                '+' => self.ejection.succeeded(),
+                '?' => {
+                    let verdict = self.ejection.verdict(self.now);
+                    asked = Some(verdict);
+                    if verdict == Verdict::Trial {
+                        self.ejection.trying(self.now)
+                    } else {
+                        self.ejection
+                    }
+                }
+                digit => {
+                    let seconds = digit.to_digit(10).unwrap_or(10);
+                    self.now = self.now.after(Duration::from_secs(seconds.into()));
+                    self.ejection
+                }
+            };
+            asked
+        }
     }
 
     #[test]
-    fn rests_and_trials() {
-        use Verdict::{Ejected, Healthy, Trial};
+    fn transitions() {
         #[rustfmt::skip]
         let table = [
-            ("",          Healthy, "nothing happened"),
-            ("-",         Ejected, "it rests"),
-            ("-1",        Trial,   "for a second"),
-            ("-1t",       Ejected, "one trial at a time"),
-            ("-1t5",      Trial,   "that is not waited for without end"),
-            ("-1t+",      Healthy, "a good trial ends it"),
-            ("-1t-1",     Ejected, "a bad one makes it longer"),
-            ("-1t-2",     Trial,   "twice as long"),
-            ("-----1",    Trial,   "failures of the same moment count once"),
-            ("-1-2-4-8-99",  Trial, "1, 2, 4, 8, 16 seconds"),
-            ("-1-2-4-8-951", Ejected, "and not less"),
-            ("-1-2-4-8-97-9993", Trial, "never more than 30"),
-            ("t",         Healthy, "what is healthy needs no trial"),
+            // script            asked   why
+            ("?",                "h",    "healthy to begin with"),
+            ("-?",               "e",    "the first failure ejects"),
+            ("-1?",              "t",    "for one second"),
+            ("---1?",            "t",    "several at once count once"),
+            ("-1??",             "te",   "one trial and no second one"),
+            ("-1?+?",            "th",   "a good trial ends it"),
+            ("-1?-1?",           "te",   "a bad one ejects for longer"),
+            ("-1?-2?",           "tt",   "for two seconds"),
+            ("-1?-2?-3?",        "tte",  "not yet four"),
+            ("-1?-2?-4?",        "ttt",  "then four"),
+            ("-1-1?",            "e",    "a failure when a trial is due is that trial's"),
+            ("-1-2?",            "t",    "so it doubles"),
+            ("-1?+-1?",          "tt",   "good in between: from the start"),
+            ("-1?9?",            "te",   "a trial nobody tells about"),
+            ("-1?x?",            "tt",   "is repeated after ten seconds"),
+            ("-+?",              "h",    "any success ends it"),
         ];
-        for (script, verdict, why) in table {
-            assert_eq!(run(script), verdict, "{script}: {why}");
+        for (script, expected, why) in table {
+            let mut world = World::new();
+            let asked: String = script
+                .chars()
+                .filter_map(|step| world.step(step))
+                .map(|verdict| match verdict {
+                    Verdict::Healthy => 'h',
+                    Verdict::Ejected => 'e',
+                    Verdict::Trial => 't',
+                })
+                .collect();
+            assert_eq!(asked, expected, "{script}: {why}");
+        }
+    }
+
+    #[test]
+    fn ejections_double_to_thirty_seconds() {
+        let mut world = World::new();
+        let mut seconds = Vec::new();
+        for _ in 0..8 {
+            world.step('-');
+            let began = world.now;
+            while world.ejection.verdict(world.now) == Verdict::Ejected {
+                world.step('1');
+            }
+            seconds.push(world.now.since(began).as_secs());
+        }
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
+    }
+
+    #[test]
+    fn the_end_is_exact_to_a_microsecond_and_never_early() {
+        let ejected = Ejection::default().failed(Instant::from_nanos(START + 123));
+        let end = START + 123 + 1_000_000_000;
+        assert_eq!(ejected.verdict(Instant::from_nanos(end)), Verdict::Ejected);
+        assert_eq!(ejected.verdict(Instant::from_nanos(end + 1000)), Verdict::Trial);
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_special_time() {
+        let last = Instant::from_nanos(u64::MAX);
+        let ejected = Ejection::default().failed(last);
+        assert_eq!(Ejection::from_bits(ejected.to_bits()), ejected);
+        assert_eq!(ejected.verdict(last), Verdict::Ejected);
+    }
+
+    proptest! {
+        /// Every state survives packing; nobody waits longer than the longest ejection; of all
+        /// who ask at one instant at most one gets a trial.
+        #[test]
+        fn any_order(script in "[-+?1-9x]{0,60}") {
+            let mut world = World::new();
+            for step in script.chars() {
+                world.step(step);
+                prop_assert_eq!(Ejection::from_bits(world.ejection.to_bits()), world.ejection);
+                let patience = world.now.after(LONGEST).after(Duration::from_micros(1));
+                prop_assert!(world.ejection.verdict(patience) != Verdict::Ejected);
+            }
+            let asked = [(); 3].map(|()| world.step('?'));
+            prop_assert!(asked.iter().filter(|a| **a == Some(Verdict::Trial)).count() <= 1);
+        }
+
+        #[test]
+        fn any_number_is_a_state(bits: u64, nanos: u64) {
+            let (ejection, now) = (Ejection::from_bits(bits), Instant::from_nanos(nanos));
+            prop_assert_eq!(ejection.failed(now).succeeded(), Ejection::default());
+            if ejection != Ejection::default() {
+                prop_assert_eq!(ejection.trying(now).verdict(now), Verdict::Ejected);
+            }
         }
     }
 }

@@ -1,111 +1,118 @@
-//! A moving average of latency that is quick to believe bad news.
-//!
-//! A sample above the average replaces it; one below pulls it down by how much time has passed
-//! (peak EWMA). So an endpoint that begins to stall loses its share with the first slow answer
-//! and earns it back over seconds.
-
-use std::time::Duration;
+//! How long an endpoint takes, as far as its recent answers tell.
 
 use model::Instant;
 
-/// Time after which an old average counts for 1/e.
-const DECAY: Duration = Duration::from_secs(10);
+/// One tick of the stamp: 2^20 ns, a little over a millisecond. 32 bits of it are 52 days; after
+/// that much silence an old value looks young for a moment, which harms nobody.
+const TICK_BITS: u32 = 20;
+/// Half of a value is forgotten in so many ticks: 8.6 s.
+const HALF_LIFE_TICKS: u32 = 1 << 13;
 
-/// The average: microseconds in the low half, the second it was recorded at, in units of
-/// 1/1024 s, in the high half. Zero is unknown.
+/// A moving average of latencies that follows rises at once and falls slowly.
+///
+/// One slow answer is warning enough; several fast ones are needed to forget it. Without answers
+/// it sinks towards 0, unknown, so that an endpoint that was slow once is tried again. Two numbers
+/// in one `u64`: keep the bits in an atomic, and step them by compare-and-swap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ewma(u64);
+pub struct Ewma {
+    micros: u32,
+    /// When, in ticks.
+    stamp: u32,
+}
 
 impl Ewma {
-    /// Unpacks.
+    /// What was packed by [`Ewma::to_bits`].
     pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+        Self { micros: (bits >> 32) as u32, stamp: bits as u32 }
     }
 
-    /// Packs.
+    /// Packed: the value above, the stamp below. Unknown is 0.
     pub const fn to_bits(self) -> u64 {
-        self.0
+        (self.micros as u64) << 32 | self.stamp as u64
     }
 
-    /// The average in microseconds, faded: an endpoint that nobody asks is forgiven in time,
-    /// else it would never be asked again. 0 is unknown.
+    /// The average as it is at `now`, in microseconds; 0 is unknown.
     pub fn micros(self, now: Instant) -> u32 {
-        let (average, at) = self.parts();
-        if average == 0 {
-            return 0;
-        }
-        let faded = f64::from(average) * weight(now, at);
-        (faded as u32).max(1)
+        faded(self.micros, ticks(now).wrapping_sub(self.stamp))
     }
 
-    /// With one more sample.
+    /// One more answer, which took `micros`.
     #[must_use]
     pub fn record(self, micros: u32, now: Instant) -> Self {
-        let (average, at) = self.parts();
-        let sample = micros.max(1);
-        let next = if sample >= average {
-            sample
-        } else {
-            let old = weight(now, at);
-            (f64::from(average) * old + f64::from(sample) * (1.0 - old)) as u32
-        };
-        Self(u64::from(ticks(now)) << 32 | u64::from(next.max(1)))
-    }
-
-    fn parts(self) -> (u32, u32) {
-        ((self.0 & u64::from(u32::MAX)) as u32, (self.0 >> 32) as u32)
+        let stamp = ticks(now);
+        // An answer in no time is an answer all the same.
+        let micros = micros.max(1);
+        let above = self.micros.saturating_sub(micros);
+        Self { micros: micros + faded(above, stamp.wrapping_sub(self.stamp)), stamp }
     }
 }
 
-/// Wraps around after 48 days; an average that old has faded either way.
+/// What is left of a value: halved once per half-life, in a straight line in between.
+fn faded(value: u32, ticks: u32) -> u32 {
+    let halved = value.checked_shr(ticks / HALF_LIFE_TICKS).unwrap_or(0);
+    let part = u64::from(ticks % HALF_LIFE_TICKS);
+    halved - (u64::from(halved) * part / u64::from(2 * HALF_LIFE_TICKS)) as u32
+}
+
 fn ticks(now: Instant) -> u32 {
-    (now.as_nanos() / (1_000_000_000 / 1024)) as u32
-}
-
-/// What an average of `at` still counts for.
-fn weight(now: Instant, at: u32) -> f64 {
-    let age = f64::from(ticks(now).wrapping_sub(at)) / 1024.0;
-    (-age / DECAY.as_secs_f64()).exp()
+    (now.as_nanos() >> TICK_BITS) as u32
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn at(seconds: u64) -> Instant {
-        Instant::from_nanos(seconds * 1_000_000_000)
+    fn at(ticks: u64) -> Instant {
+        Instant::from_nanos(ticks << TICK_BITS)
     }
+
+    const HALF_LIFE: u64 = HALF_LIFE_TICKS as u64;
 
     #[test]
-    fn bad_news_at_once_and_good_news_in_time() {
-        let quick = Ewma::default().record(1_000, at(100));
-        assert_eq!(quick.micros(at(100)), 1_000);
-        let stalled = quick.record(500_000, at(100));
-        assert_eq!(stalled.micros(at(100)), 500_000);
-        let soon = stalled.record(1_000, at(100)).micros(at(100));
-        assert!(soon > 490_000, "one quick answer changes little: {soon}");
-        let later = stalled.record(1_000, at(150)).micros(at(150));
-        assert!(later < 10_000, "after five times the decay it does: {later}");
+    fn rises_at_once_and_falls_slowly() {
+        #[rustfmt::skip]
+        let table = [
+            // answers: (ticks, micros)               read at          micros why
+            (&[][..],                                 0,               0,    "unknown"),
+            (&[(0, 800)],                             0,               800,  "the first answer"),
+            (&[(0, 800), (1, 5000)],                  1,               5000, "a peak"),
+            (&[(0, 5000), (0, 800)],                  0,               5000, "is not forgotten at once"),
+            (&[(0, 5000), (HALF_LIFE, 1000)],         HALF_LIFE,       3000, "half of it after a half-life"),
+            (&[(0, 5000), (2 * HALF_LIFE, 1000)],     2 * HALF_LIFE,   2000, "a quarter after two"),
+            (&[(0, 800)],                             HALF_LIFE,       400,  "silence fades"),
+            (&[(0, 800)],                             HALF_LIFE / 2,   600,  "in a line"),
+            (&[(0, 800)],                             40 * HALF_LIFE,  0,    "to unknown"),
+            (&[(0, 0)],                               0,               1,    "no time is an answer"),
+            (&[((1 << 32) - 1, 800)],                 (1 << 32) + HALF_LIFE - 1, 400, "over the end of the stamp"),
+        ];
+        for (answers, read, micros, why) in table {
+            let ewma = answers
+                .iter()
+                .fold(Ewma::default(), |ewma, (ticks, micros)| ewma.record(*micros, at(*ticks)));
+            assert_eq!(ewma.micros(at(read)), micros, "{why}");
+        }
     }
 
-    #[test]
-    fn nobody_is_condemned_for_ever() {
-        let stalled = Ewma::default().record(5_000_000, at(0));
-        let left = stalled.micros(at(120));
-        assert!((1..100).contains(&left), "{left}");
-        assert_eq!(Ewma::default().micros(at(5)), 0, "unknown stays unknown");
-    }
-
-    proptest::proptest! {
+    proptest! {
+        /// Between the lowest and the highest answer, survives packing, and sinks in silence.
         #[test]
-        fn between_the_extremes(samples in proptest::collection::vec((1..10_000_000u32, 0..30u64), 1..50)) {
-            let (mut average, mut now) = (Ewma::default(), at(1));
-            for (sample, pause) in &samples {
-                now = now.after(Duration::from_secs(*pause));
-                average = Ewma::from_bits(average.record(*sample, now).to_bits());
+        fn any_answers(
+            answers in prop::collection::vec((0..20_000_u64, 1..u32::MAX), 1..20),
+            (one, other) in (0..200_000_u64, 0..200_000_u64),
+        ) {
+            let (mut ewma, mut now) = (Ewma::default(), 0);
+            for (later, micros) in &answers {
+                now += later;
+                ewma = ewma.record(*micros, at(now));
+                prop_assert!(ewma.micros(at(now)) >= *micros);
             }
-            let most = samples.iter().map(|(sample, _)| *sample).max().unwrap();
-            proptest::prop_assert!((1..=most).contains(&average.micros(now)));
+            let most = answers.iter().map(|(_, micros)| *micros).max();
+            prop_assert!(Some(ewma.micros(at(now))) <= most);
+            prop_assert_eq!(Ewma::from_bits(ewma.to_bits()), ewma);
+            let (early, late) = (one.min(other), one.max(other));
+            prop_assert!(ewma.micros(at(now + late)) <= ewma.micros(at(now + early)));
         }
     }
 }

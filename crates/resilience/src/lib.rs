@@ -1,14 +1,16 @@
-//! May this endpoint get this request, now: drains, ejections, latency, retry budgets.
+//! May this endpoint get this request, now: drains, ejections, retry budgets, latency.
 //!
-//! Rules as values: every step takes `now` and gives the next state. What several threads step
-//! at once fits into one word, so that a shell can keep it in an atomic.
+//! Everything is a value and a function of the time it is handed. What several threads share is
+//! one `u64` ([`Ejection`], [`Ewma`]), so that a shell can keep it in an atomic and step it by
+//! compare-and-swap; what one thread owns is a plain struct ([`RetryBudget`]). Nothing here knows
+//! a route, a service or a clock.
 
-mod budget;
 mod drain;
 mod ejection;
 mod ewma;
+mod retry;
 
-pub use budget::RetryBudget;
 pub use drain::Drain;
 pub use ejection::{Ejection, Verdict};
 pub use ewma::Ewma;
+pub use retry::RetryBudget;

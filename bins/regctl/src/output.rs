@@ -35,8 +35,16 @@ struct Object<'a> {
     code: Option<u8>,
 }
 
-const EMPTY: Object<'static> =
-    Object { ok: None, verb: None, event: None, fields: None, data: None, error: None, code: None };
+const EMPTY: Object<'static> = Object {
+    ok: None,
+    verb: None,
+    event: None,
+    fields: None,
+    data: None,
+    text: None,
+    error: None,
+    code: None,
+};
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {

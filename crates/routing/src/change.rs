@@ -196,10 +196,11 @@ impl Group {
             None => self.before.as_ref()?.service.clone(),
         };
         let stay = self.members_before().iter().filter(|m| !self.gone.contains(&m.route));
-        let members = stay
-            .cloned()
-            .chain(put.map(|held| Member::of(&held.entry, held.endpoint, generation)))
-            .collect();
+        // Exactly as many as there are: most pools have one member, and there are many pools.
+        let count = self.members_before().len() - self.gone.len() + self.put.len();
+        let mut members = Vec::with_capacity(count);
+        members.extend(stay.cloned());
+        members.extend(put.map(|held| Member::of(&held.entry, held.endpoint, generation)));
         Pool::of(key.clone(), service, members).map(Arc::new)
     }
 }

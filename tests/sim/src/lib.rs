@@ -1,3 +1,4 @@
-//! A deterministic simulation of sessions, links and routing. (Transcripts and simulator are being
-//! written by another writer right now: whoever owns crates/session need not, and reports what
-//! this finds wrong instead.)
+//! The registry without a socket, a disk or a clock.
+
+pub mod pattern;
+pub mod transcript;

@@ -14,7 +14,7 @@ use crate::table::Held;
 use crate::{Changed, Conflict, Edit, Entry, Member, Pool, RouteKey, Table};
 
 /// Most conflicts that are told.
-const CONFLICTS_MAX: usize = 100;
+pub(crate) const CONFLICTS_MAX: usize = 100;
 
 /// A table with edits noted beside it.
 pub(crate) struct Draft<'t> {

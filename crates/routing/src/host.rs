@@ -141,10 +141,14 @@ fn changed(mut pools: Vec<Arc<Pool>>, changes: Vec<Change>) -> Vec<Arc<Pool>> {
     pools
 }
 
-/// Sorts the keys of one host pattern, the first to be asked first (SPEC 3). The path itself
-/// never decides: two of one length do not both match.
-pub(crate) fn precedence(key: &RouteKey) -> (Reverse<i32>, MatchKind, Reverse<usize>, &str) {
-    (Reverse(key.priority), key.kind, Reverse(key.path.len()), &key.path)
+/// Sorts the keys of one host pattern, the first to be asked first (SPEC 3).
+///
+/// A raw path is a prefix that is read in another way, so the longer of the two comes first, and
+/// the normalised one where they are equally long. The path itself never decides: two of one kind
+/// and length do not both match, and so "oldest apply" has nothing to decide between keys.
+pub(crate) fn precedence(key: &RouteKey) -> impl Ord {
+    let is_exact = key.kind == MatchKind::Exact;
+    (Reverse(key.priority), Reverse(is_exact), Reverse(key.path.len()), key.kind, &key.path)
 }
 
 /// Whether a key of this host is meant by a request.

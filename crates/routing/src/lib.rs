@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! host:  exact name  >  *.suffix  >  **.suffix, longest first  >  *
-//! path:  highest priority, then exact before prefix before raw, then the longest
+//! path:  highest priority, then exact before prefix and raw, then the longest
 //! pool:  every instance of the service that owns the key
 //! pick:  connected endpoints, then those that lost their connection, then those that failed
 //! ```
@@ -33,6 +33,8 @@ mod pool;
 mod table;
 mod tombstones;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod naive;
 

@@ -13,9 +13,9 @@ use model::{
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::fixture::Fine;
 use crate::{
-    Conflict, Decision, Edit, EndpointHealth, EndpointId, EndpointView, Entry, Head, Live, Pool,
-    RouteKey, Table, decide, explain,
+    Conflict, Decision, Edit, EndpointId, Entry, Head, Pool, RouteKey, Table, decide, explain,
 };
 
 #[derive(Clone, Default)]
@@ -147,8 +147,9 @@ impl Naive {
         });
         keys.sort_by(|a, b| {
             let host = b.domain.specificity().cmp(&a.domain.specificity());
-            let path = a.kind.cmp(&b.kind).then(b.path.len().cmp(&a.path.len()));
-            host.then(b.priority.cmp(&a.priority)).then(path)
+            let exact = |key: &RouteKey| key.kind == MatchKind::Exact;
+            let longest = b.path.len().cmp(&a.path.len()).then(a.kind.cmp(&b.kind));
+            host.then(b.priority.cmp(&a.priority)).then(exact(b).cmp(&exact(a))).then(longest)
         });
         keys
     }
@@ -196,16 +197,6 @@ fn each_head(mut visit: impl FnMut(Head<'_>)) {
         for host in REQUEST_HOSTS {
             visit(Head { host, raw_path, path: &path });
         }
-    }
-}
-
-/// Everything there is is well.
-struct Fine;
-
-impl Live for Fine {
-    fn endpoint(&self, _: EndpointId, _: Instant) -> EndpointView {
-        let health = EndpointHealth::Up;
-        EndpointView { health, in_flight: 0, latency_micros: 0, share_percent: 100 }
     }
 }
 

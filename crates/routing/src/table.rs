@@ -135,3 +135,6 @@ impl Table {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::protocol::Line;
 use crate::reach::{Reached, reach_any};
 
 /// How long to be silent before asking whether the server is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
+const ASK_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
     global: &Global,
@@ -45,8 +45,9 @@ pub(crate) async fn follow(reached: &mut Reached, output: &Output) -> Result<(),
                 }
             },
             () = stop.asked() => return Ok(()),
-            () = tokio::time::sleep(PING_INTERVAL) => {
-                drop(reached.ask(&Line::new("PING", &[])).await?);
+            () = tokio::time::sleep(ASK_INTERVAL) => {
+                // No PING: a session that pings has to go on with it, and this one may not be ours.
+                drop(reached.ask(&Line::new("SESSION_INFO", &[])).await?);
             }
         }
     }

@@ -29,6 +29,12 @@ pub(crate) async fn run(global: &Global, args: &RawArgs, output: &Output) -> Res
     if args.follow {
         raw.follow().await?;
     }
+    if global.register.is_some()
+        && let Some(sid) = &raw.sid
+    {
+        // The script may have said goodbye already.
+        drop(raw.connection.ask(&format!("CLIENT_SHUTDOWN|{sid}")).await);
+    }
     raw.first_refusal.map_or(Ok(()), |reason| Err(Failure::Refused(reason)))
 }
 

@@ -1,11 +1,50 @@
 //! Lines to requests and replies to lines: the registry protocol, v1 and v2.
+//!
+//! [`Framer`] cuts bytes into lines, [`decode`] reads a line, [`encode_answer`] and
+//! [`encode_push`] write what goes back; [`encode_line`] is the client's side. One table,
+//! [`COMMANDS`], gives names, field counts, usage errors, the manual and the fuzz dictionary.
+//!
+//! Every text is either a command or an error with a reason for its sender. A reason never holds
+//! a pipe and never repeats what was sent.
 
-use model::{Answer, Line, Push, TxnId};
+mod bulk;
+mod command;
+mod compress;
+mod decode;
+pub mod docs;
+pub mod duration;
+mod encode;
+mod field;
+mod framer;
+pub mod fuzz;
+mod json;
+mod line;
+pub mod option;
+mod report;
+mod tail;
+pub mod time;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod roundtrip;
+
+pub use command::{COMMANDS, Command, Speaks, usage};
+pub use decode::{DecodeError, decode};
+pub use encode::{encode_answer, encode_push};
+pub use framer::{FrameError, Framer};
+pub use line::encode_line;
 
 /// Longest command of a v2 session, in bytes, with its line feed (SPEC 2.1).
 pub const LINE_BYTES_MAX: usize = 16_384;
 /// Longest command of a v1 session, in bytes, with its line feed (SPEC 2.1).
 pub const LINE_BYTES_MAX_V1: usize = 8_192;
+/// Longest answer, in bytes, with its line feed (SPEC 2.1).
+pub const ANSWER_BYTES_MAX: usize = 65_536;
+/// Longest answer to a v1 session, in bytes, with its line feed (SPEC 12).
+pub const ANSWER_BYTES_MAX_V1: usize = 1_024;
+/// Longest compressed payload, in bytes of base64 (SPEC 2.1).
+pub const COMPRESSED_BYTES_MAX: usize = 1 << 20;
 
 /// How a connection is read and answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,84 +56,4 @@ pub enum Dialect {
     V1,
     /// A v2 session.
     V2,
-}
-
-/// Cuts a stream of bytes into lines.
-#[derive(Debug)]
-pub struct Framer {}
-
-/// Why a stretch of bytes is no line. Displays as the reason after `ERROR|`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// Longer than allowed; skipped up to its line feed.
-    #[error("line too long (max {0} bytes)")]
-    TooLong(usize),
-    /// Not UTF-8.
-    #[error("line is not UTF-8")]
-    NotUtf8,
-    /// NUL or another control character but TAB.
-    #[error("line holds a control character")]
-    Control,
-}
-
-impl Framer {
-    /// A framer for a connection that has not registered.
-    pub fn new() -> Self {
-        todo!()
-    }
-
-    /// From now on lines may be this long.
-    pub fn set_dialect(&mut self, _dialect: Dialect) {
-        todo!()
-    }
-
-    /// Takes what was read. Holds at most one line's worth besides what was pushed at once.
-    pub fn push(&mut self, _bytes: &[u8]) {
-        todo!()
-    }
-
-    /// The next whole line, without its line feed and a carriage return before it; empty lines
-    /// are skipped.
-    pub fn next_line(&mut self) -> Option<Result<String, FrameError>> {
-        todo!()
-    }
-
-    /// Whether the first bytes of a line are there and its line feed is not: the read timeout
-    /// runs.
-    pub fn is_mid_line(&self) -> bool {
-        todo!()
-    }
-}
-
-/// Why a line is no command. `reason` goes after `ERROR|` (and the txn, if it was told apart).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    /// The transaction id to echo.
-    pub txn: Option<TxnId>,
-    /// What is wrong.
-    pub reason: model::Refusal,
-}
-
-/// Decodes one line.
-///
-/// # Errors
-///
-/// [`DecodeError`]; every text is either a command or an error, never a panic.
-pub fn decode(_line: &str, _dialect: Dialect) -> Result<Line, DecodeError> {
-    todo!()
-}
-
-/// Writes an answer with its line feed.
-pub fn encode_answer(_answer: &Answer, _dialect: Dialect, _out: &mut Vec<u8>) {
-    todo!()
-}
-
-/// Writes a line that is no answer, with its line feed.
-pub fn encode_push(_push: &Push, _out: &mut Vec<u8>) {
-    todo!()
-}
-
-/// Writes a command with its line feed, as a client sends it.
-pub fn encode_line(_line: &Line, _out: &mut Vec<u8>) {
-    todo!()
 }

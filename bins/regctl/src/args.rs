@@ -40,7 +40,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// What every command takes. Two of them have ids of their own, for commands take arguments of
+/// these names.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Where and how")]
 pub(crate) struct Global {
@@ -55,8 +56,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "PATH", env = "REGCTL_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// Name a session, over the admin socket: its id, or SERVICE/INSTANCE.
-    #[arg(short, long, global = true, value_name = "SESSION", value_parser = values::session)]
-    #[arg(conflicts_with = "register")]
+    #[arg(id = "named", short = 's', long = "session", global = true, conflicts_with = "register")]
+    #[arg(value_name = "SESSION", value_parser = values::session)]
     pub(crate) session: Option<String>,
     /// Register first, on the same connection, and say goodbye at the end. A running service of
     /// this name and instance loses its session to us.
@@ -66,7 +67,8 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// How long to wait for a connection and for each answer: 500ms, 5s, 1m, or seconds.
-    #[arg(long, global = true, default_value = "5s", value_parser = values::duration)]
+    #[arg(id = "limit", long = "timeout", global = true, default_value = "5s")]
+    #[arg(value_name = "TIME", value_parser = values::duration)]
     pub(crate) timeout: Duration,
 }
 

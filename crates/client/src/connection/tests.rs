@@ -89,7 +89,7 @@ async fn staging_stops_before_the_apply() {
         \"backend_url\":\"http://b:1\",\"priority\":0}]";
     let script = [
         ("AUTH|t", "AUTH_OK\n"),
-        ("REGISTER|a|b|0|", "ACK|s\n"),
+        ("REGISTER|a|b|0|{}", "ACK|s\n"),
         (bulk, "ROUTE_BULK_OK|[{\"route_id\":\"r4\",\"status\":\"ok\"}]\n"),
         ("CONFIG_VALIDATE|s", "OK\n"),
         ("AUTH|t", "ERROR|authentication failed\n"),

@@ -42,7 +42,7 @@ apply api.example/v1=http://b:1 api.example/v2=http://b:2 X-A:1
 apply api.example/v2=http://b:2
 > ROUTE_REMOVE|orbat-3001-1-s|r1
 < ROUTE_OK
-> HEADERS_REMOVE|orbat-3001-1-s|ALL|X-A
+> HEADERS_REMOVE|orbat-3001-1-s|ALL|x-a
 < HEADERS_OK
 > CONFIG_VALIDATE|orbat-3001-1-s
 < OK

@@ -46,7 +46,7 @@ async fn ask(orders: &mpsc::Sender<Order>) -> Result<Said, AskError> {
 async fn a_session_outlives_its_connections() {
     let mut rig = rig(8);
     let first = rig.peers.recv().await.unwrap();
-    play(first, &[("REGISTER|a|a|0|", "ACK|a-0-1-s\n")]).await;
+    play(first, &[("REGISTER|a|a|0|{}", "ACK|a-0-1-s\n")]).await;
     assert!(matches!(rig.events.recv().await, Some(Event::Registered(_))));
     assert!(matches!(rig.events.recv().await, Some(Event::Lost { .. })));
     assert_eq!(*rig.status.borrow(), Status::Reconnecting);
@@ -75,7 +75,7 @@ async fn dropping_every_handle_says_goodbye() {
     let Rig { orders, mut events, mut peers, status: _status } = rig(8);
     let peer = peers.recv().await.unwrap();
     let script =
-        [("REGISTER|a|a|0|", "ACK|a-0-1-s\n"), ("CLIENT_SHUTDOWN|a-0-1-s", "SHUTDOWN_OK\n")];
+        [("REGISTER|a|a|0|{}", "ACK|a-0-1-s\n"), ("CLIENT_SHUTDOWN|a-0-1-s", "SHUTDOWN_OK\n")];
     let program = async {
         assert!(matches!(events.recv().await, Some(Event::Registered(_))));
         drop(orders);
@@ -89,7 +89,7 @@ async fn unread_events_are_counted_and_hold_nobody_up() {
     let mut rig = rig(2);
     let peer = rig.peers.recv().await.unwrap();
     let script = [
-        ("REGISTER|a|a|0|", "ACK|a-0-1-s\nEVENT|drained|1\nEVENT|drained|2\nEVENT|drained|3\n"),
+        ("REGISTER|a|a|0|{}", "ACK|a-0-1-s\nEVENT|drained|1\nEVENT|drained|2\nEVENT|drained|3\n"),
         ("PING|a-0-1-s", "PONG\nEVENT|drained|4\n"),
         ("PING|a-0-1-s", "PONG\n"),
     ];

@@ -214,14 +214,13 @@ async fn run(
     };
     let mut group = Vec::new();
     let mut questions = Vec::new();
+    let mut is_failing = false;
     while next_group(&mut jobs, &mut group, &mut questions).await {
         if !group.is_empty() {
             let results = writer.write(&group);
             for (batch, result) in group.drain(..).zip(results) {
                 let result = result.map_err(|error| error.to_string());
-                if let Err(error) = &result {
-                    tracing::error!(seq = batch.seq, %error, "a change was not saved");
-                }
+                tell_once(&mut is_failing, &result);
                 // Whoever is gone does not want to know.
                 drop(reports.send((batch.seq, result)).await);
             }
@@ -230,6 +229,16 @@ async fn run(
             let entries = history::newest(&database.connection, limit);
             drop(answer.send(entries.map_err(|error| error.to_string())));
         }
+    }
+}
+
+/// A full disk fails every command that comes: the log has it when it begins and when it ends.
+fn tell_once(is_failing: &mut bool, result: &Result<(), String>) {
+    let was_failing = std::mem::replace(is_failing, result.is_err());
+    match result {
+        Err(error) if !was_failing => tracing::error!(%error, "changes cannot be saved"),
+        Ok(()) if was_failing => tracing::warn!("changes are saved again"),
+        Ok(()) | Err(_) => {}
     }
 }
 

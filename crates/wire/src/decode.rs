@@ -136,7 +136,6 @@ fn register(rest: &str) -> Result<Registration, Option<Reason>> {
     })
 }
 
-#[expect(clippy::too_many_lines, reason = "one straight match that reads like the table")]
 fn request(command: &Command, fields: &[&str], dialect: Dialect) -> Result<Request, Reason> {
     Ok(match (command.name, fields) {
         ("RECONNECT", []) => Request::Reconnect,

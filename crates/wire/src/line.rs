@@ -25,7 +25,6 @@ pub fn encode_line(line: &Line, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-#[expect(clippy::too_many_lines, reason = "one straight match that reads like the table")]
 fn spelled(request: &Request) -> (&'static str, Vec<String>) {
     match request {
         Request::Auth(token) => ("AUTH", vec![token.to_string()]),

@@ -1,109 +1,152 @@
-//! How many requests may be sent twice.
+//! How many requests may be sent a second time.
 //!
-//! Retries help as long as few need them. When everything fails they double the load on what is
-//! left, so they are bounded to a share of the requests, with a floor for quiet times (SPEC 4).
-
-use std::time::Duration;
+//! When everything fails, retries double the load on what is left. So they are a small part of
+//! the requests of the last second, and a few where there are not many requests.
 
 use model::Instant;
 
-/// One retry is earned by this many requests: 20 %.
+/// One retry in so many requests: 20 % (SPEC 4).
 const REQUESTS_PER_RETRY: u64 = 5;
-/// Earned each second whatever happens.
-const FLOOR_PER_SECOND: u64 = 10;
-/// What is earned and not used lasts about this long.
-const WINDOW: Duration = Duration::from_secs(10);
+/// So many are always allowed in a second (SPEC 4).
+const RETRIES_FLOOR: u64 = 10;
 
-/// The budget of one worker, in parts of a retry: [`REQUESTS_PER_RETRY`] parts are one.
+const SECOND_NANOS: u64 = 1_000_000_000;
+
+/// The retries of one worker thread, over a second that slides.
+///
+/// Counts by whole seconds; of the second before, the part counts that still lies in the window,
+/// as if it had come evenly.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
-    parts: u64,
-    /// Up to here the floor has been paid.
-    paid: Instant,
-    /// Requests since the window began, which is what may be saved up.
+    /// When the current second began.
+    began: Instant,
+    current: Counts,
+    before: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
     requests: u64,
-    window_began: Instant,
+    retries: u64,
 }
 
 impl RetryBudget {
-    /// A budget with one second's floor in it.
+    /// A budget that has seen nothing.
     pub fn new(now: Instant) -> Self {
-        let parts = FLOOR_PER_SECOND * REQUESTS_PER_RETRY;
-        Self { parts, paid: now, requests: 0, window_began: now }
+        Self { began: now, current: Counts::default(), before: Counts::default() }
     }
 
-    /// A request was sent at `now`.
+    /// A request is sent for the first time.
     pub fn request(&mut self, now: Instant) {
-        if now.since(self.window_began) >= WINDOW {
-            self.window_began = now;
-            self.requests = 0;
-        }
-        self.requests += 1;
-        self.parts = (self.parts + 1).min(self.most());
+        self.advance(now);
+        self.current.requests += 1;
     }
 
-    /// Takes one retry, if there is one.
+    /// Asks to send a request once more; `true` is a retry spent.
+    #[must_use]
     pub fn try_retry(&mut self, now: Instant) -> bool {
-        self.pay_floor(now);
-        if self.parts < REQUESTS_PER_RETRY {
-            return false;
-        }
-        self.parts -= REQUESTS_PER_RETRY;
-        true
+        self.advance(now);
+        let past = now.as_nanos().saturating_sub(self.began.as_nanos());
+        let left = SECOND_NANOS.saturating_sub(past);
+        let share = |count: u64| u128::from(count) * u128::from(left);
+        let nanos = u128::from(SECOND_NANOS);
+        // Towards fewer retries, both.
+        let requests = self.current.requests + (share(self.before.requests) / nanos) as u64;
+        let retries = self.current.retries + share(self.before.retries).div_ceil(nanos) as u64;
+        let allowed = retries < RETRIES_FLOOR.max(requests / REQUESTS_PER_RETRY);
+        self.current.retries += u64::from(allowed);
+        allowed
     }
 
-    fn pay_floor(&mut self, now: Instant) {
-        let per_part = 1_000_000_000 / (FLOOR_PER_SECOND * REQUESTS_PER_RETRY);
-        let earned = u64::try_from(now.since(self.paid).as_nanos()).unwrap_or(u64::MAX) / per_part;
-        // Only whole parts are paid; the rest of the time is kept for the next.
-        self.paid = self.paid.after(Duration::from_nanos(earned.saturating_mul(per_part)));
-        self.parts = self.parts.saturating_add(earned).min(self.most());
-    }
-
-    /// One second's floor and a fifth of the window's requests.
-    fn most(&self) -> u64 {
-        FLOOR_PER_SECOND * REQUESTS_PER_RETRY + self.requests
+    fn advance(&mut self, now: Instant) {
+        let past = now.as_nanos().saturating_sub(self.began.as_nanos());
+        let before = match past / SECOND_NANOS {
+            0 => return,
+            1 => self.current,
+            _ => Counts::default(),
+        };
+        let began = now.as_nanos() - past % SECOND_NANOS;
+        *self = Self { began: Instant::from_nanos(began), current: Counts::default(), before };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn drain(budget: &mut RetryBudget, now: Instant) -> u64 {
-        (0..).take_while(|_| budget.try_retry(now)).count() as u64
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// How many of a thousand tries are allowed at one instant.
+    fn allowed(budget: &mut RetryBudget, millis: u64) -> usize {
+        (0..1000).filter(|_| budget.try_retry(at(millis))).count()
     }
 
     #[test]
-    fn a_fifth_of_the_requests_over_the_floor() {
-        let start = Instant::from_nanos(0);
-        let mut budget = RetryBudget::new(start);
-        assert_eq!(drain(&mut budget, start), 10, "the floor of one second");
-        for _ in 0..1000 {
-            budget.request(start);
+    fn a_fifth_of_the_requests_and_never_less_than_ten() {
+        for (requests, retries) in [(0, 10), (50, 10), (54, 10), (55, 11), (1000, 200)] {
+            let mut budget = RetryBudget::new(at(0));
+            (0..requests).for_each(|_| budget.request(at(100)));
+            assert_eq!(allowed(&mut budget, 200), retries, "{requests}");
+            assert_eq!(allowed(&mut budget, 999), 0, "{requests}: spent");
         }
-        assert_eq!(drain(&mut budget, start), 200);
-        assert_eq!(drain(&mut budget, start.after(Duration::from_millis(500))), 5);
-        assert!(drain(&mut budget, start.after(Duration::from_secs(3600))) <= 10 + 200);
     }
 
-    proptest::proptest! {
-        /// Never more than the floor for the time that passed, one second's more to begin with,
-        /// and a fifth of the requests.
+    #[test]
+    fn the_window_slides() {
+        #[rustfmt::skip]
+        let table = [
+            // spent at  asked at  allowed  why
+            (500,        999,      0,       "the same second"),
+            (500,        1000,     0,       "all of the second before"),
+            (500,        1250,     2,       "three quarters of it"),
+            (500,        1500,     5,       "half of it"),
+            (500,        2000,     10,      "none of it"),
+            (500,        9000,     10,      "long ago"),
+        ];
+        for (spent, asked, expected, why) in table {
+            let mut budget = RetryBudget::new(at(0));
+            assert_eq!(allowed(&mut budget, spent), 10);
+            assert_eq!(allowed(&mut budget, asked), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn requests_of_the_second_before_still_pay() {
+        let mut budget = RetryBudget::new(at(0));
+        (0..1000).for_each(|_| budget.request(at(500)));
+        assert_eq!(allowed(&mut budget, 1500), 100);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_or_goes_back_allows_no_more() {
+        let mut budget = RetryBudget::new(at(5000));
+        assert_eq!(allowed(&mut budget, 5000), 10);
+        assert_eq!(allowed(&mut budget, 4000), 0);
+    }
+
+    proptest! {
+        /// In the seconds it counts by there are never more retries than it says.
         #[test]
-        fn bounded(steps in proptest::collection::vec((0..2000u64, 0..30u64), 1..60)) {
-            let (mut now, start) = (Instant::from_nanos(0), Instant::from_nanos(0));
-            let mut budget = RetryBudget::new(start);
-            let (mut requests, mut retries) = (0, 0);
-            for (millis, sent) in steps {
-                now = now.after(Duration::from_millis(millis));
-                for _ in 0..sent {
-                    budget.request(now);
+        fn any_load(steps in prop::collection::vec((0..400_u64, 0..40_usize, 0..40_usize), 1..60)) {
+            let mut budget = RetryBudget::new(at(0));
+            let mut seconds = vec![(0, 0); 60];
+            let mut millis = 0;
+            for (later, requests, retries) in steps {
+                millis += later;
+                let second = &mut seconds[(millis / 1000) as usize];
+                for _ in 0..requests {
+                    budget.request(at(millis));
+                    second.0 += 1;
                 }
-                requests += sent;
-                retries += drain(&mut budget, now);
-                let floor = 10.0 * (now.since(start).as_secs_f64() + 1.0);
-                proptest::prop_assert!(retries as f64 <= floor + requests as f64 / 5.0 + 0.001);
+                second.1 += (0..retries).filter(|_| budget.try_retry(at(millis))).count();
+            }
+            for pair in seconds.windows(2) {
+                let requests = pair[0].0 + pair[1].0;
+                prop_assert!(pair[1].1 <= 10.max(requests / 5), "{:?}", pair);
             }
         }
     }

@@ -50,6 +50,11 @@ impl Drain {
         self.duration.saturating_sub(now.since(self.started))
     }
 
+    /// When it is over.
+    pub fn ends(&self) -> Instant {
+        self.started.after(self.duration)
+    }
+
     /// Whether the instance gets nothing any more, not even as the last one.
     pub fn is_over(&self, now: Instant) -> bool {
         self.remaining(now).is_zero()
@@ -87,6 +92,7 @@ mod tests {
             let drain = Drain { started: at(0), duration, from_percent };
             assert_eq!(drain.percent(at(millis)), percent, "{why}");
             assert_eq!(drain.is_over(at(millis)), over, "{why}");
+            assert_eq!(drain.ends() <= at(millis), over, "{why}");
         }
     }
 

@@ -77,7 +77,7 @@ impl Ejection {
     }
 
     /// Whether the endpoint may be sent a request at `now`.
-    pub fn verdict(self, now: Instant) -> Verdict {
+    pub fn may_try(self, now: Instant) -> Verdict {
         match self.0 {
             State::Healthy => Verdict::Healthy,
             State::Ejected { until, .. } | State::Trial { until, .. } if micros(now) < until => {
@@ -87,14 +87,14 @@ impl Ejection {
         }
     }
 
-    /// Somebody begins the trial at `now`. Only a [`Verdict::Trial`] allows it.
+    /// Somebody begins the trial at `now`; nothing changes where none is due.
     #[must_use]
     pub fn trying(self, now: Instant) -> Self {
-        match self.0 {
-            State::Healthy => self,
-            State::Ejected { level, .. } | State::Trial { level, .. } => {
+        match (self.may_try(now), self.0) {
+            (Verdict::Trial, State::Ejected { level, .. } | State::Trial { level, .. }) => {
                 Self(State::Trial { level, until: micros_up(now.after(TRIAL)) })
             }
+            (Verdict::Healthy | Verdict::Ejected | Verdict::Trial, _) => self,
         }
     }
 
@@ -157,13 +157,8 @@ mod tests {
                 '-' => self.ejection.failed(self.now),
                 '+' => self.ejection.succeeded(),
                 '?' => {
-                    let verdict = self.ejection.verdict(self.now);
-                    asked = Some(verdict);
-                    if verdict == Verdict::Trial {
-                        self.ejection.trying(self.now)
-                    } else {
-                        self.ejection
-                    }
+                    asked = Some(self.ejection.may_try(self.now));
+                    self.ejection.trying(self.now)
                 }
                 digit => {
                     let seconds = digit.to_digit(10).unwrap_or(10);
@@ -219,7 +214,7 @@ mod tests {
         for _ in 0..8 {
             world.step('-');
             let began = world.now;
-            while world.ejection.verdict(world.now) == Verdict::Ejected {
+            while world.ejection.may_try(world.now) == Verdict::Ejected {
                 world.step('1');
             }
             seconds.push(world.now.since(began).as_secs());
@@ -231,8 +226,8 @@ mod tests {
     fn the_end_is_exact_to_a_microsecond_and_never_early() {
         let ejected = Ejection::default().failed(Instant::from_nanos(START + 123));
         let end = START + 123 + 1_000_000_000;
-        assert_eq!(ejected.verdict(Instant::from_nanos(end)), Verdict::Ejected);
-        assert_eq!(ejected.verdict(Instant::from_nanos(end + 1000)), Verdict::Trial);
+        assert_eq!(ejected.may_try(Instant::from_nanos(end)), Verdict::Ejected);
+        assert_eq!(ejected.may_try(Instant::from_nanos(end + 1000)), Verdict::Trial);
     }
 
     #[test]
@@ -240,7 +235,7 @@ mod tests {
         let last = Instant::from_nanos(u64::MAX);
         let ejected = Ejection::default().failed(last);
         assert_eq!(Ejection::from_bits(ejected.to_bits()), ejected);
-        assert_eq!(ejected.verdict(last), Verdict::Ejected);
+        assert_eq!(ejected.may_try(last), Verdict::Ejected);
     }
 
     proptest! {
@@ -253,7 +248,7 @@ mod tests {
                 world.step(step);
                 prop_assert_eq!(Ejection::from_bits(world.ejection.to_bits()), world.ejection);
                 let patience = world.now.after(LONGEST).after(Duration::from_micros(1));
-                prop_assert!(world.ejection.verdict(patience) != Verdict::Ejected);
+                prop_assert!(world.ejection.may_try(patience) != Verdict::Ejected);
             }
             let asked = [(); 3].map(|()| world.step('?'));
             prop_assert!(asked.iter().filter(|a| **a == Some(Verdict::Trial)).count() <= 1);
@@ -264,7 +259,7 @@ mod tests {
             let (ejection, now) = (Ejection::from_bits(bits), Instant::from_nanos(nanos));
             prop_assert_eq!(ejection.failed(now).succeeded(), Ejection::default());
             if ejection != Ejection::default() {
-                prop_assert_eq!(ejection.trying(now).verdict(now), Verdict::Ejected);
+                prop_assert_eq!(ejection.trying(now).may_try(now), Verdict::Ejected);
             }
         }
     }

@@ -5,12 +5,12 @@
 //! compare-and-swap; what one thread owns is a plain struct ([`RetryBudget`]). Nothing here knows
 //! a route, a service or a clock.
 
+mod budget;
 mod drain;
 mod ejection;
 mod ewma;
-mod retry;
 
+pub use budget::RetryBudget;
 pub use drain::Drain;
 pub use ejection::{Ejection, Verdict};
 pub use ewma::Ewma;
-pub use retry::RetryBudget;

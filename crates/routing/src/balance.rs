@@ -85,6 +85,9 @@ enum Purpose {
     Place,
 }
 
+/// [`Ask::random`] has three bits for it.
+const _: () = assert!((Purpose::Place as u64) < 8);
+
 /// One request's question to one pool.
 struct Ask<'a, L> {
     members: &'a [Member],

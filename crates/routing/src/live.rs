@@ -9,8 +9,8 @@ pub struct EndpointId(pub u64);
 
 /// What is known about endpoints right now.
 pub trait Live {
-    /// One endpoint, as it is at `now`. Asked at most twice per member and decision, and the
-    /// second answer may differ from the first.
+    /// One endpoint, as it is at `now`. Asked up to three times about each member for one
+    /// decision; the answers may differ.
     fn endpoint(&self, endpoint: EndpointId, now: Instant) -> EndpointView;
 }
 

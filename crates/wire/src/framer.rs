@@ -1,30 +1,21 @@
-//! Bytes to lines: limits, resynchronisation, and what a line may hold (SPEC 2.1).
+//! Bytes to lines.
 //!
-//! A line that is too long costs one error and nothing else: the rest of it is thrown away as it
-//! comes, and the next line is read as if nothing had been.
+//! Holds one unfinished line and nothing more. A line that is too long is dropped as it comes,
+//! reported once, and reading goes on after its line feed (SPEC 2.1).
 
 use crate::{Dialect, LINE_BYTES_MAX, LINE_BYTES_MAX_V1};
-
-/// An empty buffer larger than this is given back: most connections are silent for hours.
-const KEPT_BYTES_MAX: usize = 1024;
 
 /// Cuts a stream of bytes into lines.
 #[derive(Debug)]
 pub struct Framer {
-    bytes: Vec<u8>,
-    /// Everything before was handed out.
-    start: usize,
-    /// No line feed stands between `start` and here.
+    held: Vec<u8>,
+    /// Up to here `held` has been handed out.
+    taken: usize,
+    /// Up to here `held` has no line feed.
     searched: usize,
-    line_bytes_max: usize,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// The error was told; nothing counts up to the next line feed.
-    Skipping,
+    /// Dropping the rest of a line that was too long.
+    skipping: bool,
+    bytes_max: usize,
 }
 
 /// Why a stretch of bytes is no line. Displays as the reason after `ERROR|`.
@@ -41,270 +32,182 @@ pub enum FrameError {
     Control,
 }
 
-impl Default for Framer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Framer {
     /// A framer for a connection that has not registered.
     pub fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            start: 0,
-            searched: 0,
-            line_bytes_max: LINE_BYTES_MAX,
-            state: State::Reading,
-        }
+        Self { held: Vec::new(), taken: 0, searched: 0, skipping: false, bytes_max: LINE_BYTES_MAX }
     }
 
-    /// From now on lines may be this long.
+    /// From now on lines may be as long as this dialect allows.
     pub fn set_dialect(&mut self, dialect: Dialect) {
-        self.line_bytes_max = match dialect {
+        self.bytes_max = match dialect {
             Dialect::Fresh | Dialect::V2 => LINE_BYTES_MAX,
             Dialect::V1 => LINE_BYTES_MAX_V1,
         };
-        self.searched = self.start;
     }
 
-    /// Takes what was read. Holds at most one line's worth besides what was pushed at once.
+    /// Takes what was read. Empty [`Framer::next_line`] before the next call: what is held then
+    /// is less than one line.
     pub fn push(&mut self, bytes: &[u8]) {
-        let bytes = match self.state {
-            State::Reading => bytes,
-            State::Skipping => match line_feed(bytes) {
-                Some(at) => {
-                    self.state = State::Reading;
-                    bytes.get(at + 1..).unwrap_or_default()
-                }
-                None => return,
-            },
-        };
-        // Moving what is left costs at most what was handed out since the last time.
-        if self.start > self.bytes.len() - self.start {
-            self.bytes.drain(..self.start);
-            self.searched -= self.start;
-            self.start = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
+        self.held.drain(..self.taken);
+        self.searched -= self.taken;
+        self.taken = 0;
+        self.held.extend_from_slice(bytes);
     }
 
     /// The next whole line, without its line feed and a carriage return before it; empty lines
-    /// are skipped.
-    ///
-    /// An overlong line is an error as soon as it is one, before its line feed has come.
+    /// are skipped. An error stands for the line it is about.
     pub fn next_line(&mut self) -> Option<Result<String, FrameError>> {
         loop {
-            let ahead = self.bytes.get(self.searched..).unwrap_or_default();
-            let room = (self.start + self.line_bytes_max).saturating_sub(self.searched);
-            let window = ahead.get(..room).unwrap_or(ahead);
-            let Some(length) = line_feed(window) else {
-                if ahead.len() >= room {
-                    return Some(Err(self.skip(room)));
-                }
-                self.searched = self.bytes.len();
-                self.give_back();
-                return None;
+            let unsearched = self.held.get(self.searched..).unwrap_or_default();
+            let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') else {
+                return self.unfinished();
             };
-            let end = self.searched + length;
-            let line = checked(self.bytes.get(self.start..end).unwrap_or_default());
-            self.start = end + 1;
-            self.searched = self.start;
-            if line.as_ref().is_ok_and(String::is_empty) {
+            let end = self.searched + at;
+            let line = self.held.get(self.taken..end).unwrap_or_default();
+            let with_line_feed = line.len() + 1;
+            let line = checked(line);
+            self.taken = end + 1;
+            self.searched = self.taken;
+            if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            self.give_back();
-            return Some(line);
+            if with_line_feed > self.bytes_max {
+                return Some(Err(FrameError::TooLong(self.bytes_max)));
+            }
+            match line {
+                Ok(line) if line.is_empty() => {}
+                other => return Some(other),
+            }
         }
     }
 
     /// Whether the first bytes of a line are there and its line feed is not: the read timeout
     /// runs.
     pub fn is_mid_line(&self) -> bool {
-        let rest = self.bytes.get(self.searched..).unwrap_or_default();
-        match self.state {
-            State::Skipping => true,
-            State::Reading => self.start < self.bytes.len() && line_feed(rest).is_none(),
-        }
+        self.skipping || self.taken < self.held.len()
     }
 
-    /// Throws the overlong line away, as far as it is there. The first `searched + room` bytes
-    /// hold no line feed.
-    fn skip(&mut self, room: usize) -> FrameError {
-        let from = self.searched + room;
-        match line_feed(self.bytes.get(from..).unwrap_or_default()) {
-            Some(length) => self.start = from + length + 1,
-            None => {
-                self.start = self.bytes.len();
-                self.state = State::Skipping;
-            }
+    /// No line feed is there: what is too long already is dropped and reported.
+    fn unfinished(&mut self) -> Option<Result<String, FrameError>> {
+        self.searched = self.held.len();
+        if self.skipping {
+            self.taken = self.held.len();
+            self.release();
+            return None;
         }
-        self.searched = self.start;
-        self.give_back();
-        FrameError::TooLong(self.line_bytes_max)
+        // With its line feed it would be one byte longer.
+        if self.held.len() - self.taken >= self.bytes_max {
+            self.taken = self.held.len();
+            self.skipping = true;
+            self.release();
+            return Some(Err(FrameError::TooLong(self.bytes_max)));
+        }
+        self.release();
+        None
     }
 
-    fn give_back(&mut self) {
-        if self.start == self.bytes.len() {
-            if self.bytes.capacity() > KEPT_BYTES_MAX {
-                self.bytes = Vec::new();
-            }
-            self.bytes.clear();
-            (self.start, self.searched) = (0, 0);
+    /// An idle connection holds no memory.
+    fn release(&mut self) {
+        if self.taken == self.held.len() {
+            self.held = Vec::new();
+            self.taken = 0;
+            self.searched = 0;
         }
     }
 }
 
-fn line_feed(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|b| *b == b'\n')
+impl Default for Framer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 fn checked(line: &[u8]) -> Result<String, FrameError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = std::str::from_utf8(line).map_err(|_| FrameError::NotUtf8)?;
-    if text.chars().any(|c| c.is_control() && c != '\t') {
+    let line = std::str::from_utf8(line).map_err(|_| FrameError::NotUtf8)?;
+    if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err(FrameError::Control);
     }
-    Ok(text.to_owned())
+    Ok(line.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    #[test]
-    fn lines_of_a_stream() {
-        #[rustfmt::skip]
-        let table: [(&[u8], &str); 12] = [
-            (b"PING|a\n",              "PING|a"),
-            (b"PING|a\r\n",            "PING|a"),
-            (b"PING|a\nPONG\n",        "PING|a; PONG"),
-            (b"\n\r\n\nPING|a\n\n",    "PING|a"),
-            (b"PING|a",                "..."),
-            (b"a\tb\n",                "a\tb"),
-            (b"a\r\r\n",               "line holds a control character"),
-            (b"a\rb\nc\n",             "line holds a control character; c"),
-            (b"a\0\nc\n",              "line holds a control character; c"),
-            (b"a\x7f\nc\n",            "line holds a control character; c"),
-            (b"\xc2\x85\n\xc3\xa4\n",  "line holds a control character; \u{e4}"),
-            (b"\xff\nc\nd",            "line is not UTF-8; c; ..."),
-        ];
-        for (bytes, lines) in table {
-            assert_eq!(shown(Framer::new(), &[bytes]), lines, "{}", bytes.escape_ascii());
-        }
-    }
+    type Lines = Vec<Result<String, FrameError>>;
 
-    #[test]
-    fn a_line_may_be_as_long_as_the_bound_and_no_longer() {
-        for (dialect, max) in
-            [(Dialect::Fresh, 16_384), (Dialect::V2, 16_384), (Dialect::V1, 8_192)]
-        {
-            let mut framer = Framer::new();
-            framer.set_dialect(dialect);
-            framer.push(&line(max));
-            assert_eq!(framer.next_line().unwrap().unwrap().len(), max - 1, "{dialect:?}");
-            assert!(!framer.is_mid_line());
-
-            framer.push(&line(max + 1));
-            framer.push(b"PING|a\n");
-            assert_eq!(framer.next_line(), Some(Err(FrameError::TooLong(max))), "{dialect:?}");
-            assert_eq!(framer.next_line(), Some(Ok("PING|a".to_owned())));
-            assert_eq!(framer.next_line(), None);
-        }
-    }
-
-    #[test]
-    fn skipping_keeps_nothing() {
+    fn all(pieces: &[&[u8]]) -> Lines {
         let mut framer = Framer::new();
-        framer.push(&[b'x'; 16_384]);
-        assert_eq!(framer.next_line(), Some(Err(FrameError::TooLong(16_384))));
-        for _ in 0..100 {
-            framer.push(&[b'x'; 16_384]);
-            assert_eq!(framer.next_line(), None);
-            assert!(framer.is_mid_line());
-            assert_eq!(framer.bytes.capacity(), 0);
-        }
-        framer.push(b"\nPING|a\n");
-        assert_eq!(framer.next_line(), Some(Ok("PING|a".to_owned())));
-    }
-
-    #[test]
-    fn what_was_handed_out_is_forgotten() {
-        let mut framer = Framer::new();
-        for _ in 0..10_000 {
-            framer.push(b"PING|a\nPING|a\nPI");
-            while framer.next_line().is_some() {}
-            framer.push(b"NG|a\nPING");
-            while framer.next_line().is_some() {}
-            framer.push(b"|a\n");
-            while framer.next_line().is_some() {}
-        }
-        assert!(framer.bytes.capacity() <= KEPT_BYTES_MAX, "{}", framer.bytes.capacity());
-        assert!(!framer.is_mid_line());
-    }
-
-    #[test]
-    fn a_line_has_begun_or_not() {
-        let mut framer = Framer::new();
-        assert!(!framer.is_mid_line());
-        framer.push(b"P");
-        assert!(framer.is_mid_line(), "before anybody asked for a line");
-        assert_eq!(framer.next_line(), None);
-        assert!(framer.is_mid_line());
-        framer.push(b"ING|a\n");
-        assert!(!framer.is_mid_line());
-        assert!(framer.next_line().is_some());
-        assert!(!framer.is_mid_line());
-    }
-
-    proptest! {
-        /// However the stream is cut, the lines are the same.
-        #[test]
-        fn any_split(
-            words in prop::collection::vec(word(), 0..12),
-            cuts in prop::collection::vec(1usize..9000, 1..20),
-        ) {
-            let stream = words.concat();
-            let (mut pieces, mut rest) = (Vec::new(), stream.as_slice());
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() { break }
-                let (piece, after) = rest.split_at((*cut).min(rest.len()));
-                pieces.push(piece);
-                rest = after;
-            }
-            prop_assert_eq!(shown(Framer::new(), &pieces), shown(Framer::new(), &[&stream]));
-        }
-    }
-
-    fn word() -> impl Strategy<Value = Vec<u8>> {
-        prop_oneof![
-            Just(b"\n".to_vec()),
-            Just(b"\r\n".to_vec()),
-            Just(b"\xff".to_vec()),
-            Just(b"\0".to_vec()),
-            (16_380usize..16_390).prop_map(|length| vec![b'x'; length]),
-            "[a-z|]{0,5}".prop_map(String::into_bytes),
-            "[a-z|]{0,5}\n".prop_map(String::into_bytes),
-        ]
-    }
-
-    /// A line of so many bytes with its line feed.
-    fn line(bytes: usize) -> Vec<u8> {
-        let mut line = vec![b'x'; bytes];
-        line[bytes - 1] = b'\n';
-        line
-    }
-
-    fn shown(mut framer: Framer, pieces: &[&[u8]]) -> String {
         let mut lines = Vec::new();
         for piece in pieces {
             framer.push(piece);
-            while let Some(line) = framer.next_line() {
-                lines.push(line.unwrap_or_else(|error| error.to_string()));
-            }
+            lines.extend(std::iter::from_fn(|| framer.next_line()));
         }
-        lines.extend(framer.is_mid_line().then(|| "...".to_owned()));
-        lines.join("; ")
+        lines
+    }
+
+    #[test]
+    fn lines() {
+        let ok = |line: &str| Ok(line.to_owned());
+        let table: [(&[u8], Lines); 7] = [
+            (b"PING|s\n", vec![ok("PING|s")]),
+            (b"PING|s\r\n\n\r\nPING|t\n", vec![ok("PING|s"), ok("PING|t")]),
+            (b"no end", vec![]),
+            (b"a\tb\n", vec![ok("a\tb")]),
+            (b"a\0b\nc\n", vec![Err(FrameError::Control), ok("c")]),
+            (b"\xff\nc\n", vec![Err(FrameError::NotUtf8), ok("c")]),
+            (b"a\rb\n", vec![Err(FrameError::Control)]),
+        ];
+        for (bytes, lines) in table {
+            assert_eq!(all(&[bytes]), lines, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_bound_and_one_past_it() {
+        let longest = [vec![b'x'; LINE_BYTES_MAX - 1], b"\n".to_vec()].concat();
+        assert!(all(&[&longest])[0].is_ok());
+        let past = [b"x".to_vec(), longest, b"PING|s\n".to_vec()].concat();
+        let expected = vec![Err(FrameError::TooLong(16_384)), Ok("PING|s".to_owned())];
+        assert_eq!(all(&[&past]), expected);
+        // Byte by byte it is reported once, when it is too long, and skipped to its end.
+        let pieces: Vec<&[u8]> = past.chunks(1).collect();
+        assert_eq!(all(&pieces), expected);
+    }
+
+    #[test]
+    fn v1_lines_are_shorter() {
+        let mut framer = Framer::new();
+        framer.set_dialect(Dialect::V1);
+        framer.push(&[vec![b'x'; 8191], b"\n".to_vec(), vec![b'x'; 8192], b"\n".to_vec()].concat());
+        assert!(framer.next_line().unwrap().is_ok());
+        assert_eq!(framer.next_line(), Some(Err(FrameError::TooLong(8192))));
+    }
+
+    #[test]
+    fn mid_line_is_between_the_first_byte_and_the_line_feed() {
+        let mut framer = Framer::new();
+        assert!(!framer.is_mid_line());
+        framer.push(b"PIN");
+        assert_eq!((framer.next_line(), framer.is_mid_line()), (None, true));
+        framer.push(b"G|s\n");
+        assert!(framer.next_line().is_some());
+        assert_eq!((framer.next_line(), framer.is_mid_line()), (None, false));
+    }
+
+    proptest::proptest! {
+        /// However the stream is cut, the lines are the same.
+        #[test]
+        fn any_split(bytes in proptest::collection::vec(proptest::prop_oneof![
+            proptest::strategy::Just(b'\n'), proptest::strategy::Just(b'\r'), b'a'..b'd', proptest::num::u8::ANY,
+        ], 0..200), cuts in proptest::collection::vec(0..200usize, 0..8)) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            proptest::prop_assert_eq!(all(&pieces), all(&[&bytes]));
+        }
     }
 }

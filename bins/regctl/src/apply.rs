@@ -11,7 +11,7 @@ use crate::events::Stop;
 use crate::failure::Failure;
 use crate::manifest::Manifest;
 use crate::output::Output;
-use crate::plan::Plan;
+use crate::plan::{Plan, counted};
 use crate::reach::{admin, token};
 
 /// A file of a hundred thousand routes has a third of this.
@@ -97,8 +97,8 @@ async fn pin(global: &Global, manifest: Manifest, output: &Output) -> Result<(),
     if let Some(reason) = said.as_ref().and_then(Said::error) {
         return Err(Failure::Refused(reason.to_owned()));
     }
-    let routes = routes.len();
-    output.state("pinned", &format!("live with {routes} routes until removed: {name}"))
+    let routes = counted(routes.len());
+    output.state("pinned", &format!("live with {routes} until removed: {name}"))
 }
 
 /// What the registry takes as the wish to be pinned: the first key, from an operator.
@@ -130,12 +130,16 @@ async fn hold(
     }
     let started = builder.start();
     let (client, mut events) = started.map_err(|error| Failure::Usage(error.to_string()))?;
+    let away = format!("cannot reach {}", global.registry());
     let held = tokio::select! {
         held = stay(&client, &mut events, manifest.desired, retry, output) => held,
         () = stop.asked() => Ok(()),
     };
     let said_goodbye = client.shutdown().await;
-    held?;
+    held.map_err(|failure| match failure {
+        Failure::Unreachable(reason) => Failure::Unreachable(format!("{away}: {reason}")),
+        other => other,
+    })?;
     if said_goodbye {
         output.state("ended", "said goodbye; the routes are gone")
     } else {
@@ -180,7 +184,8 @@ fn tell(event: &Event, output: &Output) -> Result<(), Failure> {
         }
         Event::Resumed => output.state("resumed", "reconnected; nothing was lost"),
         Event::Applied { routes } => {
-            output.state("applied", &format!("live with {routes} routes; stop with Ctrl-C"))
+            let routes = counted(*routes);
+            output.state("applied", &format!("live with {routes}; stop with Ctrl-C"))
         }
         Event::Refused(refusal) => {
             output.state("refused", &format!("the server refuses: {refusal}; trying again"))

@@ -69,8 +69,13 @@ impl Plan {
         for warning in warnings.map_or(&[][..], Json::elements) {
             text += &format!("! {}\n", warning.as_str().unwrap_or_default());
         }
-        text + &format!("{} routes, valid\n", self.routes.len())
+        text + &format!("{}, valid\n", counted(self.routes.len()))
     }
+}
+
+/// As people count.
+pub(crate) fn counted(routes: usize) -> String {
+    if routes == 1 { "1 route".to_owned() } else { format!("{routes} routes") }
 }
 
 #[cfg(test)]

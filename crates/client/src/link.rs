@@ -279,8 +279,11 @@ impl Link {
         }
     }
 
-    /// Drops the connection; the shell answers with `Lost`.
+    /// Drops the connection; the shell answers with `Lost`. Whoever was leaving has left.
     fn close(&mut self, reason: &str) {
+        if let State::Open(Open { phase: Phase::Leaving, .. }) = &self.state {
+            return self.end(false);
+        }
         self.give_up_work();
         self.state = State::Closing(reason.into());
         self.outputs.push_back(Output::Disconnect);

@@ -100,7 +100,7 @@ async fn staging_stops_before_the_apply() {
             service: model::ServiceName::parse("a").unwrap(),
             instance: model::InstanceName::parse("b").unwrap(),
             maintenance_port: 0,
-            metadata: None,
+            metadata: Some("{}".into()),
         };
         let session = connection.register(registration).await.unwrap();
         let staged = connection.stage(&session, &desired).await.unwrap();

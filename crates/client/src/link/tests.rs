@@ -326,6 +326,8 @@ lost
     let unheard =
         "\nbye\n> CLIENT_SHUTDOWN|orbat-3001-1-s\nlost\n~ disconnect\n* ended, goodbye false\n";
     check(&[UP, unheard].concat());
+    let unanswered = "\nbye\n> CLIENT_SHUTDOWN|orbat-3001-1-s\n+5s\n~ disconnect\n* ended, goodbye false\n+60s\n";
+    check(&[UP, unanswered].concat());
 }
 
 #[test]

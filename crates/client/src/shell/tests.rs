@@ -31,7 +31,8 @@ fn rig(events_max: usize) -> Rig {
     };
     let name = |name| (ServiceName::parse(name).unwrap(), InstanceName::parse(name).unwrap());
     let (service, instance) = name("a");
-    let config = LinkConfig::new(service, instance, 0);
+    let mut config = LinkConfig::new(service, instance, 0);
+    config.metadata = Some("{}".into());
     tokio::spawn(run(config, connect, inbox, event_sender, status_sender));
     Rig { orders, events, status, peers }
 }

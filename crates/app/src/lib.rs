@@ -1,1 +1,31 @@
 //! Reads the configuration, joins the parts, runs and drains them.
+//!
+//! The parts do not know each other: the registry's task hands out effects, the data plane takes
+//! tables and gives notices, the store reports. Here is where they are wired, so that a binary is
+//! a command line and a test can start a whole proxy.
+
+mod config;
+mod demo;
+mod log;
+mod ports;
+mod run;
+mod wiring;
+
+pub use config::{Config, ConfigError, Flags, show};
+pub use demo::{demo, demo_instance};
+pub use log::{LogFormat, log};
+pub use ports::Bound;
+pub use run::{RunError, run};
+
+/// What the running proxy can really do; the rest is answered `ERROR|not supported yet`.
+pub const EFFECTS: session::Effects = session::Effects {
+    health: false,
+    ratelimit: false,
+    circuit: false,
+    drain: false,
+    maintenance: false,
+    stats: false,
+    backend_test: false,
+    guards: false,
+    pool_options: false,
+};

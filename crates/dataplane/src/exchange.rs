@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use http1::{Decoder, HeadSpace, Limits, Scan, Target, Verb, parse_request};
 use model::{Instant, Scheme, normalize_authority, normalize_path};
-use routing::{Decision, EndpointId, Head, Member, Pool, decide};
+use routing::{Decision, EndpointId, Head, Member, Pool, choose};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -236,8 +236,9 @@ impl Exchange<'_> {
         let chosen = self.worker.with_table(|table| {
             let raw_path = std::str::from_utf8(raw).unwrap_or("/");
             let head = Head { host: host.as_deref(), raw_path, path: &path };
-            let draw = fastrand::u64(..);
-            match decide(table, &**self.worker, head, now, draw, tried) {
+            let Some(pool) = table.find(head) else { return Err(Answer::NO_ROUTE) };
+            let draw = self.worker.draw(pool);
+            match choose(pool, &**self.worker, now, draw, tried) {
                 Decision::NoRoute => Err(Answer::NO_ROUTE),
                 Decision::Unavailable { retry_after, .. } => Err(Answer::unavailable(retry_after)),
                 Decision::Send { pool, member } => Ok((Arc::clone(pool), member)),

@@ -106,7 +106,8 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Binds every address for every worker and starts the threads, with an empty table.
+    /// Binds every address for every worker and starts the threads, which route by `table` from
+    /// the first request on.
     ///
     /// # Errors
     ///
@@ -114,6 +115,7 @@ impl Plane {
     pub fn start(
         config: Config,
         clock: Clock,
+        table: Arc<Table>,
     ) -> Result<(Self, mpsc::Receiver<Notice>), StartError> {
         let (notices, receiver) = mpsc::channel(NOTICES_MAX);
         let workers = config.workers.max(1);
@@ -134,7 +136,7 @@ impl Plane {
         let shared = Arc::new(Shared {
             config,
             clock,
-            table: Snapshot::new(Arc::new(Table::default())),
+            table: Snapshot::new(table),
             endpoints: Endpoints::default(),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::Instant;
+use model::{Balance, Instant, RouteId};
 use resilience::RetryBudget;
-use routing::{EndpointId, EndpointView, Live, Member, Table};
+use routing::{EndpointId, EndpointView, Live, Member, Pool, Table};
 use runtime::{Clock, Reader};
 use tokio::net::TcpListener;
 
@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) budget: RefCell<RetryBudget>,
     table: RefCell<Reader<Table>>,
     endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
+    /// Where `balance=round_robin` has come to, by the oldest route of the pool.
+    rotations: RefCell<HashMap<RouteId, u64>>,
     connections: Cell<usize>,
 }
 
@@ -46,6 +48,7 @@ impl Worker {
             budget: RefCell::new(RetryBudget::new(clock.mono())),
             table,
             endpoints: RefCell::default(),
+            rotations: RefCell::default(),
             connections: Cell::new(0),
             shared,
         })
@@ -106,6 +109,20 @@ impl Worker {
         local
     }
 
+    /// What a choice among the endpoints of a pool is drawn by: the next number of its rotation,
+    /// or a random one.
+    pub(crate) fn draw(&self, pool: &Pool) -> u64 {
+        match (pool.config.options.balance, pool.members.first()) {
+            (Balance::RoundRobin, Some(oldest)) => {
+                let mut rotations = self.rotations.borrow_mut();
+                let next = rotations.entry(oldest.route).or_default();
+                *next = next.wrapping_add(1);
+                *next
+            }
+            _ => fastrand::u64(..),
+        }
+    }
+
     /// Whether new requests should be the last of their connections.
     pub(crate) fn is_draining(&self) -> bool {
         self.shared.draining.load(Ordering::Relaxed)
@@ -122,6 +139,7 @@ impl Worker {
         self.with_table(|table| {
             self.endpoints.borrow_mut().retain(|endpoint, _| table.has_endpoint(*endpoint));
             self.shared.endpoints.retain(|endpoint| table.has_endpoint(endpoint));
+            self.rotations.borrow_mut().retain(|route, _| table.get(*route).is_some());
         });
     }
 }

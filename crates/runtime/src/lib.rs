@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod entropy;
+pub mod limits;
 mod listen;
 pub mod net;
 mod signals;

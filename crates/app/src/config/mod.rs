@@ -1,0 +1,362 @@
+//! The configuration as it is used: every value checked, every default filled in.
+//!
+//! Flag over environment over file over default (SPEC 9). What is wrong is shown with file, line,
+//! column and the name that was probably meant; the process then ends with 78.
+
+mod nearest;
+mod raw;
+mod show;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use control::{Address, Exposed, Protection, Token, check_exposure};
+use raw::Raw;
+
+pub use show::show;
+
+/// Everything `proxyd run` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: Option<PathBuf>,
+    /// The data plane.
+    pub http: dataplane::Config,
+    /// Where the registry listens.
+    pub registry_listen: Vec<SocketAddr>,
+    /// The registry's Unix socket.
+    pub registry_socket: Option<PathBuf>,
+    /// What clients must send as their first line.
+    pub token: Option<Token>,
+    /// Whether the registry may listen off loopback without a token.
+    pub insecure: bool,
+    /// How long things last in the registry, and how many there may be.
+    pub session: session::Config,
+    /// The database.
+    pub store: PathBuf,
+    /// The operators' socket.
+    pub admin_socket: PathBuf,
+    /// How long a TERM waits for what is in flight.
+    pub shutdown_grace: Duration,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// `--http`.
+    pub http: Vec<SocketAddr>,
+    /// `--registry`.
+    pub registry: Vec<SocketAddr>,
+    /// `--store`.
+    pub store: Option<PathBuf>,
+    /// `--admin-socket`.
+    pub admin_socket: Option<PathBuf>,
+    /// `--workers`.
+    pub workers: Option<usize>,
+}
+
+/// Why a configuration cannot be used. Displays as what a person needs to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No such file, or not readable.
+    #[error("cannot read {file}: {source}")]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type.
+    #[error("{file}:{line}:{column}: {message}")]
+    Parse {
+        /// Which.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+        /// What is wrong and what was probably meant.
+        message: String,
+    },
+    /// Asks for something that does not exist yet.
+    #[error("{file}: {what} is not built yet; leave it out")]
+    NotBuiltYet {
+        /// Which file.
+        file: String,
+        /// The section or key.
+        what: &'static str,
+    },
+    /// A value that makes no sense.
+    #[error("{key}: {message}")]
+    Value {
+        /// `registry.session_expiry`.
+        key: &'static str,
+        /// What was wanted.
+        message: String,
+    },
+    /// The registry would be open to strangers.
+    #[error("registry.listen: {0}")]
+    Open(#[from] Exposed),
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], for a person.
+    pub fn load(
+        flags: &Flags,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let file = flags.file.clone().or_else(|| find(environment));
+        let (name, text) = match &file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { file: path.clone(), source })?;
+                (path.display().to_string(), text)
+            }
+            None => ("(defaults)".to_owned(), String::new()),
+        };
+        let mut raw = parse(&name, &text)?;
+        raw.override_by(environment)
+            .map_err(|key| ConfigError::Value { key, message: "cannot be read".to_owned() })?;
+        let mut config = Self::from_raw(raw, &name)?;
+        config.file = file;
+        config.override_by(flags);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn from_raw(raw: Raw, name: &str) -> Result<Self, ConfigError> {
+        if let Some(what) = raw.not_built_yet() {
+            return Err(ConfigError::NotBuiltYet { file: name.to_owned(), what });
+        }
+        let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = raw.workers.unwrap_or(cores);
+        if !(1..=1024).contains(&workers) {
+            return Err(value("workers", "want 1 to 1024"));
+        }
+        let listen = raw.http.listen.unwrap_or_else(|| vec![any(80)]);
+        let mut http = dataplane::Config::new(listen, workers);
+        http.trusted_proxies.extend(raw.http.trusted_proxies.into_iter().flatten());
+        set(&mut http.connections_max, raw.http.connections_max);
+        duration("http.header_timeout", raw.http.header_timeout, &mut http.header_timeout)?;
+        duration("http.idle_timeout", raw.http.idle_timeout, &mut http.idle_timeout)?;
+        duration("http.connect_timeout", raw.http.connect_timeout, &mut http.connect_timeout)?;
+        duration("http.body_timeout", raw.http.body_timeout, &mut http.body_timeout)?;
+        let mut session = default_session();
+        let given = raw.registry;
+        if let Some(text) = &given.session_expiry {
+            let expiry = Some(text.clone());
+            duration("registry.session_expiry", expiry.clone(), &mut session.session_expiry)?;
+            duration("registry.session_expiry", expiry, &mut session.v1_route_grace)?;
+        }
+        duration("registry.staged_expiry", given.staged_expiry, &mut session.staged_expiry)?;
+        duration("registry.route_grace", given.route_grace, &mut session.route_grace)?;
+        set(&mut session.sessions_max, given.sessions_max);
+        set(&mut session.routes_max, given.routes_max);
+        set(&mut session.routes_per_session_max, given.routes_per_session_max);
+        let mut shutdown_grace = Duration::from_secs(30);
+        duration("shutdown.grace", raw.shutdown.grace, &mut shutdown_grace)?;
+        let store = raw.store.path.unwrap_or_else(|| PathBuf::from("proxyd.db"));
+        Ok(Self {
+            file: None,
+            http,
+            registry_listen: given.listen.unwrap_or_else(|| vec![local(81)]),
+            registry_socket: given.socket,
+            token: given.token_file.as_deref().map(read_token).transpose()?,
+            insecure: given.insecure.unwrap_or(false),
+            session,
+            admin_socket: raw.admin.socket.unwrap_or_else(|| beside(&store)),
+            store,
+            shutdown_grace,
+        })
+    }
+
+    fn override_by(&mut self, flags: &Flags) {
+        if !flags.http.is_empty() {
+            self.http.listen.clone_from(&flags.http);
+        }
+        if !flags.registry.is_empty() {
+            self.registry_listen.clone_from(&flags.registry);
+        }
+        if let Some(store) = &flags.store {
+            if self.admin_socket == beside(&self.store) {
+                self.admin_socket = beside(store);
+            }
+            self.store.clone_from(store);
+        }
+        if let Some(socket) = &flags.admin_socket {
+            self.admin_socket.clone_from(socket);
+        }
+        set(&mut self.http.workers, flags.workers);
+    }
+
+    /// Where the registry takes clients.
+    pub fn registry_addresses(&self) -> Vec<Address> {
+        let tcp = self.registry_listen.iter().copied().map(Address::Tcp);
+        tcp.chain(self.registry_socket.iter().cloned().map(Address::Unix)).collect()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let protection = match (&self.token, self.insecure) {
+            (Some(_), _) => Protection::Token,
+            (None, true) => Protection::Insecure,
+            (None, false) => Protection::None,
+        };
+        for address in self.registry_addresses() {
+            check_exposure(&address, protection)?;
+        }
+        Ok(())
+    }
+}
+
+/// SPEC 2.3 and 12.
+fn default_session() -> session::Config {
+    session::Config {
+        session_expiry: Duration::from_secs(60),
+        v1_route_grace: Duration::from_secs(60),
+        route_grace: Duration::from_secs(300),
+        staged_expiry: Duration::from_secs(30 * 60),
+        sessions_max: 20_000,
+        routes_max: 200_000,
+        routes_per_session_max: 100_000,
+        effects: crate::EFFECTS,
+    }
+}
+
+/// The operators' socket for a database.
+fn beside(store: &Path) -> PathBuf {
+    store.with_extension("sock")
+}
+
+/// `./proxyd.toml`, the user's, the system's: the first that exists.
+fn find(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    if let Some(named) = environment.get("PROXYD_CONFIG") {
+        return Some(PathBuf::from(named));
+    }
+    let user = environment
+        .get("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")));
+    let places = [
+        Some(PathBuf::from("proxyd.toml")),
+        user.map(|folder| folder.join("proxyd/proxyd.toml")),
+        Some(PathBuf::from("/etc/proxyd/proxyd.toml")),
+    ];
+    places.into_iter().flatten().find(|path| path.is_file())
+}
+
+fn parse(name: &str, text: &str) -> Result<Raw, ConfigError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start).min(text.len());
+        let before = text.get(..at).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let message = nearest::with_hint(error.message());
+        ConfigError::Parse { file: name.to_owned(), line, column, message }
+    })
+}
+
+fn value(key: &'static str, message: &str) -> ConfigError {
+    ConfigError::Value { key, message: message.to_owned() }
+}
+
+fn set<T>(into: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *into = given;
+    }
+}
+
+fn duration(
+    key: &'static str,
+    given: Option<String>,
+    into: &mut Duration,
+) -> Result<(), ConfigError> {
+    let Some(text) = given else { return Ok(()) };
+    let parsed = wire::duration::parse(&text);
+    *into = parsed.map_err(|error| ConfigError::Value { key, message: error.to_string() })?;
+    if into.is_zero() {
+        return Err(value(key, "must be longer than zero"));
+    }
+    Ok(())
+}
+
+fn read_token(file: &Path) -> Result<Token, ConfigError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+    Token::new(text.trim()).ok_or_else(|| {
+        value("registry.token_file", "want one line of 1 to 1024 bytes without pipes")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxyd.toml");
+        std::fs::write(&file, text).unwrap();
+        let flags = Flags { file: Some(file.clone()), ..Flags::default() };
+        Config::load(&flags, &BTreeMap::new())
+            .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
+    }
+
+    #[test]
+    fn the_contract_is_read() {
+        let config = load(
+            "workers = 1\n[http]\nlisten = [\"127.0.0.1:0\"]\n[registry]\n\
+             listen = [\"127.0.0.1:0\"]\nsession_expiry = \"61s\"\nstaged_expiry = \"31m\"\n\
+             route_grace = \"6m\"\n[store]\npath = \"x/proxyd.db\"\n",
+        )
+        .unwrap();
+        assert_eq!(config.http.workers, 1);
+        assert_eq!(config.session.session_expiry, Duration::from_secs(61));
+        assert_eq!(config.session.route_grace, Duration::from_secs(360));
+        assert_eq!(config.admin_socket, Path::new("x/proxyd.sock"));
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        #[rustfmt::skip]
+        let table = [
+            ("workers = 1\n[http]\nlisen = []\n", "F:3:1: unknown field `lisen`, did you mean `listen`?"),
+            ("[registri]\n", "F:1:2: unknown field `registri`, did you mean `registry`?"),
+            ("[http]\nlisten = [\"x\"]\n", "F:2:11: "),
+            ("[dns]\nlisten = \"127.0.0.1:5353\"\n", "F: [dns] is not built yet; leave it out"),
+            ("[store]\netcd = []\n", "F: [store] etcd is not built yet; leave it out"),
+            ("[registry]\nroute_grace = \"soon\"\n", "registry.route_grace: "),
+            ("workers = 0\n", "workers: want 1 to 1024"),
+            ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "registry.listen: the registry may not listen on 0.0.0.0:81"),
+        ];
+        for (text, shown) in table {
+            let error = load(text).unwrap_err();
+            assert!(error.starts_with(shown), "{text}: {error}");
+        }
+        assert!(load("[registry]\nlisten = [\"0.0.0.0:81\"]\ninsecure = true\n").is_ok());
+    }
+
+    #[test]
+    fn flag_over_environment_over_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxyd.toml");
+        std::fs::write(&file, "workers = 1\n[store]\npath = \"file.db\"\n").unwrap();
+        let environment = BTreeMap::from([
+            ("PROXYD_WORKERS".to_owned(), "2".to_owned()),
+            ("PROXYD_STORE_PATH".to_owned(), "env.db".to_owned()),
+        ]);
+        let mut flags = Flags { file: Some(file), ..Flags::default() };
+        let config = Config::load(&flags, &environment).unwrap();
+        assert_eq!((config.http.workers, config.store.as_path()), (2, Path::new("env.db")));
+        flags.workers = Some(3);
+        assert_eq!(Config::load(&flags, &environment).unwrap().http.workers, 3);
+    }
+}

@@ -1,0 +1,132 @@
+//! The configuration as it is typed: TOML, nothing checked but names and types (SPEC 9).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// A whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) workers: Option<usize>,
+    #[serde(default)]
+    pub(super) http: Http,
+    #[serde(default)]
+    pub(super) registry: Registry,
+    #[serde(default)]
+    pub(super) store: Store,
+    #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) shutdown: Shutdown,
+    // Sections of later work: known by name, refused when present.
+    https: Option<toml::Value>,
+    service_api: Option<toml::Value>,
+    json_rpc: Option<toml::Value>,
+    heartbeat: Option<toml::Value>,
+    dns: Option<toml::Value>,
+    service_proxy: Option<toml::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Http {
+    pub(super) listen: Option<Vec<SocketAddr>>,
+    pub(super) trusted_proxies: Option<Vec<IpAddr>>,
+    pub(super) connections_max: Option<usize>,
+    pub(super) header_timeout: Option<String>,
+    pub(super) idle_timeout: Option<String>,
+    pub(super) connect_timeout: Option<String>,
+    pub(super) body_timeout: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Registry {
+    pub(super) listen: Option<Vec<SocketAddr>>,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) insecure: Option<bool>,
+    pub(super) session_expiry: Option<String>,
+    pub(super) staged_expiry: Option<String>,
+    pub(super) route_grace: Option<String>,
+    pub(super) sessions_max: Option<usize>,
+    pub(super) routes_max: Option<usize>,
+    pub(super) routes_per_session_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) path: Option<PathBuf>,
+    pub(super) etcd: Option<toml::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) socket: Option<PathBuf>,
+    pub(super) listen: Option<toml::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shutdown {
+    pub(super) grace: Option<String>,
+}
+
+impl Raw {
+    /// What is asked for and does not exist yet: its name in the file.
+    pub(super) fn not_built_yet(&self) -> Option<&'static str> {
+        let sections = [
+            ("[https]", self.https.is_some()),
+            ("[service_api]", self.service_api.is_some()),
+            ("[json_rpc]", self.json_rpc.is_some()),
+            ("[heartbeat]", self.heartbeat.is_some()),
+            ("[dns]", self.dns.is_some()),
+            ("[service_proxy]", self.service_proxy.is_some()),
+            ("[store] etcd", self.store.etcd.is_some()),
+            ("[admin] listen", self.admin.listen.is_some()),
+        ];
+        sections.into_iter().find(|(_, present)| *present).map(|(name, _)| name)
+    }
+
+    /// What the environment says, over what the file says.
+    ///
+    /// Returns the variable that cannot be read.
+    pub(super) fn override_by(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), &'static str> {
+        fn read<T: std::str::FromStr>(
+            environment: &BTreeMap<String, String>,
+            name: &'static str,
+            into: &mut Option<T>,
+        ) -> Result<(), &'static str> {
+            if let Some(text) = environment.get(name) {
+                *into = Some(text.parse().map_err(|_| name)?);
+            }
+            Ok(())
+        }
+        fn list(
+            environment: &BTreeMap<String, String>,
+            name: &'static str,
+            into: &mut Option<Vec<SocketAddr>>,
+        ) -> Result<(), &'static str> {
+            if let Some(text) = environment.get(name) {
+                let parsed = text.split(',').map(|one| one.trim().parse());
+                *into = Some(parsed.collect::<Result<_, _>>().map_err(|_| name)?);
+            }
+            Ok(())
+        }
+        read(environment, "PROXYD_WORKERS", &mut self.workers)?;
+        list(environment, "PROXYD_HTTP_LISTEN", &mut self.http.listen)?;
+        list(environment, "PROXYD_REGISTRY_LISTEN", &mut self.registry.listen)?;
+        read(environment, "PROXYD_REGISTRY_SOCKET", &mut self.registry.socket)?;
+        read(environment, "PROXYD_REGISTRY_TOKEN_FILE", &mut self.registry.token_file)?;
+        read(environment, "PROXYD_STORE_PATH", &mut self.store.path)?;
+        read(environment, "PROXYD_ADMIN_SOCKET", &mut self.admin.socket)
+    }
+}

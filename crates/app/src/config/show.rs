@@ -1,0 +1,81 @@
+//! The configuration as it is in effect, as TOML that would give the same.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Config;
+
+/// Writes the effective configuration.
+pub fn show(config: &Config) -> String {
+    let mut out = String::new();
+    let from = config.file.as_ref().map_or("defaults".to_owned(), |f| f.display().to_string());
+    let http = &config.http;
+    let session = &config.session;
+    let trusted: Vec<String> = http.trusted_proxies.iter().map(|ip| format!("{ip:?}")).collect();
+    // Writing into a String cannot fail.
+    let _ = write!(
+        out,
+        "# from {from}\nworkers = {}\n\n[http]\nlisten = {}\ntrusted_proxies = [{}]\n\
+         connections_max = {}\nheader_timeout = {}\nidle_timeout = {}\nconnect_timeout = {}\n\
+         body_timeout = {}\n\n[registry]\nlisten = {}\n",
+        http.workers,
+        list(&http.listen),
+        trusted.iter().map(|ip| format!("\"{ip}\"")).collect::<Vec<_>>().join(", "),
+        http.connections_max,
+        text(http.header_timeout),
+        text(http.idle_timeout),
+        text(http.connect_timeout),
+        text(http.body_timeout),
+        list(&config.registry_listen),
+    );
+    if let Some(socket) = &config.registry_socket {
+        let _ = writeln!(out, "socket = {:?}", socket.display().to_string());
+    }
+    let _ = write!(
+        out,
+        "# token: {}\ninsecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
+         sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\n[store]\npath = {:?}\n\n\
+         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n",
+        if config.token.is_some() { "set" } else { "none" },
+        config.insecure,
+        text(session.session_expiry),
+        text(session.staged_expiry),
+        text(session.route_grace),
+        session.sessions_max,
+        session.routes_max,
+        session.routes_per_session_max,
+        config.store.display().to_string(),
+        config.admin_socket.display().to_string(),
+        text(config.shutdown_grace),
+    );
+    out
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let quoted: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn text(duration: Duration) -> String {
+    format!("\"{}\"", wire::duration::print(duration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Flags, parse};
+    use super::*;
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        let flags = Flags::default();
+        let environment = std::collections::BTreeMap::from([(
+            "PROXYD_CONFIG".to_owned(),
+            "/dev/null".to_owned(),
+        )]);
+        let config = Config::load(&flags, &environment).unwrap();
+        let shown = show(&config);
+        let again = Config::from_raw(parse("shown", &shown).unwrap(), "shown").unwrap();
+        assert_eq!(show(&Config { file: config.file, ..again }), shown);
+    }
+}

@@ -1,0 +1,180 @@
+//! `proxyd demo`: a proxy on free ports, two instances of a small service that register
+//! themselves, and what to try with them.
+//!
+//! The instances are processes of their own, so that they can be killed and seen to be missed.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use client::{Address, Client, Desired};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::config::{Config, Flags};
+use crate::run::{App, RunError, open, runtime};
+
+/// The host the demo's route is for.
+const HOST: &str = "demo.localhost";
+/// Longest request head the demo's service reads.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Runs the demo until TERM or INT.
+///
+/// # Errors
+///
+/// [`RunError`], for a person.
+pub fn demo() -> Result<(), RunError> {
+    let folder = Folder::new()?;
+    let free = || vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let flags = Flags {
+        file: Some(PathBuf::from("/dev/null")),
+        http: free(),
+        registry: free(),
+        store: Some(folder.0.join("proxyd.db")),
+        workers: Some(1),
+        ..Flags::default()
+    };
+    let config = Config::load(&flags, &std::collections::BTreeMap::new())?;
+    let socket = config.admin_socket.clone();
+    let (store, image) = open(&config)?;
+    runtime()?.block_on(async {
+        let app = App::start(config, store, image).await?;
+        let http = app.bound().http.first().copied();
+        let (Some(http), Some(registry)) = (http, app.bound().registry_tcp()) else {
+            return Err(RunError::Demo("nothing is bound".to_owned()));
+        };
+        let instances = [instance("a", registry)?, instance("b", registry)?];
+        // Nobody may be reading.
+        let _ = print(http, registry, &socket, &instances);
+        app.serve().await
+    })?;
+    Ok(())
+}
+
+/// Runs one instance of the demo's service until it is ended. Called by [`demo`] in a process of
+/// its own.
+///
+/// # Errors
+///
+/// [`RunError`], for a person.
+pub fn demo_instance(name: &str, registry: SocketAddr) -> Result<(), RunError> {
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let started = Client::builder(Address::Tcp(registry.to_string().into()))
+            .service("demo")
+            .instance(name)
+            .start();
+        let (client, _events) = started.map_err(demo_error)?;
+        let mut desired = Desired::default();
+        let route = client::route(HOST, "/", &url).map_err(demo_error)?;
+        desired.routes.insert(route, client::RouteWish::default());
+        client.apply(desired).await.map_err(demo_error)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let name = name.to_owned();
+            tokio::spawn(async move {
+                // A client that goes away is nobody's trouble.
+                let _ = serve(stream, &name).await;
+            });
+        }
+    })
+}
+
+async fn serve(mut stream: TcpStream, name: &str) -> io::Result<()> {
+    let mut input = Vec::new();
+    loop {
+        while let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") {
+            input.drain(..end + 4);
+            let body = format!("hello from instance {name}, process {}\n", std::process::id());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await?;
+        }
+        if input.len() > HEAD_BYTES_MAX || stream.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn instance(name: &str, registry: SocketAddr) -> io::Result<Instance> {
+    let child = Command::new(std::env::current_exe()?)
+        .args(["demo-instance", name, &registry.to_string()])
+        .stdin(Stdio::null())
+        .spawn()?;
+    Ok(Instance(child))
+}
+
+/// An instance's process; ends with the demo.
+#[derive(Debug)]
+struct Instance(Child);
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the demo keeps its database; goes with it.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("proxyd-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn demo_error(error: impl std::fmt::Display) -> RunError {
+    RunError::Demo(error.to_string())
+}
+
+fn print(
+    http: SocketAddr,
+    registry: SocketAddr,
+    socket: &std::path::Path,
+    [a, b]: &[Instance; 2],
+) -> io::Result<()> {
+    let socket = socket.display();
+    let (a, b) = (a.0.id(), b.0.id());
+    let mut out = io::stdout().lock();
+    write!(
+        out,
+        "proxyd serves http://{http} and takes registrations on {registry}.
+Two instances of the service `demo` have registered themselves. Try, in another terminal:
+
+  curl -H 'Host: {HOST}' http://{http}/            # again: the other instance answers
+  kill -9 {b}; curl -H 'Host: {HOST}' http://{http}/  # no request fails
+  kill -9 {a}; curl -i -H 'Host: {HOST}' http://{http}/  # nobody left: 503, and when to return
+
+Register something of your own, by hand (the answer to the first line is ACK|<session id>):
+
+  nc {address} {port}
+  REGISTER|mine|mine-1|9001|{{}}
+  ROUTE_ADD|<session id>|mine.localhost|/|http://127.0.0.1:8000|0
+  CONFIG_APPLY|<session id>
+
+Look at it as an operator:
+
+  cargo run -q -p regctl -- --socket {socket} explain GET {HOST} /
+
+Ctrl-C ends it.
+",
+        address = registry.ip(),
+        port = registry.port(),
+    )?;
+    out.flush()
+}

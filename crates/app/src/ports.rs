@@ -1,0 +1,55 @@
+//! The addresses really bound, for those who asked for port 0 (SPEC 9).
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use control::Address;
+use serde::Serialize;
+
+/// Where everything listens.
+#[derive(Clone, Debug, Default)]
+pub struct Bound {
+    /// Clients.
+    pub http: Vec<SocketAddr>,
+    /// Backends.
+    pub registry: Vec<Address>,
+    /// Operators.
+    pub admin: Vec<Address>,
+}
+
+/// As the file has it: one key per section.
+#[derive(Serialize)]
+struct PortsFile {
+    http: Vec<String>,
+    registry: Vec<String>,
+    admin: Vec<String>,
+}
+
+impl Bound {
+    /// Writes the file whole or not at all: who sees it can read it.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn write(&self, file: &Path) -> io::Result<()> {
+        let texts = |addresses: &[Address]| addresses.iter().map(Address::to_string).collect();
+        let content = PortsFile {
+            http: self.http.iter().map(SocketAddr::to_string).collect(),
+            registry: texts(&self.registry),
+            admin: texts(&self.admin),
+        };
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(".new");
+        std::fs::write(&beside, serde_json::to_vec(&content)?)?;
+        std::fs::rename(&beside, file)
+    }
+
+    /// The first TCP address of the registry.
+    pub(crate) fn registry_tcp(&self) -> Option<SocketAddr> {
+        self.registry.iter().find_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        })
+    }
+}

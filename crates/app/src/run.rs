@@ -1,0 +1,203 @@
+//! A whole proxy: started, served, drained.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use control::{Handle, Limits, Listener, RegistryTask, Socket};
+use dataplane::Plane;
+use model::Image;
+use runtime::{Clock, Signal, Signals};
+use session::Registry;
+use store::{HistoryBounds, Store};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, ConfigError};
+use crate::ports::Bound;
+use crate::wiring;
+
+/// How long clients of the registry may take to leave once they were told.
+const REGISTRY_GRACE: Duration = Duration::from_secs(1);
+
+/// Why the proxy did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The data plane.
+    #[error(transparent)]
+    Plane(#[from] dataplane::StartError),
+    /// A socket of the registry.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: control::Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// The ports file.
+    #[error("cannot write the ports file: {0}")]
+    Ports(io::Error),
+    /// Something else the system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A second signal came, or requests were still in flight at the end of the grace.
+    #[error("ended before requests in flight had finished")]
+    CutShort,
+    /// The demo's own service.
+    #[error("{0}")]
+    Demo(String),
+}
+
+/// Runs until TERM or INT, then lets what is in flight finish.
+///
+/// # Errors
+///
+/// [`RunError`], for a person.
+pub fn run(config: Config, ports_file: Option<&Path>) -> Result<(), RunError> {
+    let (store, image) = open(&config)?;
+    let runtime = runtime()?;
+    let (store, finished) = runtime.block_on(async {
+        let app = App::start(config, store, image).await?;
+        if let Some(file) = ports_file {
+            app.bound().write(file).map_err(RunError::Ports)?;
+        }
+        app.serve().await
+    })?;
+    drop(runtime);
+    store.close()?;
+    if finished { Ok(()) } else { Err(RunError::CutShort) }
+}
+
+/// Opens the database and reads everything in it.
+pub(crate) fn open(config: &Config) -> Result<(Store, Image), RunError> {
+    Ok(Store::open(&config.store, HistoryBounds::USUAL)?)
+}
+
+/// The runtime of everything but the data plane.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct App {
+    bound: Bound,
+    plane: Plane,
+    signals: Signals,
+    grace: Duration,
+    /// The last way to the registry but those of its connections.
+    handle: Handle,
+    registry: JoinHandle<Store>,
+    listener: JoinHandle<()>,
+    stop_listening: oneshot::Sender<()>,
+}
+
+impl App {
+    /// Starts everything. Traffic flows by what the store remembers before any backend has come
+    /// back, and the clocks of grace start when the registry's sockets are there.
+    pub(crate) async fn start(
+        config: Config,
+        store: Store,
+        image: Image,
+    ) -> Result<Self, RunError> {
+        let signals = Signals::listen()?;
+        let descriptors = runtime::limits::raise_descriptors();
+        tracing::debug!(descriptors, "file descriptors");
+        let clock = Clock::system();
+        let mut bound = Bound::default();
+        let clients = bind(&config.registry_addresses(), &mut bound.registry)?;
+        let operators =
+            bind(&[control::Address::Unix(config.admin_socket.clone())], &mut bound.admin)?;
+
+        let seed = runtime::entropy::seed()?;
+        let registry = Registry::new(config.session.clone(), seed, image, clock.now());
+        let (plane, notices) = Plane::start(config.http.clone(), clock, registry.table().clone())?;
+        bound.http = plane.bound().to_vec();
+
+        let publisher = plane.publisher();
+        let (tellers, told) = std::sync::mpsc::channel();
+        let mut teller = None;
+        let (task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
+            // Sent before the task runs for the first time.
+            let teller = teller.get_or_insert_with(|| told.recv().ok());
+            if let Some(teller) = teller {
+                wiring::perform(effect, &publisher, teller);
+            }
+        });
+        let _ = tellers.send(handle.teller());
+        tokio::spawn(wiring::tell(notices, handle.teller()));
+        let registry = tokio::spawn(task.run());
+
+        let mut listener =
+            Listener::new(handle.clone(), clock, Limits::default(), config.token.clone());
+        clients.into_iter().for_each(|socket| listener.add(socket));
+        operators.into_iter().for_each(|socket| listener.add_operators(socket));
+        let (stop_listening, stopped) = oneshot::channel::<()>();
+        let listener = tokio::spawn(listener.run(
+            async move {
+                let _ = stopped.await;
+            },
+            REGISTRY_GRACE,
+        ));
+        tracing::info!(http = ?bound.http, registry = ?bound.registry, "serving");
+        let grace = config.shutdown_grace;
+        Ok(Self { bound, plane, signals, grace, handle, registry, listener, stop_listening })
+    }
+
+    /// Where everything listens.
+    pub(crate) fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Serves until a signal says otherwise, then drains. Gives the store back to be closed, and
+    /// whether every request had finished.
+    pub(crate) async fn serve(mut self) -> Result<(Store, bool), RunError> {
+        loop {
+            match self.signals.next().await {
+                Signal::Drain => break,
+                Signal::Exit => return Err(RunError::CutShort),
+                Signal::Reload => tracing::info!("nothing to read again: no certificates yet"),
+            }
+        }
+        tracing::info!(grace = ?self.grace, in_flight = self.plane.publisher().in_flight(), "draining");
+        let drained = async {
+            // Those who registered hear of it first (SPEC 8).
+            let _ = self.stop_listening.send(());
+            let finished = self.plane.drain(self.grace).await;
+            let _ = self.listener.await;
+            finished
+        };
+        let finished = tokio::select! {
+            finished = drained => finished,
+            () = second_signal(&mut self.signals) => return Err(RunError::CutShort),
+        };
+        drop(self.handle);
+        let store = self.registry.await.map_err(io::Error::other)?;
+        tracing::info!(finished, "ended");
+        Ok((store, finished))
+    }
+}
+
+async fn second_signal(signals: &mut Signals) {
+    while signals.next().await != Signal::Exit {}
+}
+
+fn bind(
+    addresses: &[control::Address],
+    bound: &mut Vec<control::Address>,
+) -> Result<Vec<Socket>, RunError> {
+    let mut sockets = Vec::new();
+    for address in addresses {
+        let fail = |source| RunError::Listen { address: address.clone(), source };
+        let socket = Socket::bind(address).map_err(fail)?;
+        bound.push(socket.address().map_err(fail)?);
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}

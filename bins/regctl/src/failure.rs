@@ -75,7 +75,7 @@ fn refusal_hint(reason: &str) -> Option<&'static str> {
             Some("register first with --register SERVICE/INSTANCE, or name a --session")
         }
         "session not found" | "Invalid session" => {
-            Some("only the admin socket (--socket) lets you name a session that is not yours")
+            Some("a session is named by its id or as SERVICE/INSTANCE, over the admin socket")
         }
         "route not found" => Some("`regctl routes SESSION` lists the routes of a session"),
         _ => None,

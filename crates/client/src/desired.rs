@@ -11,11 +11,11 @@ use model::{
 /// step.
 ///
 /// ```
-/// use client::{Desired, route};
+/// use proxyd_client::{Desired, route};
 ///
 /// let mut desired = Desired::default();
 /// desired.routes.insert(route("api.example.com", "/v2", "http://10.0.0.7:9000")?, Default::default());
-/// # Ok::<(), client::RouteError>(())
+/// # Ok::<(), proxyd_client::RouteError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {

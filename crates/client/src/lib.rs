@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! # async fn program() -> Result<(), Box<dyn std::error::Error>> {
-//! use client::{Client, Desired, route};
+//! use proxyd_client::{Client, Desired, route};
 //!
 //! let (client, mut events) = Client::builder("127.0.0.1:81".parse()?)
 //!     .service("orbat")

@@ -1,0 +1,192 @@
+//! Who may talk to the registry (SPEC 10).
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use crate::bounds::{AUTH_FAILURES_MAX, TOKEN_BYTES_MAX};
+use crate::socket::Address;
+
+/// The secret that clients show before anything else.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    /// A token as the configuration has it: 1 to 1024 bytes that fit into a line. `None` for
+    /// anything else.
+    pub fn new(secret: &str) -> Option<Self> {
+        let fits = (1..=TOKEN_BYTES_MAX).contains(&secret.len());
+        let speakable = !secret.contains(|c: char| c == '|' || c.is_control());
+        (fits && speakable).then(|| Self(secret.into()))
+    }
+
+    /// Whether `shown` is it. Takes as long for a near miss as for a far one.
+    pub fn admits(&self, shown: &str) -> bool {
+        let (secret, shown) = (self.0.as_bytes(), shown.as_bytes());
+        let differences = secret.iter().zip(shown).fold(0, |all, (a, b)| black_box(all | (a ^ b)));
+        secret.len() == shown.len() && differences == 0
+    }
+}
+
+/// A token is not for logs.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// It may give commands.
+    Granted,
+    /// It has to show the token first.
+    Wanted {
+        token: Token,
+        /// Wrong ones it showed.
+        failures: u32,
+    },
+}
+
+/// What to answer to `AUTH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// `AUTH_OK`.
+    Welcome,
+    /// An error.
+    Wrong,
+    /// An error, and that was the last attempt.
+    Enough,
+}
+
+impl Access {
+    pub(crate) fn new(token: Option<Token>) -> Self {
+        token.map_or(Self::Granted, |token| Self::Wanted { token, failures: 0 })
+    }
+
+    /// Where no token is wanted, every one is welcome: a client need not know.
+    pub(crate) fn show(&mut self, shown: &str) -> Verdict {
+        let Self::Wanted { token, failures } = self else { return Verdict::Welcome };
+        if token.admits(shown) {
+            *self = Self::Granted;
+            return Verdict::Welcome;
+        }
+        *failures += 1;
+        if *failures < AUTH_FAILURES_MAX { Verdict::Wrong } else { Verdict::Enough }
+    }
+
+    pub(crate) fn is_granted(&self) -> bool {
+        matches!(self, Self::Granted)
+    }
+}
+
+/// What keeps strangers from a registry socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing.
+    None,
+    /// A token.
+    Token,
+    /// Client certificates.
+    Certificates,
+    /// Nothing, and `insecure = true` says that this is meant.
+    Insecure,
+}
+
+/// A socket that would let anybody on the network publish routes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the registry may not listen on {0}, which others can reach: set a token, require client \
+     certificates, listen on a loopback address, or write insecure = true"
+)]
+pub struct Exposed(Address);
+
+/// Whether the registry may listen there (SPEC 10): off loopback only with a protection, or where
+/// somebody wrote that it may go without. File permissions protect a Unix socket.
+///
+/// # Errors
+///
+/// [`Exposed`].
+pub fn check_exposure(address: &Address, protection: Protection) -> Result<(), Exposed> {
+    let private = match address {
+        Address::Unix(_) => true,
+        Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+    };
+    match protection {
+        Protection::None if !private => Err(Exposed(address.clone())),
+        Protection::None | Protection::Token | Protection::Certificates | Protection::Insecure => {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_itself_is_admitted() {
+        let token = Token::new("secret").unwrap();
+        let table = [
+            ("secret", true),
+            ("secreT", false),
+            ("secre", false),
+            ("secrets", false),
+            ("", false),
+        ];
+        for (shown, admitted) in table {
+            assert_eq!(token.admits(shown), admitted, "{shown}");
+        }
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
+
+    #[test]
+    fn a_token_fits_into_a_line() {
+        assert!(Token::new(&"x".repeat(1024)).is_some());
+        for bad in ["", "a|b", "a\nb", &"x".repeat(1025)] {
+            assert!(Token::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_third_wrong_token_is_the_last() {
+        let mut access = Access::new(Token::new("secret"));
+        let shown: Vec<_> = (0..3).map(|_| access.show("guess")).collect();
+        assert_eq!(shown, [Verdict::Wrong, Verdict::Wrong, Verdict::Enough]);
+        assert!(!access.is_granted());
+
+        let mut access = Access::new(Token::new("secret"));
+        assert_eq!(
+            (access.show("guess"), access.show("secret")),
+            (Verdict::Wrong, Verdict::Welcome)
+        );
+        assert!(access.is_granted());
+        assert_eq!(Access::new(None).show("anything"), Verdict::Welcome);
+    }
+
+    #[test]
+    fn off_loopback_something_must_protect() {
+        use Protection::{Certificates, Insecure, None, Token};
+        #[rustfmt::skip]
+        let table = [
+            // address               protection      may
+            ("127.0.0.1:81",         None,           true),
+            ("127.8.8.8:81",         None,           true),
+            ("[::1]:81",             None,           true),
+            ("[::ffff:127.0.0.1]:1", None,           true),
+            ("0.0.0.0:81",           None,           false),
+            ("[::]:81",              None,           false),
+            ("10.0.0.1:81",          None,           false),
+            ("[::ffff:10.0.0.1]:81", None,           false),
+            ("0.0.0.0:81",           Token,          true),
+            ("0.0.0.0:81",           Certificates,   true),
+            ("0.0.0.0:81",           Insecure,       true),
+        ];
+        for (address, protection, may) in table {
+            let address = Address::Tcp(address.parse().unwrap());
+            let allowed = check_exposure(&address, protection).is_ok();
+            assert_eq!(allowed, may, "{address} {protection:?}");
+        }
+        assert!(check_exposure(&Address::Unix("/run/r.sock".into()), None).is_ok());
+    }
+}

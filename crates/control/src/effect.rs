@@ -1,0 +1,26 @@
+//! What the machine wants of the rest of the proxy.
+
+use std::sync::Arc;
+
+use model::{Guard, RouteId};
+use resilience::Drain;
+use routing::{EndpointId, Table};
+use session::{Mode, Query, QueryId};
+
+/// An output of the machine that is not about connections, disk or log. In the order they come;
+/// each variant means what its namesake among [`session::Output`] says.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Publish this table; tell by [`session::Input::Live`] when nothing older is in flight.
+    Publish(Arc<Table>),
+    /// The registry connection behind these endpoints was lost (`false`), or is back.
+    Presence(Vec<EndpointId>, bool),
+    /// These endpoints drain, or no longer do.
+    Drain(Vec<EndpointId>, Option<Drain>),
+    /// How these routes answer, from the next publication on.
+    Maintenance(Vec<(RouteId, Mode)>),
+    /// Watch these routes for a try, or stop.
+    Watch(QueryId, Option<(Vec<RouteId>, Guard)>),
+    /// Answer this by [`session::Input::Answered`] within 4 s.
+    Query(QueryId, Query),
+}

@@ -1,0 +1,251 @@
+//! Lets connections in, counts them, and tells the machine when one is gone.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use model::ConnId;
+use runtime::Clock;
+use session::{Input, Peer};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::access::Token;
+use crate::admission::Admission;
+use crate::bounds::{
+    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, LINGER, OPERATORS_MAX, WRITE_TIMEOUT,
+};
+use crate::connection::Connection;
+use crate::mailbox::Mailbox;
+use crate::socket::{Socket, Stream};
+use crate::task::Handle;
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// At once, operators excepted.
+    pub connections_max: usize,
+    /// Of these, from one address that is not loopback.
+    pub connections_per_peer_max: usize,
+    /// Operators at once.
+    pub operators_max: usize,
+}
+
+/// SPEC 12.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: CONNECTIONS_MAX,
+            connections_per_peer_max: CONNECTIONS_PER_PEER_MAX,
+            operators_max: OPERATORS_MAX,
+        }
+    }
+}
+
+/// Everything the registry listens on, and every connection that came in there.
+#[derive(Debug)]
+pub struct Listener {
+    handle: Handle,
+    clock: Clock,
+    token: Option<Token>,
+    sockets: Vec<(Socket, Entrance)>,
+    /// Where the search for the next connection begins: each socket gets its turn.
+    turn: usize,
+    admission: Admission,
+    /// Ends of their own accord, or by a panic: either way the machine is told once.
+    connections: JoinSet<()>,
+    admitted: HashMap<Id, Admitted>,
+    /// Somebody was kept out and nobody has been let in since: that is told once.
+    is_refusing: bool,
+}
+
+/// Who comes in by a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entrance {
+    Clients,
+    Operators,
+}
+
+#[derive(Debug)]
+struct Admitted {
+    conn: ConnId,
+    peer: Peer,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Listener {
+    /// A listener that listens nowhere yet. With a token, clients have to show it.
+    pub fn new(handle: Handle, clock: Clock, limits: Limits, token: Option<Token>) -> Self {
+        Self {
+            handle,
+            clock,
+            token,
+            sockets: Vec::new(),
+            turn: 0,
+            admission: Admission::new(limits),
+            connections: JoinSet::new(),
+            admitted: HashMap::new(),
+            is_refusing: false,
+        }
+    }
+
+    /// Clients come in by this socket.
+    pub fn add(&mut self, socket: Socket) {
+        self.sockets.push((socket, Entrance::Clients));
+    }
+
+    /// Operators come in by this socket: who can open it may name any session, without a token.
+    pub fn add_operators(&mut self, socket: Socket) {
+        self.sockets.push((socket, Entrance::Operators));
+    }
+
+    /// Serves until `shutdown` is over. Then nobody else is let in, everybody is told `SHUTDOWN`,
+    /// who is still there after `grace` is cut off, and it returns when all are gone.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = self.connections.join_next_with_id() => self.ended(ended).await,
+                accepted = accept(&self.sockets, &mut self.turn) => match accepted {
+                    Ok((stream, peer)) => self.accepted(stream, peer).await,
+                    Err(error) if is_the_peers_fault(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept registry connections");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        self.sockets.clear();
+        self.say_goodbye(grace).await;
+    }
+
+    async fn accepted(&mut self, stream: Stream, peer: Peer) {
+        if let Err(bound) = self.admission.enter(&peer) {
+            if !std::mem::replace(&mut self.is_refusing, true) {
+                tracing::warn!(?peer, "registry connections are refused: {bound}");
+            }
+            return stream.dismiss(format!("ERROR|{bound}\n").as_bytes());
+        }
+        self.is_refusing = false;
+        let mailbox = Arc::new(Mailbox::default());
+        let Ok(conn) = self.handle.connected(peer.clone(), mailbox.clone()).await else {
+            return self.admission.leave(&peer);
+        };
+        let token = match peer {
+            Peer::Operator => None,
+            Peer::Tcp(_) | Peer::Local => self.token.clone(),
+        };
+        let (handle, clock) = (self.handle.clone(), self.clock);
+        let kept = mailbox.clone();
+        let task = match stream {
+            Stream::Tcp(stream) => self
+                .connections
+                .spawn(Connection::new(stream, conn, mailbox, token, handle, clock).run()),
+            Stream::Unix(stream) => self
+                .connections
+                .spawn(Connection::new(stream, conn, mailbox, token, handle, clock).run()),
+        };
+        self.admitted.insert(task.id(), Admitted { conn, peer, mailbox: kept });
+    }
+
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a registry connection failed");
+                error.id()
+            }
+        };
+        if let Some(Admitted { conn, peer, .. }) = self.admitted.remove(&id) {
+            self.admission.leave(&peer);
+            // A registry that has ended knows.
+            drop(self.handle.lost(conn).await);
+        }
+    }
+
+    async fn say_goodbye(&mut self, grace: Duration) {
+        drop(self.handle.tell(Input::Shutdown).await);
+        drop(timeout(grace, self.all_gone()).await);
+        self.admitted.values().for_each(|admitted| admitted.mailbox.close());
+        // Each has that long to take what was said.
+        let last_words = WRITE_TIMEOUT + LINGER;
+        if timeout(last_words, self.all_gone()).await.is_err() {
+            self.connections.abort_all();
+            self.all_gone().await;
+        }
+    }
+
+    async fn all_gone(&mut self) {
+        while let Some(ended) = self.connections.join_next_with_id().await {
+            self.ended(ended).await;
+        }
+    }
+}
+
+/// The next connection of any socket.
+async fn accept(sockets: &[(Socket, Entrance)], turn: &mut usize) -> io::Result<(Stream, Peer)> {
+    poll_fn(|context| {
+        for offset in 0..sockets.len() {
+            let index = (*turn + offset) % sockets.len();
+            let Some((socket, entrance)) = sockets.get(index) else { continue };
+            if let Poll::Ready(accepted) = socket.poll_accept(context) {
+                *turn = index + 1;
+                return Poll::Ready(accepted.map(|(stream, peer)| match entrance {
+                    Entrance::Clients => (stream, peer),
+                    Entrance::Operators => (stream, Peer::Operator),
+                }));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The next one may do better at once. Anything else is ours, such as a want of descriptors, and
+/// would come again and again.
+fn is_the_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | Interrupted
+            | NetworkUnreachable
+            | HostUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_want_of_descriptors_is_waited_out() {
+        // errno of Linux, and whether to go on at once
+        let table = [
+            (24, false, "EMFILE"),
+            (23, false, "ENFILE"),
+            (12, false, "ENOMEM"),
+            (105, false, "ENOBUFS"),
+            (103, true, "ECONNABORTED"),
+            (4, true, "EINTR"),
+            (1, true, "EPERM, by a firewall"),
+        ];
+        for (errno, goes_on, what) in table {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_the_peers_fault(&error), goes_on, "{what}");
+        }
+    }
+}

@@ -1,216 +1,78 @@
 //! Who is registered, what they have staged and applied: the registry as a machine.
+//!
+//! A service holds a *session* over one connection. In it, it stages changes of its routes, which
+//! touch nothing, and applies them, all or nothing. When the connection breaks, session and routes
+//! live on for a while, so that a service that comes back in time never drops a request.
+//!
+//! ```text
+//!   REGISTER -> held <------ Lost / RECONNECT ------> away --- resume window over ---> lapsed
+//!                |                                     |                                 |
+//!                |  same identity registers again      v                                 |
+//!                +-----------> replaced ----- route grace over, or its successor's apply +-> ended
+//!                |                                                                       ^
+//!                +---------------- SHUTDOWN, CLIENT_SHUTDOWN ----------------------------+
+//! ```
+//!
+//! It knows no socket, no clock, no disk and not how a command was spelled. What must be durable
+//! before it is answered leaves as [`Output::Persist`], and state, table and answer move only when
+//! [`Input::Persisted`] comes back. Operations of different sessions overlap on their way to the
+//! disk; they take effect in the order in which they were sent there. Whoever has one under way
+//! waits with the next.
+//!
+//! # Driving it
+//!
+//! After every call of [`Registry::handle`] and [`Registry::handle_timeout`], and after
+//! [`Registry::new`], empty [`Registry::poll_output`] and carry out what it says, in order. Then
+//! sleep until [`Registry::poll_timeout`] or the next input, whichever comes first. Every
+//! [`Input::Line`] but a bare `ACK` is answered by exactly one [`Output::Answer`], within 4 s if
+//! [`Registry::handle_timeout`] is called in time; send the next line of that connection after it.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+mod answering;
+mod api;
+mod apply;
+mod away;
+mod bounds;
+mod check;
+mod claims;
+mod commit;
+mod configure;
+mod connection;
+mod deadline;
+mod diff;
+mod dispatch;
+mod draft;
+mod drain;
+mod ending;
+mod events;
+mod flight;
+mod handover;
+mod ids;
+mod image;
+mod immediate;
+mod list;
+mod live;
+mod maintenance;
+mod note;
+mod overlay;
+mod plan;
+mod presence;
+mod query;
+mod reconnect;
+mod register;
+mod registry;
+mod released;
+mod restore;
+mod settings;
+mod staged_routes;
+mod staging;
+mod state;
+mod tombstones;
+mod trial;
 
-use model::{
-    Answer, BackendUrl, Batch, ConnId, Generation, Image, Line, Now, Push, Reply, RouteId,
-    SessionId, Target, Version,
+pub use api::{Config, Effects, Input, Mode, Output, Peer, Query, QueryId};
+pub use bounds::{
+    HEADERS_PER_TARGET_MAX, MAINTENANCE_ITEMS_MAX, OFFERS_PER_SESSION_MAX, STAGED_BYTES_MAX,
+    STAGED_BYTES_TOTAL_MAX, TOMBSTONES_MAX, WAITING_MAX, WATCHES_PER_CONNECTION_MAX,
 };
-use routing::{EndpointId, Table};
-
-/// How long things last, and how many there may be.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// How long a lost session can be reconnected to (SPEC 2.3).
-    pub session_expiry: Duration,
-    /// How long a v1 session's routes outlive its connection.
-    pub v1_route_grace: Duration,
-    /// How long a v2 session's routes outlive its connection.
-    pub route_grace: Duration,
-    /// How long staged changes last after the last staging command.
-    pub staged_expiry: Duration,
-    /// Sessions at once.
-    pub sessions_max: usize,
-    /// Routes in the proxy.
-    pub routes_max: usize,
-    /// Routes in one session, staged ones included.
-    pub routes_per_session_max: usize,
-    /// What the running proxy can really do.
-    pub effects: Effects,
-}
-
-/// What exists besides the protocol itself. A command whose effect is missing is answered
-/// `ERROR|not supported yet` (SPEC 12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effects {
-    /// HEALTH_SET, and the options for it beyond being remembered.
-    pub health: bool,
-    /// RATELIMIT_SET.
-    pub ratelimit: bool,
-    /// CIRCUIT_BREAKER_*, the option `failure`.
-    pub circuit: bool,
-    /// DRAIN_*.
-    pub drain: bool,
-    /// MAINT_*.
-    pub maintenance: bool,
-    /// STATS_GET.
-    pub stats: bool,
-    /// BACKEND_TEST.
-    pub backend_test: bool,
-    /// The guards of CONFIG_TRY.
-    pub guards: bool,
-    /// The options `sticky`, `slow_start`, `park`, `max_in_flight` and `balance=hash`.
-    pub pool_options: bool,
-}
-
-impl Effects {
-    /// Everything.
-    pub const ALL: Self = Self {
-        health: true,
-        ratelimit: true,
-        circuit: true,
-        drain: true,
-        maintenance: true,
-        stats: true,
-        backend_test: true,
-        guards: true,
-        pool_options: true,
-    };
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A client over TCP.
-    Tcp(IpAddr),
-    /// A client over a Unix socket.
-    Local,
-    /// An operator on the admin socket, who may name any session (SPEC 12).
-    Operator,
-}
-
-/// What happens to the machine.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A connection was accepted.
-    Connected(ConnId, Peer),
-    /// A command came. The shell sends the next one of a connection only after the answer.
-    Line(ConnId, Line),
-    /// A connection is gone, whoever closed it.
-    Lost(ConnId),
-    /// A batch is durable, or will never be (then with the reason).
-    Persisted(u64, Result<(), String>),
-    /// The answer to a query.
-    Answered(QueryId, Reply),
-    /// Every request that began before this generation has ended, on every worker.
-    Live(Generation),
-    /// The data plane was refused a connection.
-    Refused(EndpointId),
-    /// The proxy is about to end.
-    Shutdown,
-}
-
-/// What the machine wants done, oldest first.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// The one answer to a command.
-    Answer(ConnId, Answer),
-    /// A line that is no answer; goes out when no command of the connection is unanswered.
-    Push(ConnId, Push),
-    /// From now on the connection speaks this version (limits, reading of MAINT_*). Comes before
-    /// the answer to its REGISTER or RECONNECT.
-    Speaks(ConnId, Version),
-    /// Close the connection once what was said before is written.
-    Close(ConnId),
-    /// Make this durable; answered by [`Input::Persisted`].
-    Persist(Batch),
-    /// Publish this table.
-    Publish(Arc<Table>),
-    /// The registry connection behind these endpoints was lost, or is back.
-    Presence(Vec<EndpointId>, bool),
-    /// Answer this with [`Input::Answered`] within 4 s.
-    Query(QueryId, Query),
-    /// Tell the log.
-    Note(Note),
-}
-
-/// A question only a shell can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueryId(pub u64);
-
-/// A question only a shell can answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Query {
-    /// BACKEND_TEST: ask this path of this backend.
-    BackendTest(BackendUrl, Box<str>),
-    /// EXPLAIN.
-    Explain {
-        /// Request method.
-        method: Box<str>,
-        /// Request authority.
-        host: Box<str>,
-        /// Request path.
-        path: Box<str>,
-    },
-    /// STATS_GET, of these routes.
-    Stats {
-        /// Which was asked for.
-        target: Target,
-        /// These.
-        routes: Vec<RouteId>,
-        /// Whether the answer is wanted compressed.
-        compressed: bool,
-    },
-    /// CIRCUIT_BREAKER_STATUS, of these routes.
-    CircuitStatus {
-        /// Which was asked for.
-        target: Target,
-        /// These.
-        routes: Vec<RouteId>,
-    },
-    /// CIRCUIT_BREAKER_RESET, of these routes.
-    CircuitReset(Vec<RouteId>),
-}
-
-/// Something for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// `[registry] Service registered: ...`
-    Registered {
-        /// The service.
-        service: model::ServiceName,
-        /// Where: v1 `hostname:port`, v2 the instance.
-        at: Box<str>,
-        /// The session, shown without its secret.
-        session: SessionId,
-    },
-}
-
-/// The registry.
-#[derive(Debug)]
-pub struct Registry {}
-
-impl Registry {
-    /// A registry that goes on from `image`. `seed` is where its ids come from. The clocks of
-    /// grace start at `now`: call it when the registry port accepts.
-    pub fn new(_config: Config, _seed: [u8; 32], _image: Image, _now: Now) -> Self {
-        todo!()
-    }
-
-    /// Takes one input.
-    pub fn handle(&mut self, _input: Input, _now: Now) {
-        todo!()
-    }
-
-    /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Now) {
-        todo!()
-    }
-
-    /// The next thing to do for the machine.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
-    }
-
-    /// When to call [`Registry::handle_timeout`] if nothing happens before.
-    pub fn poll_timeout(&self) -> Option<model::Instant> {
-        todo!()
-    }
-
-    /// The table as it was published last.
-    pub fn table(&self) -> &Arc<Table> {
-        todo!()
-    }
-}
+pub use note::Note;
+pub use registry::Registry;

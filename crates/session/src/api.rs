@@ -1,0 +1,197 @@
+//! What goes in and what comes out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{
+    Answer, BackendUrl, Batch, ConnId, Event, Generation, Guard, Line, Push, Reply, RouteId,
+    Target, Version,
+};
+use resilience::Drain;
+use routing::{EndpointId, Table};
+
+use crate::Note;
+
+/// How long things last, and how many there may be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a lost session can be reconnected to (SPEC 2.3); never longer than its routes last.
+    pub session_expiry: Duration,
+    /// How long a v1 session's routes outlive its connection.
+    pub v1_route_grace: Duration,
+    /// How long a v2 session's routes outlive its connection.
+    pub route_grace: Duration,
+    /// How long staged changes last after the last staging command.
+    pub staged_expiry: Duration,
+    /// Sessions at once.
+    pub sessions_max: usize,
+    /// Routes in the proxy.
+    pub routes_max: usize,
+    /// Routes in one session, staged ones included.
+    pub routes_per_session_max: usize,
+    /// What the running proxy can really do.
+    pub effects: Effects,
+}
+
+/// What exists besides the protocol itself. A command whose effect is missing is answered
+/// `ERROR|not supported yet` (SPEC 12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effects {
+    /// HEALTH_SET, and the options for it beyond being remembered.
+    pub health: bool,
+    /// RATELIMIT_SET.
+    pub ratelimit: bool,
+    /// CIRCUIT_BREAKER_*, the option `failure`.
+    pub circuit: bool,
+    /// DRAIN_*.
+    pub drain: bool,
+    /// MAINT_*.
+    pub maintenance: bool,
+    /// STATS_GET.
+    pub stats: bool,
+    /// BACKEND_TEST.
+    pub backend_test: bool,
+    /// The guards of CONFIG_TRY.
+    pub guards: bool,
+    /// The options `sticky`, `slow_start`, `park`, `max_in_flight` and `balance=hash`.
+    pub pool_options: bool,
+}
+
+impl Effects {
+    /// Everything.
+    pub const ALL: Self = Self {
+        health: true,
+        ratelimit: true,
+        circuit: true,
+        drain: true,
+        maintenance: true,
+        stats: true,
+        backend_test: true,
+        guards: true,
+        pool_options: true,
+    };
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A client over TCP.
+    Tcp(IpAddr),
+    /// A client over a Unix socket.
+    Local,
+    /// An operator on the admin socket, who may name any session (SPEC 12): by its id, or as
+    /// `service/instance`.
+    Operator,
+}
+
+/// What happens to the machine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection was accepted.
+    Connected(ConnId, Peer),
+    /// A command came. The shell sends the next one of a connection only after the answer.
+    Line(ConnId, Line),
+    /// A connection is gone, whoever closed it.
+    Lost(ConnId),
+    /// A batch is durable, or will never be (then with the reason).
+    Persisted(u64, Result<(), String>),
+    /// The answer to a query.
+    Answered(QueryId, Reply),
+    /// Every request that began before this generation has ended, on every worker.
+    Live(Generation),
+    /// The data plane was refused a connection.
+    Refused(EndpointId),
+    /// Nothing is in flight any more at an endpoint whose drain is over.
+    Drained(EndpointId),
+    /// The guard of a try tripped; the text says which: `errors<5%`.
+    Tripped(QueryId, Box<str>),
+    /// Something that is told to those who subscribed. Of a route or a domain: to the sessions
+    /// that have it.
+    Happened(Event),
+    /// The proxy is about to end.
+    Shutdown,
+}
+
+/// What the machine wants done, oldest first.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// The one answer to a command.
+    Answer(ConnId, Answer),
+    /// A line that is no answer; goes out when no command of the connection is unanswered.
+    Push(ConnId, Push),
+    /// From now on the connection speaks this version (limits, reading of MAINT_*). Comes before
+    /// the answer to its REGISTER or RECONNECT.
+    Speaks(ConnId, Version),
+    /// Close the connection once what was said before is written.
+    Close(ConnId),
+    /// Make this durable; answered by [`Input::Persisted`].
+    Persist(Batch),
+    /// Publish this table.
+    Publish(Arc<Table>),
+    /// The registry connection behind these endpoints was lost, or is back. An endpoint that was
+    /// never mentioned is connected.
+    Presence(Vec<EndpointId>, bool),
+    /// These endpoints drain, or no longer do. An endpoint that was never mentioned does not.
+    Drain(Vec<EndpointId>, Option<Drain>),
+    /// How these routes answer. A route that was never mentioned serves. Comes before the
+    /// publication that it takes effect with.
+    Maintenance(Vec<(RouteId, Mode)>),
+    /// Watch a try's routes, and tell by [`Input::Tripped`] when the guard trips; `None` ends the
+    /// watch.
+    Watch(QueryId, Option<(Vec<RouteId>, Guard)>),
+    /// Answer this with [`Input::Answered`] within 4 s.
+    Query(QueryId, Query),
+    /// Tell the log.
+    Note(Note),
+}
+
+/// How a route answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By its backend.
+    Serves,
+    /// With a maintenance page.
+    Maintenance {
+        /// Where the page is; `None` is the built-in one.
+        page: Option<BackendUrl>,
+    },
+}
+
+/// The number of a question, or of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub u64);
+
+/// A question only a shell can answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Query {
+    /// BACKEND_TEST: ask this path of this backend.
+    BackendTest(BackendUrl, Box<str>),
+    /// EXPLAIN.
+    Explain {
+        /// Request method.
+        method: Box<str>,
+        /// Request authority.
+        host: Box<str>,
+        /// Request path.
+        path: Box<str>,
+    },
+    /// STATS_GET, of these routes.
+    Stats {
+        /// Which was asked for.
+        target: Target,
+        /// These.
+        routes: Vec<RouteId>,
+        /// Whether the answer is wanted compressed.
+        compressed: bool,
+    },
+    /// CIRCUIT_BREAKER_STATUS, of these routes.
+    CircuitStatus {
+        /// Which was asked for.
+        target: Target,
+        /// These.
+        routes: Vec<RouteId>,
+    },
+    /// CIRCUIT_BREAKER_RESET, of these routes; answered by [`Reply::CircuitOk`].
+    CircuitReset(Vec<RouteId>),
+}

@@ -1,0 +1,7 @@
+//! The machine, driven by requests as values: what transcripts cannot say, because it takes a
+//! disk that is slow, a bound that is reached or a time between two outputs.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod persisting;
+mod world;

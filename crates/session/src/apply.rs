@@ -79,6 +79,7 @@ impl Registry {
         now: Now,
     ) {
         let sid = configure.sid;
+        configure.plan.puts.iter().for_each(|(route, ..)| self.ids.used(*route));
         let mut change = Change::default();
         self.take_out(&configure, &mut change);
         self.set_settings(&configure);

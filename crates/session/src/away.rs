@@ -6,7 +6,7 @@ use model::{ConnId, Now, Record, Version};
 use crate::bounds::{IDLE, PINGS_MIN, SILENCE, SILENT_INTERVALS};
 use crate::deadline::Due;
 use crate::ending::GRACE_OVER;
-use crate::state::{Held, Pulse, Session, Sid, Standing};
+use crate::state::{Held, Identity, Pulse, Session, Sid, Standing};
 use crate::{Note, Peer, Registry};
 
 impl Registry {
@@ -20,14 +20,9 @@ impl Registry {
             // A registration that came too late for its answer: the connection has moved on.
             Standing::Holds(other) if other != sid => return false,
             Standing::Fresh | Standing::Holds(_) => {}
-            Standing::Void(id) => {
-                let old = self.by_id.get(&id).copied();
-                if let Some(old) = old
-                    && self.session(old).is_some_and(|old| old.identity != identity)
-                {
-                    self.unlink(old, conn);
-                }
-            }
+            // The process behind it is somebody else from now on.
+            Standing::Void(_, old) if old != identity => self.unlink_all(&old, conn),
+            Standing::Void(..) => {}
         }
         if let Some(held) = self.conns.get_mut(&conn) {
             held.standing = Standing::Holds(sid);
@@ -56,9 +51,7 @@ impl Registry {
         self.note(Note::Disconnected { service, instance, routes: session.active.len() });
         self.begin_away(sid, now);
         // What it replaced over the same connection has lost it too.
-        let sessions = self.seats.get(&identity).map_or(Vec::new(), |seat| seat.sessions.clone());
-        sessions.into_iter().for_each(|old| self.unlink(old, conn));
-        self.refresh_all(&identity);
+        self.unlink_all(&identity, conn);
     }
 
     /// Starts the clocks of grace.
@@ -94,15 +87,18 @@ impl Registry {
         }
     }
 
-    /// The connection of a replaced session is gone.
-    pub(crate) fn unlink(&mut self, sid: Sid, conn: ConnId) {
-        let Some(session) = self.sessions.get_mut(&sid) else { return };
-        let Held::Replaced { link, .. } = &mut session.held else { return };
-        if *link == Some(conn) {
-            *link = None;
-            let identity = session.identity.clone();
-            self.refresh_all(&identity);
+    /// A connection is gone from the sessions of an identity that were replaced.
+    pub(crate) fn unlink_all(&mut self, identity: &Identity, conn: ConnId) {
+        let sessions = self.seats.get(identity).map_or(Vec::new(), |seat| seat.sessions.clone());
+        for sid in sessions {
+            let Some(session) = self.sessions.get_mut(&sid) else { continue };
+            if let Held::Replaced { link, .. } = &mut session.held
+                && *link == Some(conn)
+            {
+                *link = None;
+            }
         }
+        self.refresh_all(identity);
     }
 
     /// An away session can no longer be reconnected to. Its routes may have longer.

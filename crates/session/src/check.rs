@@ -48,7 +48,7 @@ impl Registry {
                     assert_eq!(session.held, Held::By(*conn), "{conn:?} and {sid:?} disagree");
                 }
                 Standing::Closing => assert!(held.pending.is_none(), "answers a closed one"),
-                Standing::Fresh | Standing::Void(_) => {}
+                Standing::Fresh | Standing::Void(..) => {}
             }
             let overdue = self.deadlines.get(Due::Answer(*conn));
             assert_eq!(held.pending.is_some(), overdue.is_some(), "{conn:?} is answered in time");

@@ -24,8 +24,8 @@ impl Registry {
         }
         match &held.standing {
             Standing::Fresh => Err(Refusal::NO_SESSION),
-            Standing::Void(old) if old == id => Err(Refusal::SESSION_NOT_FOUND),
-            Standing::Void(_) | Standing::Closing => Err(Refusal::INVALID_SESSION),
+            Standing::Void(old, _) if old == id => Err(Refusal::SESSION_NOT_FOUND),
+            Standing::Void(..) | Standing::Closing => Err(Refusal::INVALID_SESSION),
             Standing::Holds(sid) => match self.session(*sid) {
                 Some(session) if session.id == *id => Ok(*sid),
                 Some(_) | None => Err(Refusal::INVALID_SESSION),
@@ -66,7 +66,7 @@ impl Registry {
         if held.standing != Standing::Holds(sid) {
             return;
         }
-        held.standing = Standing::Void(session.id.clone());
+        held.standing = Standing::Void(session.id.clone(), session.identity.clone());
         self.idle_from(conn, now);
     }
 
@@ -76,13 +76,20 @@ impl Registry {
         if held.standing == Standing::Closing {
             return;
         }
-        held.standing = Standing::Closing;
+        let identity = match std::mem::replace(&mut held.standing, Standing::Closing) {
+            Standing::Holds(sid) => self.sessions.get(&sid).map(|s| s.identity.clone()),
+            Standing::Void(_, identity) => Some(identity),
+            Standing::Fresh | Standing::Closing => None,
+        };
         if let Some(query) = held.pending.take().and_then(|pending| pending.query) {
             self.queries.remove(&query);
         }
         self.deadlines.clear(Due::Answer(conn));
         self.deadlines.clear(Due::Idle(conn));
         self.unwatch_all(conn);
+        if let Some(identity) = identity {
+            self.unlink_all(&identity, conn);
+        }
         self.emit(Output::Close(conn));
     }
 
@@ -90,7 +97,7 @@ impl Registry {
     pub(crate) fn idle(&mut self, conn: ConnId) {
         let Some(held) = self.conns.get(&conn) else { return };
         match held.standing {
-            Standing::Fresh | Standing::Void(_) => self.close(conn),
+            Standing::Fresh | Standing::Void(..) => self.close(conn),
             Standing::Holds(_) | Standing::Closing => {}
         }
     }
@@ -106,11 +113,7 @@ impl Registry {
         self.deadlines.clear(Due::Idle(conn));
         match held.standing {
             Standing::Holds(sid) => self.away_from(sid, conn, now),
-            Standing::Void(id) => {
-                if let Some(sid) = self.by_id.get(&id).copied() {
-                    self.unlink(sid, conn);
-                }
-            }
+            Standing::Void(_, identity) => self.unlink_all(&identity, conn),
             Standing::Fresh | Standing::Closing => {}
         }
     }

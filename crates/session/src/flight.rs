@@ -6,7 +6,7 @@
 //! take effect in the order in which they were sent to the disk, so generations only grow. One
 //! that nobody may refuse (a grace is over) does not wait for the disk, only for its turn.
 
-use model::{Batch, Now, Record, Refusal, Reply, RouteId, ServiceName};
+use model::{Batch, Generation, Now, Record, Refusal, Reply, RouteId, ServiceName};
 use routing::RouteKey;
 
 use crate::bounds::WAITING_MAX;
@@ -27,6 +27,8 @@ pub(crate) struct Flight {
     pub(crate) locks: Vec<Identity>,
     pub(crate) claims: Vec<RouteKey>,
     pub(crate) coming: usize,
+    /// The generation that it has the disk remember as given out.
+    counted: Option<Generation>,
     ticket: Option<Ticket>,
     op: Op,
 }
@@ -96,9 +98,23 @@ impl Registry {
         self.seq += 1;
         let seq = self.seq;
         let urgent = waits == Waits::ForTheDisk;
+        let counted = records.iter().find_map(|record| match record {
+            Record::Counters { generation, .. } => Some(*generation),
+            _ => None,
+        });
         self.emit(Output::Persist(Batch { seq, urgent, records }));
         let state = State::Writing;
-        self.flights.push_back(Flight { seq, state, waits, locks, claims, coming, ticket, op });
+        self.flights.push_back(Flight {
+            seq,
+            state,
+            waits,
+            locks,
+            claims,
+            coming,
+            counted,
+            ticket,
+            op,
+        });
     }
 
     /// A batch is durable, or never will be.
@@ -122,6 +138,9 @@ impl Registry {
 
     /// Lets every operation take effect whose turn it is.
     pub(crate) fn advance(&mut self, now: Now) {
+        if self.flights.is_empty() {
+            return;
+        }
         while let Some(first) = self.flights.front() {
             let writing = matches!(first.state, State::Writing);
             if writing && first.waits == Waits::ForTheDisk {
@@ -130,6 +149,9 @@ impl Registry {
             let Some(flight) = self.flights.pop_front() else { return };
             self.claims.remove(&flight.claims);
             self.routes_coming -= flight.coming;
+            if !matches!(flight.state, State::Failed(_)) {
+                self.counted = self.counted.max(flight.counted.unwrap_or_default());
+            }
             match (flight.state, flight.waits) {
                 (State::Failed(reason), Waits::ForTheDisk) => {
                     self.failed(flight.op, flight.ticket, &reason);
@@ -142,6 +164,9 @@ impl Registry {
             }
             flight.locks.iter().for_each(|identity| self.unlock(identity));
         }
+        // Numbers set aside for what has failed are free again.
+        self.generation = self.counted.max(self.table.generation());
+        self.ids.settle();
     }
 
     fn commit(&mut self, op: Op, ticket: Option<Ticket>, now: Now) {

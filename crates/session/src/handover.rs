@@ -101,7 +101,7 @@ impl Registry {
             return Ok(Done::Later);
         }
         let id = session.id.clone();
-        let route = self.ids.next_route();
+        let route = self.next_staged_route();
         self.withdraw(token);
         let records = vec![Record::StageRoute(id, route, Some(staged.clone()))];
         self.edit_draft(sid, |staging| staging.stage(route, staged));

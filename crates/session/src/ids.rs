@@ -18,6 +18,8 @@ const NAME_BYTES_MAX: usize = 160;
 pub(crate) struct Ids {
     random: ChaCha20Rng,
     route: u64,
+    /// The last route id that somebody has, or will have.
+    used: u64,
     /// Route ids up to this one are remembered as taken on disk, so they may be given out by
     /// commands that do not wait for it.
     reserved: u64,
@@ -32,7 +34,16 @@ impl Ids {
     /// Secrets come from `seed`; route ids up to `route` are taken.
     pub(crate) fn new(seed: [u8; 32], route: u64) -> Self {
         let random = ChaCha20Rng::from_seed(seed);
-        Self { random, route, reserved: route, promised: route, session: 0, query: 0, ticket: 0 }
+        Self {
+            random,
+            route,
+            used: route,
+            reserved: route,
+            promised: route,
+            session: 0,
+            query: 0,
+            ticket: 0,
+        }
     }
 
     /// 128 random bits in base32.
@@ -77,6 +88,17 @@ impl Ids {
         RouteId(self.route)
     }
 
+    /// Somebody has this route id.
+    pub(crate) fn used(&mut self, route: RouteId) {
+        self.used = self.used.max(route.0);
+    }
+
+    /// Nothing is under way: ids set aside for what has failed are free again.
+    pub(crate) fn settle(&mut self) {
+        self.route = self.used;
+        self.promised = self.reserved.max(self.used);
+    }
+
     /// The last route id given out.
     pub(crate) fn last_route(&self) -> RouteId {
         RouteId(self.route)
@@ -92,7 +114,7 @@ impl Ids {
         self.route.saturating_add(count as u64) <= self.reserved
     }
 
-    /// Ids that were only set aside are free again.
+    /// Ids that were only set aside ahead of time are free again.
     pub(crate) fn release(&mut self) {
         self.reserved = self.route;
         self.promised = self.route;
@@ -144,13 +166,25 @@ mod tests {
         assert_eq!(ids.taken(), last, "what is written meanwhile does not take it back");
         assert!(!ids.has_reserved(1), "not written yet");
         ids.reserve(last);
+        assert_eq!(ids.taken(), last);
         assert!(ids.has_reserved(ROUTE_ID_BLOCK as usize));
         assert!(!ids.has_reserved(ROUTE_ID_BLOCK as usize + 1));
         assert_eq!(
             (ids.next_route(), ids.last_route(), ids.taken()),
             (RouteId(6), RouteId(6), last)
         );
+        ids.used(RouteId(6));
         ids.release();
         assert_eq!(ids.taken(), RouteId(6));
+    }
+
+    #[test]
+    fn ids_of_what_failed_are_given_out_again() {
+        let mut ids = Ids::new([0; 32], 5);
+        assert_eq!((ids.next_route(), ids.next_route()), (RouteId(6), RouteId(7)));
+        ids.promise(1);
+        ids.used(RouteId(6));
+        ids.settle();
+        assert_eq!((ids.taken(), ids.next_route()), (RouteId(6), RouteId(7)));
     }
 }

@@ -143,7 +143,7 @@ impl Registry {
             Some(Standing::Holds(sid)) => {
                 self.session(*sid).is_some_and(|session| session.version == Version::V1)
             }
-            Some(Standing::Fresh | Standing::Void(_) | Standing::Closing) | None => false,
+            Some(Standing::Fresh | Standing::Void(..) | Standing::Closing) | None => false,
         }
     }
 

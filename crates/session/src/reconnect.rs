@@ -15,7 +15,7 @@ impl Registry {
                 return Err(Refusal::INVALID_SESSION);
             }
             Some(Standing::Holds(_)) => return Ok(Reply::Ok.into()),
-            Some(Standing::Fresh | Standing::Void(_) | Standing::Closing) | None => {}
+            Some(Standing::Fresh | Standing::Void(..) | Standing::Closing) | None => {}
         }
         let Some((sid, session)) = sid.and_then(|sid| Some((sid, self.session(sid)?))) else {
             return Ok(Reply::Reregister.into());

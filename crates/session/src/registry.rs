@@ -53,6 +53,8 @@ pub struct Registry {
     pub(crate) table: Arc<Table>,
     /// The last generation given out; the table's own may still be on its way.
     pub(crate) generation: Generation,
+    /// The last generation that the disk remembers as given out.
+    pub(crate) counted: Generation,
     pub(crate) outputs: VecDeque<Output>,
 }
 
@@ -85,6 +87,7 @@ impl Registry {
             draining: BTreeSet::new(),
             table: Arc::new(Table::default()),
             generation: image.generation,
+            counted: image.generation,
             outputs: VecDeque::new(),
         };
         registry.restore(image, now);

@@ -76,7 +76,7 @@ impl Registry {
             }
         }
         let added: Vec<(RouteId, StagedRoute)> =
-            new.into_iter().map(|staged| (self.ids.next_route(), staged)).collect();
+            new.into_iter().map(|staged| (self.next_staged_route(), staged)).collect();
         for (route, staged) in &added {
             records.push(Record::StageRoute(id.clone(), *route, Some(staged.clone())));
         }
@@ -95,6 +95,13 @@ impl Registry {
         });
         self.staged(sid, records, now);
         routes
+    }
+
+    /// An id for a route that is staged at once.
+    pub(crate) fn next_staged_route(&mut self) -> RouteId {
+        let route = self.ids.next_route();
+        self.ids.used(route);
+        route
     }
 
     /// The route of a session that is, or will be, just this.

@@ -158,8 +158,8 @@ pub(crate) enum Standing {
     Fresh,
     /// This session.
     Holds(Sid),
-    /// A session that was replaced or has ended.
-    Void(SessionId),
+    /// A session that was replaced or has ended, by its id and whose it was.
+    Void(SessionId, Identity),
     /// Nothing any more: it is being closed.
     Closing,
 }

@@ -1,0 +1,7 @@
+//! The codec as other crates use it: by its public face only.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod every_request;
+mod guide;
+mod streams;

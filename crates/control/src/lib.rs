@@ -31,6 +31,7 @@ mod listener;
 mod mailbox;
 mod socket;
 mod task;
+mod unsaved;
 
 pub use access::{Exposed, Protection, Token, check_exposure};
 pub use bounds::{

@@ -230,6 +230,38 @@ fn is_the_peers_fault(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Message;
+
+    /// However it ends, the machine is told once, and its place is free.
+    #[tokio::test]
+    async fn a_connection_that_panics_is_lost_like_any_other() {
+        let (handle, mut messages, _orders) = Handle::new();
+        let limits = Limits { connections_max: 3, ..Limits::default() };
+        let mut listener = Listener::new(handle, Clock::system(), limits, None);
+        let ends = [
+            listener.connections.spawn(async {}),
+            listener.connections.spawn(async { panic!("on purpose") }),
+            listener.connections.spawn(std::future::pending()),
+        ];
+        for (task, number) in ends.iter().zip(1..) {
+            listener.admission.enter(&Peer::Local).unwrap();
+            let mailbox = Arc::default();
+            let admitted = Admitted { conn: ConnId(number), peer: Peer::Local, mailbox };
+            listener.admitted.insert(task.id(), admitted);
+        }
+        assert!(listener.admission.enter(&Peer::Local).is_err());
+        ends[2].abort();
+        listener.all_gone().await;
+        let mut lost = Vec::new();
+        while let Ok(Message::Lost(conn)) = messages.try_recv() {
+            lost.push(conn.0);
+        }
+        lost.sort_unstable();
+        assert_eq!(lost, [1, 2, 3]);
+        for _ in 0..3 {
+            listener.admission.enter(&Peer::Local).unwrap();
+        }
+    }
 
     #[test]
     fn a_want_of_descriptors_is_waited_out() {

@@ -1,10 +1,10 @@
 //! The task that owns the machine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Batch, ConnId, Line, Version};
+use model::{ConnId, Line, Version};
 use runtime::Clock;
 use session::{Input, Note, Output, Peer, Registry};
 use store::{Report, Store};
@@ -14,6 +14,7 @@ use wire::Dialect;
 use crate::bounds::{LINES_WAITING_MAX, ORDERS_WAITING_MAX, TURN};
 use crate::effect::Effect;
 use crate::mailbox::Mailbox;
+use crate::unsaved::Unsaved;
 
 /// Owns the machine: takes inputs, carries out outputs in order, wakes it when it is due.
 ///
@@ -27,8 +28,7 @@ pub struct RegistryTask<F> {
     messages: mpsc::Receiver<Message>,
     orders: mpsc::Receiver<Input>,
     mailboxes: BTreeMap<ConnId, Arc<Mailbox>>,
-    /// Batches that the store has no room for yet, oldest first.
-    unsaved: VecDeque<Batch>,
+    unsaved: Unsaved,
     /// No handle is left.
     is_ending: bool,
 }
@@ -64,7 +64,7 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
     pub fn new(registry: Registry, store: Store, clock: Clock, effects: F) -> (Self, Handle) {
         let (handle, messages, orders) = Handle::new();
         let mailboxes = BTreeMap::new();
-        let unsaved = VecDeque::new();
+        let unsaved = Unsaved::default();
         let is_ending = false;
         let task = Self {
             registry,
@@ -119,12 +119,7 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
 
     fn saved(&mut self, (seq, result): Report) {
         // There is room for at least one now.
-        while let Some(batch) = self.unsaved.pop_front() {
-            if let Err(batch) = self.store.submit(batch) {
-                self.unsaved.push_front(batch);
-                break;
-            }
-        }
+        self.unsaved.retry(|batch| self.store.submit(batch));
         self.input(Input::Persisted(seq, result));
     }
 
@@ -164,7 +159,9 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
                     self.to(conn, |mailbox| mailbox.speaks(dialect(version)));
                 }
                 Output::Close(conn) => self.to(conn, Mailbox::close),
-                Output::Persist(batch) => self.save(batch),
+                Output::Persist(batch) => {
+                    self.unsaved.add(batch, |batch| self.store.submit(batch));
+                }
                 Output::Publish(table) => (self.effects)(Effect::Publish(table)),
                 Output::Presence(endpoints, connected) => {
                     (self.effects)(Effect::Presence(endpoints, connected));
@@ -182,15 +179,6 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
     fn to(&self, conn: ConnId, tell: impl FnOnce(&Mailbox)) {
         if let Some(mailbox) = self.mailboxes.get(&conn) {
             tell(mailbox);
-        }
-    }
-
-    fn save(&mut self, batch: Batch) {
-        if !self.unsaved.is_empty() {
-            return self.unsaved.push_back(batch);
-        }
-        if let Err(batch) = self.store.submit(batch) {
-            self.unsaved.push_back(batch);
         }
     }
 }

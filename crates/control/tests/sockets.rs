@@ -175,6 +175,35 @@ async fn who_was_registered_before_a_restart_still_is_after_it() {
     registry.stop().await;
 }
 
+/// As many as the store lets wait.
+#[tokio::test]
+async fn whatever_is_staged_at_once_is_on_disk_in_the_end() {
+    let routes = store::WAITING_MAX;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxyd.db");
+    let registry = Running::on(&path).await;
+    let mut client = registry.client().await;
+    let session = client.register(V2).await;
+    let line = |n| format!("ROUTE_ADD|{session}|h{n}.example|/|http://api:3000|0\n");
+    let lines: String = (0..routes).map(line).collect();
+    let (reader, mut writer) = client.stream.into_inner().into_split();
+    let sent = tokio::spawn(async move {
+        writer.write_all(lines.as_bytes()).await.unwrap();
+        writer
+    });
+    let mut answers = BufReader::new(reader).lines();
+    for n in 1..=routes {
+        let answer = answers.next_line().await.unwrap();
+        assert_eq!(answer, Some(format!("ROUTE_OK|r{n}")));
+    }
+    drop(sent.await.unwrap());
+    registry.stop().await;
+
+    let (store, image) = Store::open(&path, HistoryBounds::USUAL).unwrap();
+    assert_eq!(image.sessions[0].draft.routes.len(), routes);
+    store.close().unwrap();
+}
+
 /// A registry that runs.
 struct Running {
     address: SocketAddr,
@@ -238,8 +267,8 @@ fn config() -> Config {
         route_grace: Duration::from_secs(300),
         staged_expiry: Duration::from_secs(1800),
         sessions_max: 100,
-        routes_max: 1000,
-        routes_per_session_max: 1000,
+        routes_max: 10_000,
+        routes_per_session_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -3,6 +3,8 @@
 //! Reads the command line and the configuration, starts [`app`], and turns what went wrong into
 //! one message and an exit code: 0 ok, 1 failure, 2 usage, 78 bad configuration.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;

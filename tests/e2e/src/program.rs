@@ -66,7 +66,8 @@ impl Program {
     /// Sends a signal to the program and its children.
     pub fn signal(&self, signal: i32) {
         let group = format!("kill -{signal} -- -{}", self.child.id());
-        let _ = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
+        // dash has no word for a process group.
+        let _ = Command::new("bash").args(["-c", &group]).stderr(Stdio::null()).status();
     }
 }
 

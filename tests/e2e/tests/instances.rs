@@ -157,13 +157,17 @@ fn one_of_two_is_killed_and_returns() {
     wait_for("b to be asked again", asked_b);
 
     stop.store(true, Ordering::SeqCst);
+    let mut asked = BTreeMap::new();
     for client in clients {
         let (answers, failures) = client.join().expect("no panic");
         // A response that b had begun when it was killed cannot be saved; its head and body are
-        // one write here, so there is none.
+        // small, so there is none.
         assert_eq!(failures, Vec::<String>::new());
-        assert!(answers.values().sum::<usize>() > 100, "{answers:?}");
-        assert_eq!(answers.len(), 2, "both were asked: {answers:?}");
+        for (name, count) in answers {
+            *asked.entry(name).or_insert(0) += count;
+        }
     }
+    assert_eq!(asked.len(), 2, "both were asked: {asked:?}");
+    assert!(asked.values().sum::<usize>() > 50, "{asked:?}");
     drop(a);
 }

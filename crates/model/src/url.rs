@@ -142,7 +142,8 @@ impl BackendUrl {
         if !base.is_empty() {
             RoutePath::parse(base).map_err(|_| UrlError::Path)?;
         }
-        let base = base.strip_suffix('/').unwrap_or(base).into();
+        // Every slash at the end: what is shown has to read back as the same.
+        let base = base.trim_end_matches('/').into();
         Ok(Self { scheme, host, port, base })
     }
 
@@ -222,6 +223,8 @@ mod tests {
             ("http://10.0.0.1:80/base/", "http://10.0.0.1:80/base", 80, "/base"),
             ("http://[::1]:80/a/b", "http://[::1]:80/a/b", 80, "/a/b"),
             ("grpcs://[::1]", "grpcs://[::1]", 443, ""),
+            ("http://a//", "http://a", 80, ""),
+            ("http://a/b//", "http://a/b", 80, "/b"),
         ];
         for (text, shown, port, base) in table {
             let url = BackendUrl::parse(text).unwrap();

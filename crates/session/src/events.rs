@@ -166,6 +166,7 @@ impl Registry {
         if self.flights.is_empty() {
             self.ids.release();
         }
+        self.counted = self.generation;
         let records = vec![self.counters()];
         self.write_behind(records);
     }

@@ -22,12 +22,7 @@ impl Registry {
         for stored in image.sessions {
             self.restore_session(stored, &mut entries, &mut routes, now);
         }
-        // A successor sits after what it replaced.
-        for seat in self.seats.values_mut() {
-            let current =
-                |sid: &Sid| self.sessions.get(sid).is_some_and(|s| s.replaced_by.is_none());
-            seat.sessions.sort_by_key(current);
-        }
+        self.restore_seats();
         self.restore_table(entries, image.generation);
         for (route, sid) in routes {
             let Some(endpoint) = self.table.endpoint_of(route) else { continue };
@@ -82,6 +77,24 @@ impl Registry {
             let keys = keys_of(&row, &session.settings);
             let until = now.mono.after(row.deadline.since(now.wall));
             self.begin_trial(sid, Trial { row, keys, watch: None, tripped: None }, until);
+        }
+    }
+
+    /// A successor sits after what it replaced. Of several that were not, which takes a disk that
+    /// lost something nobody waited for, the newest is the successor of the others.
+    fn restore_seats(&mut self) {
+        for seat in self.seats.values_mut() {
+            let current =
+                |sid: &Sid| self.sessions.get(sid).is_some_and(|s| s.replaced_by.is_none());
+            seat.sessions.sort_by_key(current);
+            let Some((newest, others)) = seat.sessions.split_last() else { continue };
+            let Some(by) = self.sessions.get(newest).map(|session| session.id.clone()) else {
+                continue;
+            };
+            for sid in others {
+                let Some(session) = self.sessions.get_mut(sid) else { continue };
+                session.replaced_by.get_or_insert_with(|| by.clone());
+            }
         }
     }
 

@@ -9,9 +9,11 @@ pub mod partial;
 mod rng;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{ConnId, EventKind, Image, RouteId, SessionId};
+use routing::Table;
 use session::Input;
 
 use self::lines::Words;
@@ -59,6 +61,8 @@ pub struct Sim {
     careless: bool,
     /// Whether such a batch has failed.
     diverged: bool,
+    /// The table that was looked at last.
+    checked: Arc<Table>,
 }
 
 impl Sim {
@@ -76,6 +80,7 @@ impl Sim {
             subscriptions: BTreeMap::new(),
             careless: seed % 8 == 7,
             diverged: false,
+            checked: Arc::default(),
         }
     }
 

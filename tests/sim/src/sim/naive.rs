@@ -52,7 +52,12 @@ pub(super) fn winner(table: &Table, head: Head<'_>) -> Option<RouteKey> {
     let live = table.entries().flat_map(|entry| entry.keys().collect::<Vec<_>>());
     let all = live.chain(table.tombstones().cloned());
     all.filter(|key| host_matches(&key.domain, head.host) && path_matches(key, head)).max_by_key(
-        |key| (key.domain.specificity(), key.priority, Reverse(key.kind), key.path.len()),
+        |key| {
+            // Exact first, then the longest; a raw path is a prefix that is read in another way.
+            let exact = key.kind == MatchKind::Exact;
+            let longest = (key.path.len(), Reverse(key.kind));
+            (key.domain.specificity(), key.priority, exact, longest)
+        },
     )
 }
 

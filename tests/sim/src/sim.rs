@@ -61,8 +61,8 @@ pub struct Sim {
     careless: bool,
     /// Whether such a batch has failed.
     diverged: bool,
-    /// The table that was looked at last.
-    checked: Arc<Table>,
+    /// The table that was looked at last, and how many batches there were then.
+    checked: (Arc<Table>, u64),
 }
 
 impl Sim {
@@ -80,7 +80,7 @@ impl Sim {
             subscriptions: BTreeMap::new(),
             careless: seed % 8 == 7,
             diverged: false,
-            checked: Arc::default(),
+            checked: (Arc::default(), u64::MAX),
         }
     }
 

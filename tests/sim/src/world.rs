@@ -166,6 +166,11 @@ impl World {
         self.clients.iter().map(|(number, client)| (*number, client))
     }
 
+    /// How many batches there were since the machine was started.
+    pub fn batches(&self) -> u64 {
+        self.last_seq
+    }
+
     /// Something happens to the machine.
     pub fn input(&mut self, input: Input) {
         self.registry.handle(input, self.now);

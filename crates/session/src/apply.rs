@@ -92,7 +92,7 @@ impl Registry {
             self.forget_session(*old);
         }
         if let Some(session) = self.sessions.get_mut(&sid) {
-            session.last_apply = Some(now.wall);
+            session.last_apply = Some(configure.at);
             session.generation = Some(configure.generation);
         }
         self.step_trial(&configure);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Generation, HistoryRow, Now, Record, Reply, RouteId, RouteSpec, Scope, Scopes, SettingsEdits,
+    UnixMillis,
 };
 
 use crate::draft::{settings_records, unstage_records};
@@ -18,6 +19,8 @@ use crate::{Note, Registry};
 pub(crate) struct Configure {
     pub(crate) sid: Sid,
     pub(crate) action: &'static str,
+    /// When it was sent to the disk: the same is remembered and shown.
+    pub(crate) at: UnixMillis,
     pub(crate) generation: Generation,
     pub(crate) plan: Plan,
     /// Sessions that end with this: their successor has applied.
@@ -74,6 +77,7 @@ impl Registry {
         let mut configure = Configure {
             sid,
             action: cause.action,
+            at: now.wall,
             generation,
             plan,
             swapped,
@@ -83,7 +87,7 @@ impl Registry {
             reply: cause.reply,
             notes: cause.notes,
         };
-        let records = self.records(&configure, &cause.origin, now);
+        let records = self.records(&configure, &cause.origin);
         let keys: Vec<_> =
             std::mem::take(&mut configure.plan.keys).into_iter().map(|(_, key)| key).collect();
         let Some(session) = self.session(sid) else { return };
@@ -128,14 +132,14 @@ impl Registry {
         routes.into_iter().filter(|(_, routes)| !routes.is_empty()).collect()
     }
 
-    fn records(&self, configure: &Configure, origin: &str, now: Now) -> Vec<Record> {
+    fn records(&self, configure: &Configure, origin: &str) -> Vec<Record> {
         let Some(session) = self.session(configure.sid) else { return Vec::new() };
         let Configure { plan, generation, .. } = configure;
         let id = session.id.clone();
         let mut records: Vec<Record> = Vec::new();
         let mut history = HistoryRow {
             generation: *generation,
-            at: now.wall,
+            at: configure.at,
             service: session.identity.service.clone(),
             instance: session.identity.instance.clone(),
             origin: origin.into(),
@@ -175,7 +179,7 @@ impl Registry {
             TrialStep::Revert => records.push(Record::PutTry(id, None)),
         }
         let mut row = session.row();
-        row.last_apply = Some(now.wall);
+        row.last_apply = Some(configure.at);
         row.generation = Some(*generation);
         records.push(Record::PutSession(row));
         records.push(Record::History(history));

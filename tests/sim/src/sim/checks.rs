@@ -90,8 +90,6 @@ impl Sim {
         assert_eq!(live, remembered, "what is live and what is durable differ");
         let (mut machine, mut disk) = (self.world.registry.image(), self.world.image.clone());
         for image in [&mut machine, &mut disk] {
-            // One says when it was sent to the disk, the other when it came back.
-            image.sessions.iter_mut().for_each(|held| held.row.last_apply = None);
             image.sessions.sort_by(|a, b| a.row.session.cmp(&b.row.session));
         }
         // What is taken may be written before it is used, and a number that was not written is

@@ -111,9 +111,11 @@ impl Sim {
             168..176 => self.change_disk(),
             176..188 => self.write(),
             188..191 => self.refuse(),
-            191..196 => {
-                self.world.busy = !self.world.busy;
-                self.note(format!("busy: {}", self.world.busy));
+            191..193 => self.trip(),
+            193..196 => {
+                self.world.busy = self.rng.percent(50);
+                self.world.mute = self.rng.percent(20);
+                self.note(format!("busy: {}, mute: {}", self.world.busy, self.world.mute));
                 self.world.settle();
             }
             196 => {
@@ -216,6 +218,13 @@ impl Sim {
         }
     }
 
+    /// The guard of a try trips.
+    fn trip(&mut self) {
+        let Some(watch) = self.world.watches.first().copied() else { return };
+        self.note(format!("{watch:?} trips"));
+        self.world.input(Input::Tripped(watch, "errors<5%".into()));
+    }
+
     /// The proxy is killed: of what is on its way to the disk, the first few have arrived.
     fn restart(&mut self) {
         let arrived = self.rng.below(self.world.writes.len() + 1);
@@ -238,6 +247,7 @@ impl Sim {
         self.note("everybody goes".to_owned());
         self.world.disk = Disk::Works;
         self.world.busy = false;
+        self.world.mute = false;
         self.world.settle();
         for number in 1..=CONNECTIONS {
             self.world.lose(number);
@@ -247,6 +257,7 @@ impl Sim {
         let world = &self.world;
         assert_eq!(world.registry.poll_timeout(), None, "something is still waited for");
         assert_eq!(world.plane.table.len(), 0, "routes are left");
+        assert_eq!(world.watches.len(), 0, "tries are still watched");
         assert_eq!(world.plane.table.tombstones().count(), 0, "tombstones are left");
         if !self.diverged {
             assert_eq!(world.image.sessions, [], "sessions are left");

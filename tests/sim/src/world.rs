@@ -53,6 +53,10 @@ pub struct World {
     pub disk: Disk,
     /// Whether requests that began before stay under way.
     pub busy: bool,
+    /// Whether questions stay unanswered.
+    pub mute: bool,
+    /// Watches of tries, whose guards trip when somebody says so.
+    pub watches: BTreeSet<QueryId>,
     /// Batches not answered yet.
     pub writes: VecDeque<Batch>,
     /// What connections were told, until somebody takes it.
@@ -99,6 +103,8 @@ impl World {
             now,
             disk: Disk::Works,
             busy: false,
+            mute: false,
+            watches: BTreeSet::new(),
             writes: VecDeque::new(),
             heard: Vec::new(),
             notes: Vec::new(),
@@ -125,6 +131,7 @@ impl World {
         self.clients.clear();
         self.writes.clear();
         self.questions.clear();
+        self.watches.clear();
         self.live.clear();
         self.drained.clear();
         self.last_seq = 0;
@@ -242,7 +249,9 @@ impl World {
 
     /// What the world around the machine answers by itself.
     fn next_input(&mut self) -> Option<Input> {
-        if let Some((query, question)) = self.questions.pop_front() {
+        if !self.mute
+            && let Some((query, question)) = self.questions.pop_front()
+        {
             let reply = answers::answer(&question, &self.plane, self.now);
             return Some(Input::Answered(query, reply));
         }
@@ -303,8 +312,12 @@ impl World {
             Output::Maintenance(modes) => self.plane.maintenance(&modes),
             Output::Query(query, question) => self.questions.push_back((query, question)),
             Output::Note(note) => self.notes.push(note),
-            // No guard ever trips here.
-            Output::Watch(..) => {}
+            Output::Watch(watch, Some(_)) => {
+                assert!(self.watches.insert(watch), "{watch:?} is watched twice");
+            }
+            Output::Watch(watch, None) => {
+                assert!(self.watches.remove(&watch), "{watch:?} is not watched");
+            }
         }
     }
 

@@ -38,6 +38,7 @@ transcripts! {
     maintenance,
     maintenance_of_one_instance,
     optional_tails,
+    pipelining,
     precedence,
     questions,
     restart,

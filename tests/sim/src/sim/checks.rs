@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Reply, RouteId, ServiceName, normalize_path};
-use routing::{EndpointId, Head};
+use routing::{Decision, EndpointHealth, EndpointId, Head, Live, Member, choose};
 
 use super::{ANSWER_WITHIN, Sim, naive};
 use crate::world::{Disk, Heard};
@@ -20,6 +20,7 @@ impl Sim {
     pub(super) fn check(&mut self) {
         self.answers_are_in_time();
         self.one_session_one_connection();
+        self.the_best_endpoints_serve();
         let published = !Arc::ptr_eq(&self.checked.0, &self.world.plane.table);
         if published {
             self.one_owner_for_each_key();
@@ -68,6 +69,31 @@ impl Sim {
                 let members: Vec<RouteId> = pool.members.iter().map(|m| m.route).collect();
                 assert!(members.contains(&entry.route), "{} is not in its pool", entry.route);
             }
+        }
+    }
+
+    /// Nobody is refused while an endpoint is usable, and no worse one is picked than there is.
+    fn the_best_endpoints_serve(&mut self) {
+        let draw = self.rng.bits();
+        let (plane, now) = (&self.world.plane, self.world.now.mono);
+        for key in plane.table.entries().flat_map(|entry| entry.keys().collect::<Vec<_>>()) {
+            let pool = plane.table.pool(&key).expect("a live route has a pool");
+            let class = |member: &Member| {
+                let view = plane.endpoint(member.endpoint, now);
+                match (view.health, view.share_percent) {
+                    (EndpointHealth::Gone | EndpointHealth::Ejected, _) => None,
+                    (_, 0) => Some(2),
+                    (EndpointHealth::Away, _) => Some(1),
+                    (EndpointHealth::Up, _) => Some(0),
+                }
+            };
+            let usable = pool.members.iter().filter(|member| member.weight > 0);
+            let best = usable.filter_map(class).min();
+            let picked = match choose(pool, plane, now, draw, &[]) {
+                Decision::Send { pool, member } => class(&pool.members[member]),
+                Decision::Unavailable { .. } | Decision::NoRoute => None,
+            };
+            assert_eq!(picked, best, "{key}: how good the endpoint is that was picked");
         }
     }
 

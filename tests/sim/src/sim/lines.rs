@@ -134,7 +134,10 @@ fn valid(rng: &mut Rng, words: &Words<'_>) -> String {
         73..75 => v2("CONFIG_APPLY_PARTIAL", format!("|{}", scopes(rng))),
         75 => v2("CONFIG_ROLLBACK", String::new()),
         76 => v2("CONFIG_DIFF", String::new()),
-        77..79 => v2("CONFIG_TRY", format!("|{}s", 1 + rng.below(90))),
+        77..79 => {
+            let guard = *rng.pick(&["", "", "|errors<5%", "|p99<200ms"]);
+            v2("CONFIG_TRY", format!("|{}s{guard}", 1 + rng.below(90)))
+        }
         79 => v2("CONFIG_CONFIRM", String::new()),
         80 => v2("STATS_GET", format!("|{}", target(rng, words))),
         81..83 => v2("PING", String::new()),

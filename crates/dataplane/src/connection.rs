@@ -28,3 +28,32 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, peer: Sock
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use routing::Table;
+
+    use super::*;
+    use crate::plane::{Config, shared};
+
+    /// What ten thousand quiet clients cost, and what one busy client does: a task is as big as
+    /// its largest branch, so one careless local variable shows here first.
+    #[tokio::test]
+    async fn a_quiet_connection_is_small() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = stream.peer_addr().unwrap();
+        let clock = runtime::Clock::system();
+        let (shared, _notices) = shared(Config::new(vec![], 1), clock, Arc::new(Table::default()));
+        let worker = Worker::new(shared);
+        let quiet = std::mem::size_of_val(&serve(&worker, stream, peer, 80));
+        assert!(quiet <= 512, "{quiet} bytes");
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = Client::new(peer, 80, false);
+        let input = crate::buffers::Buffer::none();
+        let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, client, input));
+        assert!(busy <= 3072, "{busy} bytes");
+    }
+}

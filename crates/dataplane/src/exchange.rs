@@ -33,7 +33,7 @@ use crate::watch::{TimedOut, Watch};
 use crate::worker::Worker;
 
 /// How long a connection stays ready for its next request before it goes quiet.
-const BURST_PAUSE: Duration = Duration::from_secs(1);
+const BURST_PAUSE: Duration = Duration::from_millis(50);
 /// Endpoints tried for one request.
 const ATTEMPTS_MAX: usize = 8;
 /// How long a client that is told an error in the middle of its body may go on sending.
@@ -323,7 +323,9 @@ impl Exchange<'_> {
             let (mut down, mut to) = self.stream.split();
             let mut patience = Watch::new(worker.clock);
             let body = &mut plan.body;
-            let both = {
+            // In a box: only requests whose body is still coming need it, and the task of every
+            // busy connection would be as large.
+            let both = Box::pin(async {
                 let send = send_body(body, &mut patience, limit, &mut down, &mut up, &mut after);
                 let mut send = pin!(send);
                 let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
@@ -341,7 +343,8 @@ impl Exchange<'_> {
                     receive.as_mut().poll(cx).map(Ok)
                 })
                 .await
-            };
+            })
+            .await;
             // What came after the body is the start of the next request.
             plan.streamed = true;
             if !after.is_empty() {
@@ -410,7 +413,7 @@ impl Exchange<'_> {
                 upstream.stream.write_all(glued).await?;
             }
             self.input = Buffer::none();
-            tunnel::join(self.stream, &mut upstream.stream).await?;
+            Box::pin(tunnel::join(self.stream, &mut upstream.stream)).await?;
             return Ok(Turn::Close);
         }
         let whole = plan.body.is_read();

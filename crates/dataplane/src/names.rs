@@ -71,7 +71,8 @@ impl Names {
         let Some(resolver) = self.resolver() else { return answer.addresses };
         let refresh = {
             let (name, entry) = (name.to_owned(), Rc::clone(&entry));
-            async move { entry.refresh(&resolver, &name, clock).await }
+            // A lookup is large and rare; the task of every connection would be as large.
+            Box::pin(async move { entry.refresh(&resolver, &name, clock).await })
         };
         if answer.addresses.is_empty() {
             refresh.await;

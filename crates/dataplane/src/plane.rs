@@ -117,7 +117,6 @@ impl Plane {
         clock: Clock,
         table: Arc<Table>,
     ) -> Result<(Self, mpsc::Receiver<Notice>), StartError> {
-        let (notices, receiver) = mpsc::channel(NOTICES_MAX);
         let workers = config.workers.max(1);
         let mut bound = Vec::new();
         let mut sockets: Vec<Vec<std::net::TcpListener>> =
@@ -133,15 +132,7 @@ impl Plane {
             }
             bound.push(actual);
         }
-        let shared = Arc::new(Shared {
-            config,
-            clock,
-            table: Snapshot::new(table),
-            endpoints: Endpoints::default(),
-            draining: AtomicBool::new(false),
-            in_flight: AtomicUsize::new(0),
-            notices,
-        });
+        let (shared, receiver) = shared(config, clock, table);
         let mut plane = Self { shared, bound, workers: Vec::new() };
         for (number, sockets) in sockets.into_iter().enumerate() {
             let worker = spawn(number, Arc::clone(&plane.shared), sockets);
@@ -217,6 +208,25 @@ impl Publisher {
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Relaxed)
     }
+}
+
+/// What the workers will share, and where their notices come out.
+pub(crate) fn shared(
+    config: Config,
+    clock: Clock,
+    table: Arc<Table>,
+) -> (Arc<Shared>, mpsc::Receiver<Notice>) {
+    let (notices, receiver) = mpsc::channel(NOTICES_MAX);
+    let shared = Arc::new(Shared {
+        config,
+        clock,
+        table: Snapshot::new(table),
+        endpoints: Endpoints::default(),
+        draining: AtomicBool::new(false),
+        in_flight: AtomicUsize::new(0),
+        notices,
+    });
+    (shared, receiver)
 }
 
 impl Live for Shared {

@@ -19,6 +19,7 @@ impl Sim {
     /// When something does not hold that always should.
     pub(super) fn check(&mut self) {
         self.answers_are_in_time();
+        self.nobody_waits_for_nothing();
         self.one_session_one_connection();
         self.the_best_endpoints_serve();
         let published = !Arc::ptr_eq(&self.checked.0, &self.world.plane.table);
@@ -46,6 +47,17 @@ impl Sim {
                 waited.is_none_or(|waited| waited < ANSWER_WITHIN),
                 "connection {number} has waited for {waited:?}"
             );
+        }
+    }
+
+    /// With a disk that works, a data plane that answers and no request under way, every command
+    /// is answered at once.
+    fn nobody_waits_for_nothing(&self) {
+        let world = &self.world;
+        if world.disk == Disk::Works && world.writes.is_empty() && !world.mute && !world.busy {
+            for (number, client) in world.clients().filter(|(_, client)| !client.closed) {
+                assert!(!client.is_waiting(), "connection {number} waits for nothing");
+            }
         }
     }
 

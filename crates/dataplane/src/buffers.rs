@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// A buffer that grew beyond this is given back to the allocator.
 const BUFFER_BYTES_KEPT_MAX: usize = 64 * 1024;
 /// Buffers kept per thread.
-const BUFFERS_KEPT_MAX: usize = 256;
+const BUFFERS_KEPT_MAX: usize = 64;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());

@@ -33,7 +33,7 @@ use crate::watch::{TimedOut, Watch};
 use crate::worker::Worker;
 
 /// How long a connection stays ready for its next request before it goes quiet.
-const BURST_PAUSE: Duration = Duration::from_millis(50);
+const BURST_PAUSE: Duration = Duration::from_millis(20);
 /// Endpoints tried for one request.
 const ATTEMPTS_MAX: usize = 8;
 /// How long a client that is told an error in the middle of its body may go on sending.

@@ -18,6 +18,9 @@ impl Registry {
         kind: Option<EventKind>,
     ) -> Outcome {
         let kinds = kinds(kind);
+        if self.is_v1(ticket) {
+            return Err(Refusal::new("events need a v2 session"));
+        }
         if self.is_operator(ticket.conn) {
             self.watch(ticket.conn, sid, &kinds)?;
         } else {

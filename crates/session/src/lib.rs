@@ -69,6 +69,8 @@ mod state;
 mod tombstones;
 mod trial;
 
+pub mod fuzz;
+
 pub use api::{Config, Effects, Input, Mode, Output, Peer, Query, QueryId};
 pub use bounds::{
     HEADERS_PER_TARGET_MAX, MAINTENANCE_ITEMS_MAX, OFFERS_PER_SESSION_MAX, STAGED_BYTES_MAX,

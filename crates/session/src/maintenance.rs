@@ -138,7 +138,7 @@ impl Registry {
     }
 
     /// Whether a connection speaks v1.
-    fn is_v1(&self, ticket: Ticket) -> bool {
+    pub(crate) fn is_v1(&self, ticket: Ticket) -> bool {
         match self.conns.get(&ticket.conn).map(|conn| &conn.standing) {
             Some(Standing::Holds(sid)) => {
                 self.session(*sid).is_some_and(|session| session.version == Version::V1)

@@ -3,5 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod bounds;
+mod corpus;
+mod effects;
+mod operators;
 mod persisting;
+mod telling;
 mod world;

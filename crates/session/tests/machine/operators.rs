@@ -1,0 +1,144 @@
+//! Operators: they name any session and own none; and routes that they pin.
+
+use model::{ConnId, EventKind, Push, Registration, Reply, Request, RouteId, SessionId};
+use proxyd_session::{Input, Output, Peer};
+
+use crate::world::{World, refused, seconds, spec, v2};
+
+fn operator(world: &mut World, conn: u64) {
+    world.input(Input::Connected(ConnId(conn), Peer::Operator));
+}
+
+fn named(name: &str) -> SessionId {
+    SessionId::parse(name).unwrap()
+}
+
+fn pinned(instance: &str) -> Registration {
+    let Registration::V2 { service, instance, maintenance_port, .. } = v2("blue", instance) else {
+        panic!("a v2 registration");
+    };
+    let metadata = Some(r#"{"pinned":true}"#.into());
+    Registration::V2 { service, instance, maintenance_port, metadata }
+}
+
+#[test]
+fn any_session_by_its_id_or_its_name() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b/1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    operator(&mut world, 9);
+    assert_eq!(world.ask(9, &blue, Request::Ping), Reply::Pong);
+    let by_name = world.ask(9, &named("blue/b/1"), Request::SessionInfo);
+    assert!(matches!(by_name, Reply::Session(report) if report.routes_active == 1));
+    let nobody = refused("session not found");
+    for name in ["blue", "blue/b", "blue/", "/b/1", "green/b/1"] {
+        assert_eq!(world.ask(9, &named(name), Request::Ping), nobody, "{name}");
+    }
+    world.connect(2);
+    assert_eq!(world.ask(2, &named("blue/b/1"), Request::Ping), refused("no session"), "a client");
+}
+
+#[test]
+fn an_operator_ends_a_session_and_stays() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    operator(&mut world, 9);
+    assert_eq!(world.ask(9, &named("blue/b1"), Request::ClientShutdown), Reply::ShutdownOk);
+    let closed: Vec<u64> = world
+        .outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Close(conn) => Some(conn.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((closed, world.served().len()), (vec![1], 0));
+    world.wait(seconds(3600));
+    assert_eq!(world.ask(9, &blue, Request::Ping), refused("session not found"), "never idle");
+}
+
+#[test]
+fn a_lapsed_session_can_still_be_drained() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    world.lose(1);
+    world.wait(seconds(100));
+    operator(&mut world, 9);
+    let started = world.ask(9, &named("blue/b1"), Request::DrainStart(seconds(10)));
+    assert!(matches!(started, Reply::DrainStarted(_)), "{started:?}");
+}
+
+#[test]
+fn an_operator_watches_and_subscribes_nobody() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    operator(&mut world, 9);
+    let health = || Request::Subscribe(Some(EventKind::BackendHealthChanged));
+    assert_eq!(world.ask(9, &named("blue/b1"), health()), Reply::SubscribeOk);
+    let event = model::Event::BackendHealthChanged {
+        route: RouteId(1),
+        healthy: false,
+        reason: "connection_timeout".into(),
+    };
+    world.outputs.clear();
+    world.input(Input::Happened(event.clone()));
+    assert_eq!((world.pushes(9), world.pushes(1)), (vec![Push::Event(event.clone())], vec![]));
+    world.lose(9);
+    world.outputs.clear();
+    world.input(Input::Happened(event.clone()));
+    assert!(world.outputs.is_empty());
+    operator(&mut world, 10);
+    world.ask(10, &named("blue/b1"), Request::Subscribe(None));
+    world.ask(10, &named("blue/b1"), Request::Unsubscribe(Some(EventKind::BackendHealthChanged)));
+    world.outputs.clear();
+    world.input(Input::Happened(event));
+    assert!(world.pushes(10).is_empty());
+}
+
+#[test]
+fn pinned_routes_last_until_they_are_removed() {
+    let mut world = World::new();
+    operator(&mut world, 9);
+    let id = world.register(9, pinned("b1"));
+    world.serve(9, &id, spec("a.example", "/", "http://b:1"));
+    world.outputs.clear();
+    world.lose(9);
+    world.wait(seconds(30 * 24 * 3600));
+    world.restart();
+    world.wait(seconds(30 * 24 * 3600));
+    assert_eq!(world.served().len(), 1);
+    let lost = world.outputs.iter().any(|output| matches!(output, Output::Presence(..)));
+    assert!(!lost, "somebody vouches for it");
+    operator(&mut world, 10);
+    assert_eq!(world.ask(10, &named("blue/b1"), Request::ClientShutdown), Reply::ShutdownOk);
+    assert!(world.served().is_empty());
+}
+
+#[test]
+fn a_new_pin_takes_the_place_of_the_old_one() {
+    let mut world = World::new();
+    operator(&mut world, 9);
+    let old = world.register(9, pinned("b1"));
+    world.serve(9, &old, spec("a.example", "/", "http://b:1"));
+    world.lose(9);
+    operator(&mut world, 10);
+    let new = world.register(10, pinned("b1"));
+    assert_eq!(world.served().len(), 1, "until the new one applies");
+    world.serve(10, &new, spec("b.example", "/", "http://b:2"));
+    assert_eq!(world.served(), [(2, "http://b:2".to_owned())]);
+}
+
+#[test]
+fn nobody_pins_over_the_network() {
+    let mut world = World::new();
+    let peer = Peer::Tcp(std::net::Ipv4Addr::LOCALHOST.into());
+    world.input(Input::Connected(ConnId(1), peer));
+    let id = world.register(1, pinned("b1"));
+    world.serve(1, &id, spec("a.example", "/", "http://b:1"));
+    world.lose(1);
+    world.wait(seconds(300));
+    assert!(world.served().is_empty());
+}

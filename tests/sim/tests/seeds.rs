@@ -1,5 +1,5 @@
 //! Random runs: two hundred seeds; as many as `SIM_SEEDS` says; or the one that `SIM_SEED` names,
-//! which then tells what happened.
+//! which then tells what happened. `SIM_STEPS` makes each of them longer or shorter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,8 +14,9 @@ const TOLD: usize = 40;
 
 /// Runs one seed; the error is its story.
 fn run(seed: u64) -> Result<Sim, Vec<String>> {
+    let steps = number("SIM_STEPS").map_or(STEPS, |steps| steps as usize);
     let mut sim = Sim::new(seed);
-    match catch_unwind(AssertUnwindSafe(|| sim.run(STEPS))) {
+    match catch_unwind(AssertUnwindSafe(|| sim.run(steps))) {
         Ok(()) => Ok(sim),
         Err(_) => Err(sim.trace),
     }

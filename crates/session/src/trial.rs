@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{
     Event, Guard, Line, MatchKind, Now, Record, Refusal, Reply, RouteId, RouteSpec, Scopes,
-    StagedRoute, TryRow,
+    SettingsEdits, StagedRoute, Target, TryRow,
 };
 use routing::RouteKey;
 
@@ -169,7 +169,10 @@ impl Registry {
             Some((*route, staged))
         });
         let routes: BTreeMap<RouteId, StagedRoute> = back.collect();
-        let part = Part { routes: &routes, settings: &trial.row.settings };
+        // A successor may have taken over some of the routes meanwhile.
+        let there = |route| routes.contains_key(&route) || session.active.contains(&route);
+        let settings = of_routes(&trial.row.settings, there);
+        let part = Part { routes: &routes, settings: &settings };
         let checked = self.checked(session, part, Taken::default());
         debug_assert!(
             checked.faults.iter().all(|fault| fault.starts_with("too many")),
@@ -188,6 +191,21 @@ impl Registry {
         };
         self.configure(sid, checked.plan, cause, now);
     }
+}
+
+/// Settings for everything and for these routes.
+fn of_routes(settings: &SettingsEdits, there: impl Fn(RouteId) -> bool) -> SettingsEdits {
+    let mut settings = settings.clone();
+    let meant = |target: &Target| match target {
+        Target::All => true,
+        Target::Route(route) => there(*route),
+    };
+    settings.headers.retain(|(target, _), _| meant(target));
+    settings.options.retain(|(target, _), _| meant(target));
+    settings.health.retain(|route, _| there(*route));
+    settings.limits.retain(|target, _| meant(target));
+    settings.breakers.retain(|target, _| meant(target));
+    settings
 }
 
 /// The keys that going back needs, from what is remembered of a try.

@@ -46,6 +46,7 @@ transcripts! {
     shutdown,
     silence,
     staged_expiry,
+    try_of_the_replaced,
     txn_ids,
     v1_blue_green,
     v1_commands,

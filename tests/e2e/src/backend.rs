@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// Answers every request with its name and what it was asked; keeps connections open.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Backend {
 #[derive(Debug)]
 struct State {
     name: String,
+    /// How long an answer takes.
+    delay: Duration,
     requests: AtomicUsize,
     stopped: AtomicBool,
     /// Open connections, to be cut when it stops.
@@ -24,15 +27,21 @@ struct State {
 
 impl Backend {
     /// Listens on a free port.
+    pub fn start(name: &str) -> Self {
+        Self::start_slow(name, Duration::ZERO)
+    }
+
+    /// One that thinks for a while before it answers.
     ///
     /// # Panics
     ///
-    /// When there is none.
-    pub fn start(name: &str) -> Self {
+    /// When there is no free port.
+    pub fn start_slow(name: &str, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(State {
             name: name.to_owned(),
+            delay,
             requests: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
@@ -107,6 +116,7 @@ fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         state.requests.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(state.delay);
         let said = format!("{}\n{head}", state.name);
         write!(
             writer,

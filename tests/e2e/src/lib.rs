@@ -10,7 +10,7 @@ mod registry;
 
 pub use backend::Backend;
 pub use program::Program;
-pub use proxy::{Answer, Proxy, curl, get};
+pub use proxy::{Answer, Proxy, binary, curl, get};
 pub use registry::Registry;
 
 use std::time::{Duration, Instant};

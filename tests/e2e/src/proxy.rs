@@ -44,6 +44,15 @@ impl Proxy {
         self.ports = ports;
     }
 
+    /// Kills it with -9 and starts it again on the same database and new ports: the old ones may
+    /// be somebody else's by then.
+    pub fn kill_and_move(&mut self) {
+        self.kill();
+        let (child, ports) = spawn(self.folder.path(), &self.extra, "127.0.0.1:0", "127.0.0.1:0");
+        self.child = child;
+        self.ports = ports;
+    }
+
     /// Kills it with -9.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -62,7 +71,21 @@ impl Proxy {
     ///
     /// When it does not end.
     pub fn wait(&mut self) -> bool {
-        wait_for("proxyd to end", || self.child.try_wait().ok()?).success()
+        self.wait_code() == Some(0)
+    }
+
+    /// Waits for its end, and gives its exit code; `None` when a signal ended it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn wait_code(&mut self) -> Option<i32> {
+        wait_for("proxyd to end", || self.child.try_wait().ok()?).code()
+    }
+
+    /// Its folder, for more files of a test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where clients connect.
@@ -102,7 +125,11 @@ impl Drop for Proxy {
 }
 
 /// The binary beside this test's own.
-fn binary(name: &str) -> PathBuf {
+///
+/// # Panics
+///
+/// When the test does not know where it is itself.
+pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("our own path");
     let folder = own.parent().and_then(Path::parent).expect("target/<profile>/deps");
     folder.join(name)

@@ -1,7 +1,7 @@
 //! A registry client as plain as they come: lines out, lines in.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::PATIENCE;
 
@@ -82,5 +82,36 @@ impl Registry {
             assert!(ok.starts_with("ROUTE_OK|r"), "{ok}");
         }
         self.expect("CONFIG_APPLY|$sid", "OK");
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is gone.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("an open connection");
+    }
+
+    /// Ends the sending half.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is gone.
+    pub fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("an open connection");
+    }
+
+    /// As [`Self::send`], to a server that may be killed: whether it went out.
+    pub fn try_send(&mut self, line: &str) -> bool {
+        let line = line.replace("$sid", &self.session) + "\n";
+        self.stream.write_all(line.as_bytes()).is_ok()
+    }
+
+    /// As [`Self::line`], from a server that may be killed: a whole line, or nothing.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).ok()?;
+        line.strip_suffix('\n').map(str::to_owned)
     }
 }

@@ -35,7 +35,9 @@ pub enum DurationError {
 /// [`DurationError::Form`], [`DurationError::TooLong`].
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let seconds = map(all_consuming(digit1), |digits| parts(digits, "", 1_000_000_000));
-    let sum = map(all_consuming(many1(part)), |parts: Vec<_>| parts.into_iter().sum());
+    let sum = map(all_consuming(many1(part)), |parts: Vec<Option<u128>>| {
+        parts.into_iter().try_fold(0_u128, |sum, part| sum.checked_add(part?))
+    });
     let read: IResult<&str, Option<u128>> = alt((seconds, sum)).parse(text);
     let (_, nanos) = read.map_err(|_| DurationError::Form)?;
     let nanos = nanos.and_then(|nanos| u64::try_from(nanos).ok()).ok_or(DurationError::TooLong)?;
@@ -124,7 +126,10 @@ mod tests {
             assert_eq!(parse(text), Err(DurationError::Form), "{text:?}");
         }
         assert_eq!(parse("8760h"), Ok(LONGEST));
-        for text in ["8760h1ns", "99999999999", "99999999999999999999999999999999999999999h"] {
+        let overflowing = "340282366920938463463374607431768211455ns2ns";
+        for text in
+            ["8760h1ns", "99999999999", "99999999999999999999999999999999999999999h", overflowing]
+        {
             assert_eq!(parse(text), Err(DurationError::TooLong), "{text}");
         }
         assert_eq!(parse_positive("0ms"), Err(DurationError::Zero));

@@ -85,7 +85,10 @@ impl Framer {
     /// Whether the first bytes of a line are there and its line feed is not: the read timeout
     /// runs.
     pub fn is_mid_line(&self) -> bool {
-        self.skipping || self.taken < self.held.len()
+        match self.held.get(self.taken..).and_then(<[u8]>::last) {
+            Some(byte) => *byte != b'\n',
+            None => self.skipping,
+        }
     }
 
     /// No line feed is there: what is too long already is dropped and reported.
@@ -195,6 +198,16 @@ mod tests {
         framer.push(b"G|s\n");
         assert!(framer.next_line().is_some());
         assert_eq!((framer.next_line(), framer.is_mid_line()), (None, false));
+        // Whole lines that nobody has taken yet are no beginning of one.
+        framer.push(b"PING|s\nPING|t\n");
+        assert!(!framer.is_mid_line());
+        assert!(framer.next_line().is_some() && !framer.is_mid_line());
+        framer.push(b"PI");
+        assert!(framer.next_line().is_some() && framer.is_mid_line());
+        framer.push(&[b'x'; LINE_BYTES_MAX]);
+        assert!(framer.next_line().is_some() && framer.is_mid_line(), "skipping");
+        framer.push(b"\n");
+        assert!(!framer.is_mid_line());
     }
 
     proptest::proptest! {

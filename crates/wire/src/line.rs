@@ -21,7 +21,9 @@ pub fn encode_line(line: &Line, out: &mut Vec<u8>) {
         parts.extend(line.txn.as_ref().map(|txn| txn.as_str().to_owned()));
     }
     parts.extend(fields);
-    out.extend_from_slice(parts.join("|").as_bytes());
+    // One line, whatever a token or a pretty-printed object holds.
+    let text = parts.join("|").replace(|c: char| c.is_control() && c != '\t', "");
+    out.extend_from_slice(text.as_bytes());
     out.push(b'\n');
 }
 
@@ -209,7 +211,12 @@ fn header(rule: &HeaderRule) -> String {
 }
 
 fn header_key(key: &HeaderKey) -> String {
-    key.to_string()
+    // A name may begin with what would be read as an action; the action means nothing here.
+    match (key.side, key.name.starts_with(['+', '-'])) {
+        (_, false) => key.to_string(),
+        (HeaderSide::Request, true) => format!("req:+{}", key.name),
+        (HeaderSide::Response, true) => format!("resp:+{}", key.name),
+    }
 }
 
 fn scopes(set: Scopes) -> String {

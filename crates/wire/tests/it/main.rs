@@ -4,4 +4,5 @@
 
 mod every_request;
 mod guide;
+mod rulings;
 mod streams;

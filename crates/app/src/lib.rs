@@ -28,4 +28,5 @@ pub const EFFECTS: session::Effects = session::Effects {
     backend_test: false,
     guards: false,
     pool_options: false,
+    tls_backends: false,
 };

@@ -144,26 +144,37 @@ impl Exchange<'_> {
         };
         let _in_flight = InFlight::new(self.worker);
         let mut fresh_only = false;
+        let mut repeats = 0;
         loop {
             let attempt = self.attempt(&mut plan, &mut out, fresh_only).await;
-            let (answer, again) = match attempt {
+            let again = match &attempt {
+                Attempt::Untouched(_) => true,
+                Attempt::Unanswered(_) => {
+                    repeats += 1;
+                    let harmless = plan.asked.verb.is_idempotent()
+                        && repeats <= plan.member().config.options.retries;
+                    let now = self.worker.clock.mono();
+                    harmless && self.worker.budget.borrow_mut().try_retry(now)
+                }
+                Attempt::Received(_) | Attempt::Final(_) | Attempt::Broken => false,
+            };
+            // A kept connection that the backend had given up says nothing against the backend:
+            // a fresh one to it is the next thing to try.
+            let stale =
+                matches!(&attempt, Attempt::Untouched(answer) if *answer == Answer::INCOMPLETE);
+            let answer = match attempt {
                 Attempt::Received(received) => return self.finish(*plan, received).await,
                 Attempt::Broken => return Ok(Turn::Close),
-                Attempt::Final(answer) => (answer, false),
-                Attempt::Untouched(answer) => (answer, true),
-                Attempt::Unanswered(answer) => {
-                    let harmless = plan.asked.verb.is_idempotent()
-                        && plan.member().config.options.retries > 0
-                        && tried.len() <= plan.member().config.options.retries as usize;
-                    let now = self.worker.clock.mono();
-                    (answer, harmless && self.worker.budget.borrow_mut().try_retry(now))
-                }
+                Attempt::Final(answer)
+                | Attempt::Untouched(answer)
+                | Attempt::Unanswered(answer) => answer,
             };
             let asked = plan.asked;
             if !again || tried.len() >= ATTEMPTS_MAX || plan.streamed {
-                return self.answer(answer, asked, None, &id).await;
+                let used = plan.body.is_read().then_some(plan.used);
+                return self.answer(answer, asked, used, &id).await;
             }
-            if fresh_only || !attempt_was_stale(&answer) {
+            if fresh_only || !stale {
                 tried.push(plan.member().endpoint);
             }
             fresh_only = true;
@@ -481,12 +492,6 @@ impl Plan {
         // Chosen from this very list.
         &self.pool.members[self.member]
     }
-}
-
-/// Whether the failure was a kept connection that the backend had given up: the endpoint itself
-/// is not to blame, and a fresh connection to it is the next thing to try.
-fn attempt_was_stale(answer: &Answer) -> bool {
-    *answer == Answer::INCOMPLETE
 }
 
 /// Whether the connection can go on after an answer of ours.

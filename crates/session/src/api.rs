@@ -56,6 +56,9 @@ pub struct Effects {
     pub guards: bool,
     /// The options `sticky`, `slow_start`, `park`, `max_in_flight` and `balance=hash`.
     pub pool_options: bool,
+    /// Backends that are not spoken to in clear-text HTTP/1.1: `https`, `h2c`, `wss`, `grpc`,
+    /// `grpcs`.
+    pub tls_backends: bool,
 }
 
 impl Effects {
@@ -70,6 +73,7 @@ impl Effects {
         backend_test: true,
         guards: true,
         pool_options: true,
+        tls_backends: true,
     };
 }
 

@@ -2,8 +2,8 @@
 //! whom.
 
 use model::{
-    Balance, Line, Now, OptionKey, OptionValue, Refusal, Reply, Request, Scopes, SettingsEdits,
-    Target,
+    BackendUrl, Balance, Line, Now, OptionKey, OptionValue, Refusal, Reply, Request, RouteUpdate,
+    Scheme, Scopes, SettingsEdits, Target,
 };
 
 use crate::answering::{Done, Outcome};
@@ -164,6 +164,12 @@ impl Registry {
             }
             Request::StatsGet { .. } => effects.stats,
             Request::BackendTest(_) => effects.backend_test,
+            Request::RouteAdd(spec) | Request::RouteV1(spec) => self.can_speak_to(&spec.backend),
+            Request::RouteAddBulk(specs) => {
+                specs.iter().all(|spec| self.can_speak_to(&spec.backend))
+            }
+            Request::RouteUpdate(_, RouteUpdate::Backend(backend))
+            | Request::HandoverAccept { backend, .. } => self.can_speak_to(backend),
             Request::ConfigTry { guard, .. } => guard.is_none() || effects.guards,
             Request::OptionV1(key, value) | Request::OptionsSet(_, key, value) => {
                 match (key, value) {
@@ -183,6 +189,11 @@ impl Registry {
             }
             _ => true,
         }
+    }
+
+    fn can_speak_to(&self, backend: &BackendUrl) -> bool {
+        let clear = matches!(backend.scheme(), Scheme::Http | Scheme::Ws);
+        clear || self.config.effects.tls_backends
     }
 }
 

@@ -18,6 +18,7 @@ const NONE: Effects = Effects {
     backend_test: false,
     guards: false,
     pool_options: false,
+    tls_backends: false,
 };
 
 fn requests() -> Vec<Request> {
@@ -53,6 +54,9 @@ fn requests() -> Vec<Request> {
         option(OptionKey::MaxInFlight, OptionValue::Number(1)),
         option(OptionKey::Balance, OptionValue::Balance(Balance::Hash)),
         Request::OptionV1(OptionKey::Park, seconds(1)),
+        Request::RouteAdd(spec("b.example", "/", "https://b:1")),
+        Request::RouteAddBulk(vec![spec("b.example", "/", "h2c://b:1")]),
+        Request::RouteV1(spec("b.example", "/", "wss://b:1")),
     ]
 }
 

@@ -1,0 +1,60 @@
+//! The command line as people meet it. Also what makes the binary be built beside the tests.
+
+use std::process::{Command, Output};
+
+fn regctl(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regctl"));
+    for variable in ["REGCTL_ADDR", "REGCTL_SOCKET", "REGCTL_TOKEN", "REGCTL_TOKEN_FILE"] {
+        command.env_remove(variable);
+    }
+    command.args(args).output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn it_says_what_it_can_do() {
+    let help = regctl(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let help = text(&help.stdout);
+    for word in ["apply", "explain", "raw", "route-add", "Exit codes"] {
+        assert!(help.contains(word), "{word} is missing: {help}");
+    }
+    assert!(text(&regctl(&["--version"]).stdout).starts_with("regctl "));
+}
+
+#[test]
+fn wrong_words_are_usage_errors() {
+    for words in [&["frobnicate"][..], &["drain", "a/b"], &["ping", "-s", "a/b", "-r", "a/b"], &[]]
+    {
+        let output = regctl(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_file_say_where() {
+    let name = format!("{}/mistake.toml", env!("CARGO_TARGET_TMPDIR"));
+    let file = "service = \"a\"\ninstance = \"b\"\n[[route]]\ndomains = [\"a.example\"]\n\
+                path = \"/\"\nbackend = \"nowhere\"\n";
+    std::fs::write(&name, file).expect("a file");
+    let output = regctl(&["apply", "-f", &name, "--dry-run"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("{name}:6:")), "{said}");
+}
+
+#[test]
+fn where_nobody_listens_is_exit_code_4_and_an_object_with_json() {
+    let socket = format!("{}/nobody.sock", env!("CARGO_TARGET_TMPDIR"));
+    let plain = regctl(&["--socket", &socket, "routes", "a/b"]);
+    assert_eq!(plain.status.code(), Some(4));
+    assert!(plain.stdout.is_empty() && text(&plain.stderr).contains("--socket"));
+    let json = regctl(&["--json", "--socket", &socket, "routes", "a/b"]);
+    assert_eq!(json.status.code(), Some(4));
+    let said = format!("{}{}", text(&json.stdout), text(&json.stderr));
+    assert!(said.contains(r#""ok":false"#) && said.contains(r#""code":4"#), "{said}");
+}

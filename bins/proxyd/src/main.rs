@@ -115,14 +115,25 @@ fn main() -> ExitCode {
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The whole chain in one line: what, and why.
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", in_one_line(&error));
             match error.downcast_ref::<ConfigError>() {
                 Some(_) => ExitCode::from(BAD_CONFIGURATION),
                 None => ExitCode::FAILURE,
             }
         }
     }
+}
+
+/// What and why, once each: many errors say their cause themselves.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn execute(cli: Cli) -> anyhow::Result<()> {

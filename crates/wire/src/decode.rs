@@ -7,7 +7,7 @@ use model::{
 
 use crate::command::{self, Command};
 use crate::field::{self, Reason, named};
-use crate::{Dialect, bulk, duration, option, tail};
+use crate::{Dialect, FrameError, bulk, duration, option, tail};
 
 /// Fields of any command, the transaction id included; more is a wrong count whatever follows.
 const FIELDS_MAX: usize = 8;
@@ -33,6 +33,9 @@ pub struct DecodeError {
 ///
 /// SPEC 2.2; registry guides, "Commands".
 pub fn decode(line: &str, dialect: Dialect) -> Result<Line, DecodeError> {
+    if line.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(plain(FrameError::Control.to_string()));
+    }
     let (name, rest) = match line.split_once('|') {
         Some((name, rest)) => (name, Some(rest)),
         None => (line, None),
@@ -48,10 +51,15 @@ pub fn decode(line: &str, dialect: Dialect) -> Result<Line, DecodeError> {
     let wrong_count = || plain(command::usage(command));
     let rest = rest.ok_or_else(wrong_count)?;
     match name {
-        "AUTH" if !rest.contains('|') => {
-            return Ok(Line { session: None, txn: None, request: Request::Auth(rest.into()) });
+        "AUTH" => {
+            // One trailing empty field is ignored.
+            let token = rest.strip_suffix('|').unwrap_or(rest);
+            if token.contains('|') {
+                return Err(wrong_count());
+            }
+            let token = field::token(token).map_err(plain)?;
+            return Ok(Line { session: None, txn: None, request: Request::Auth(token) });
         }
-        "AUTH" => return Err(wrong_count()),
         "REGISTER" => {
             let registration =
                 register(rest).map_err(|reason| reason.map_or_else(wrong_count, plain))?;
@@ -68,13 +76,22 @@ pub fn decode(line: &str, dialect: Dialect) -> Result<Line, DecodeError> {
             Dialect::V1 | Dialect::V2 => Refusal::INVALID_SESSION,
         })
     })?;
-    let request = request(command, &fields, dialect);
+    let request = without_tabs(command, &fields).and_then(|()| request(command, &fields, dialect));
     let request = request.map_err(|reason| refused(Refusal::new(reason)))?;
     Ok(Line { session: Some(session), txn, request })
 }
 
 fn plain(reason: Reason) -> DecodeError {
     DecodeError { txn: None, reason: Refusal::new(reason) }
+}
+
+/// TAB is for header values and JSON (SPEC 2.2).
+fn without_tabs(command: &Command, fields: &[&str]) -> Result<(), Reason> {
+    let fields = match (command.name, fields) {
+        ("HEADER" | "HEADERS_SET" | "ROUTE_ADD_BULK", [fields @ .., _]) => fields,
+        _ => fields,
+    };
+    field::without_tabs(fields)
 }
 
 /// A line's transaction id, session and further fields; `None` for a wrong count.
@@ -104,7 +121,7 @@ fn split<'l>(command: &Command, rest: &'l str, dialect: Dialect) -> Option<Split
             "STATS_GET" => tail::stats_get(fields),
             "MAINT_ENTER" => tail::maint_enter(fields),
             "CONFIG_TRY" => tail::config_try(fields),
-            "VALIDATE" => (fields.len() <= 1).then(|| (None, Vec::new())),
+            "VALIDATE" => matches!(fields, [] | [_] | [_, ""]).then(|| (None, Vec::new())),
             _ => tail::fixed(command, fields),
         }
     };
@@ -117,21 +134,22 @@ fn register(rest: &str) -> Result<Registration, Option<Reason>> {
     let mut next = || fields.next().ok_or(None);
     let (service, second, third) = (next()?, next()?, next()?);
     let last = fields.next().unwrap_or_default();
+    // One trailing empty field is ignored; no JSON ends with a pipe.
+    let last = last.strip_suffix('|').unwrap_or(last);
+    field::without_tabs(&[service, second, third])?;
     let service = named("service_name", ServiceName::parse(service))?;
-    // One trailing empty field is ignored.
-    let digits = last.strip_suffix('|').unwrap_or(last);
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+    if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Registration::V1 {
             service,
             hostname: named("hostname", InstanceName::parse(second))?,
-            service_port: field::port("service_port", third)?,
-            maintenance_port: field::port("maintenance_port", digits)?,
+            service_port: field::port("service_port", third, 1)?,
+            maintenance_port: field::port("maintenance_port", last, 0)?,
         });
     }
     Ok(Registration::V2 {
         service,
         instance: named("instance_name", InstanceName::parse(second))?,
-        maintenance_port: field::port("maintenance_port", third)?,
+        maintenance_port: field::port("maintenance_port", third, 0)?,
         metadata: bulk::metadata(last)?,
     })
 }
@@ -226,14 +244,15 @@ fn request(command: &Command, fields: &[&str], dialect: Dialect) -> Result<Reque
         ("UNSUBSCRIBE", [kind]) => Request::Unsubscribe(field::event(kind)?),
         ("BACKEND_TEST", [backend]) => Request::BackendTest(field::backend(backend)?),
         ("EXPLAIN", [method, host, path]) => Request::Explain {
-            method: (*method).into(),
-            host: (*host).into(),
-            path: (*path).into(),
+            method: field::method(method)?,
+            host: field::authority(host)?,
+            path: field::target_path(path)?,
         },
         ("HANDOVER_OFFER", [route]) => Request::HandoverOffer(field::route_id(route)?),
-        ("HANDOVER_ACCEPT", [token, backend]) => {
-            Request::HandoverAccept { token: (*token).into(), backend: field::backend(backend)? }
-        }
+        ("HANDOVER_ACCEPT", [token, backend]) => Request::HandoverAccept {
+            token: field::token(token)?,
+            backend: field::backend(backend)?,
+        },
         ("CLIENT_SHUTDOWN", []) => Request::ClientShutdown,
         // The split gave each command its count; this is the usage all the same.
         _ => return Err(command::usage(command)),
@@ -250,6 +269,7 @@ fn header(name: &str, value: &str) -> Result<HeaderRule, Reason> {
 fn update(name: &str, value: &str) -> Result<RouteUpdate, Reason> {
     Ok(match name {
         "backend_url" => RouteUpdate::Backend(field::backend(value)?),
+        "priority" if value.is_empty() => return Err(field::PRIORITY.to_owned()),
         "priority" => RouteUpdate::Priority(field::priority(value)?),
         "domains" => RouteUpdate::Domains(field::domains(value)?),
         "path" => RouteUpdate::Path(field::path(value)?),

@@ -2,7 +2,7 @@
 
 use model::{
     BackendUrl, BreakerSpec, EventKind, Guard, HealthProbe, HealthSpec, HostPattern, LimitSpec,
-    MaintenanceTarget, RouteId, RoutePath, RouteSpec, Scope, Scopes, Target, TargetItem,
+    MaintenanceTarget, RouteId, RoutePath, RouteSpec, Scope, Scopes, Target, TargetItem, UrlError,
 };
 use nom::branch::alt;
 use nom::bytes::complete::tag;
@@ -69,8 +69,56 @@ pub(crate) fn path(text: &str) -> Result<RoutePath, Reason> {
 
 /// The reason begins with the seed's own words, without the field's name.
 pub(crate) fn backend(text: &str) -> Result<BackendUrl, Reason> {
-    BackendUrl::parse(text).map_err(|error| error.to_string())
+    // No scheme://host at all is said in the seed's words, whatever else is wrong.
+    let formed = text.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && !rest.is_empty() && !rest.starts_with('/')
+    });
+    let read = if formed { BackendUrl::parse(text) } else { Err(UrlError::Format) };
+    read.map_err(|error| error.to_string())
 }
+
+/// TAB is for header values and JSON (SPEC 2.2).
+pub(crate) fn without_tabs(fields: &[&str]) -> Result<(), Reason> {
+    if fields.iter().any(|field| field.contains('\t')) {
+        return Err("a tab may stand in header values and JSON only".to_owned());
+    }
+    Ok(())
+}
+
+/// A secret.
+pub(crate) fn token(text: &str) -> Result<Box<str>, Reason> {
+    if text.is_empty() { Err("token must not be empty".to_owned()) } else { Ok(text.into()) }
+}
+
+/// A request's method (RFC 9110, section 9.1).
+pub(crate) fn method(text: &str) -> Result<Box<str>, Reason> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`~".contains(&b);
+    if text.is_empty() || !text.bytes().all(token) {
+        return Err("method must be a name of letters, digits and !#$%&'*+-.^_`~".to_owned());
+    }
+    Ok(text.into())
+}
+
+/// A request's host, with or without a port.
+pub(crate) fn authority(text: &str) -> Result<Box<str>, Reason> {
+    let host = match text.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
+        // Of an address in brackets.
+        _ => text,
+    };
+    match HostPattern::parse(host) {
+        Ok(HostPattern::Exact(_)) if !text.contains(' ') => Ok(text.into()),
+        Ok(_) | Err(_) => Err("host must be a host name or an address".to_owned()),
+    }
+}
+
+/// A request's target in origin form.
+pub(crate) fn target_path(text: &str) -> Result<Box<str>, Reason> {
+    if text.starts_with('/') { Ok(text.into()) } else { Err("path must begin with /".to_owned()) }
+}
+
+/// What is wrong with a priority.
+pub(crate) const PRIORITY: &str = "priority must be a whole number";
 
 /// Empty is 0.
 pub(crate) fn priority(text: &str) -> Result<i32, Reason> {
@@ -78,10 +126,7 @@ pub(crate) fn priority(text: &str) -> Result<i32, Reason> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     match text {
         "" => Ok(0),
-        _ => plain
-            .then(|| text.parse().ok())
-            .flatten()
-            .ok_or_else(|| "priority must be a whole number".to_owned()),
+        _ => plain.then(|| text.parse().ok()).flatten().ok_or_else(|| PRIORITY.to_owned()),
     }
 }
 
@@ -99,12 +144,13 @@ pub(crate) fn route(
     })
 }
 
-pub(crate) fn port(field: &'static str, text: &str) -> Result<u16, Reason> {
+pub(crate) fn port(field: &'static str, text: &str, least: u16) -> Result<u16, Reason> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     plain
         .then(|| text.parse().ok())
         .flatten()
-        .ok_or_else(|| format!("{field} must be a port from 0 to 65535"))
+        .filter(|port| *port >= least)
+        .ok_or_else(|| format!("{field} must be a port from {least} to 65535"))
 }
 
 pub(crate) fn count(field: &'static str, text: &str, least: u32) -> Result<u32, Reason> {
@@ -194,10 +240,11 @@ fn target_item(name: &str) -> Result<TargetItem, Reason> {
     if name.starts_with('/') {
         return named("target", RoutePath::parse(name)).map(TargetItem::Path);
     }
-    let domain = HostPattern::parse(name);
-    domain
-        .map(TargetItem::Domain)
-        .map_err(|_| "target must be ALL, route ids, paths or domains".to_owned())
+    // ALL stands alone; here it would be read as a domain.
+    match HostPattern::parse(name) {
+        Ok(domain) if name != "ALL" => Ok(TargetItem::Domain(domain)),
+        Ok(_) | Err(_) => Err("target must be ALL, route ids, paths or domains".to_owned()),
+    }
 }
 
 /// `errors<5%` or `p99<200ms`.

@@ -12,12 +12,23 @@ type Read<'l> = Option<(Option<TxnId>, Vec<&'l str>)>;
 /// A command whose fields are all required.
 pub(crate) fn fixed<'l>(command: &Command, fields: &[&'l str]) -> Read<'l> {
     let wanted = command.fields.len().saturating_sub(1);
-    if let Some(read) = counted(fields, wanted, command.txn) {
-        return Some(read);
-    }
+    let plain = || counted(fields, wanted, command.txn);
     // One trailing empty field is ignored.
-    let (last, fields) = fields.split_last()?;
-    if last.is_empty() { counted(fields, wanted, command.txn) } else { None }
+    let trimmed = || match fields {
+        [fields @ .., ""] => counted(fields, wanted, command.txn),
+        _ => None,
+    };
+    if may_end_empty(command) {
+        plain().or_else(trimmed)
+    } else {
+        // First, so that it never makes a field of the command a transaction id.
+        trimmed().or_else(plain)
+    }
+}
+
+/// A header's value may be empty.
+fn may_end_empty(command: &Command) -> bool {
+    matches!(command.name, "HEADER" | "HEADERS_SET")
 }
 
 fn counted<'l>(fields: &[&'l str], wanted: usize, may_have_txn: bool) -> Read<'l> {
@@ -53,6 +64,8 @@ pub(crate) fn route_add<'l>(fields: &[&'l str]) -> Read<'l> {
 /// The whole rest of the line: a transaction id only if it is one and something follows.
 pub(crate) fn bulk(rest: &str) -> Option<(Option<TxnId>, &str, Vec<&str>)> {
     let (session, json) = rest.split_once('|')?;
+    // One trailing empty field is ignored; no JSON ends with a pipe.
+    let json = json.strip_suffix('|').unwrap_or(json);
     if let Some((first, json)) = json.split_once('|')
         && let Some(txn) = TxnId::parse(first)
         && !json.is_empty()
@@ -73,6 +86,10 @@ pub(crate) fn route_list<'l>(fields: &[&'l str]) -> Read<'l> {
         }
         _ => (None, fields),
     };
+    let fields = match fields {
+        [fields @ .., ""] => fields,
+        _ => fields,
+    };
     for field in fields {
         match field.strip_prefix("from=") {
             Some(id) if from.is_empty() && !id.is_empty() => from = id,
@@ -90,9 +107,16 @@ pub(crate) fn stats_get<'l>(fields: &[&'l str]) -> Read<'l> {
         [] => Some((None, vec!["", ""])),
         ["compressed"] => Some((None, vec!["", "compressed"])),
         [route] => Some((None, vec![route, ""])),
+        [compressed @ "compressed", ""] => Some((None, vec!["", compressed])),
         [route, compressed @ "compressed"] => Some((None, vec![route, compressed])),
+        // What can be no transaction id is the route, and the field after it is empty.
+        [route, ""] if TxnId::parse(route).is_none() => Some((None, vec![route, ""])),
         [txn, route] => Some((Some(TxnId::parse(txn)?), vec![route, ""])),
-        [txn, route, compressed @ "compressed"] => {
+        [route, compressed @ "compressed", ""] => Some((None, vec![route, compressed])),
+        [txn, route, compressed @ ("compressed" | "")] => {
+            Some((Some(TxnId::parse(txn)?), vec![route, compressed]))
+        }
+        [txn, route, compressed @ "compressed", ""] => {
             Some((Some(TxnId::parse(txn)?), vec![route, compressed]))
         }
         _ => None,
@@ -107,7 +131,10 @@ pub(crate) fn maint_enter<'l>(fields: &[&'l str]) -> Read<'l> {
             Some((None, vec![target, page]))
         }
         [txn, target] => Some((Some(TxnId::parse(txn)?), vec![target, ""])),
-        [txn, target, page] => Some((Some(TxnId::parse(txn)?), vec![target, page])),
+        [target, page, ""] if page.contains("://") => Some((None, vec![target, page])),
+        [txn, target, page] | [txn, target, page, ""] => {
+            Some((Some(TxnId::parse(txn)?), vec![target, page]))
+        }
         _ => None,
     }
 }
@@ -118,7 +145,10 @@ pub(crate) fn config_try<'l>(fields: &[&'l str]) -> Read<'l> {
         [time] => Some((None, vec![time, ""])),
         [time, guard] if guard.contains('<') || guard.is_empty() => Some((None, vec![time, guard])),
         [txn, time] => Some((Some(TxnId::parse(txn)?), vec![time, ""])),
-        [txn, time, guard] => Some((Some(TxnId::parse(txn)?), vec![time, guard])),
+        [time, guard, ""] if guard.contains('<') => Some((None, vec![time, guard])),
+        [txn, time, guard] | [txn, time, guard, ""] => {
+            Some((Some(TxnId::parse(txn)?), vec![time, guard]))
+        }
         _ => None,
     }
 }

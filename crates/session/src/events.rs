@@ -64,7 +64,7 @@ impl Registry {
         Ok(Reply::UnsubscribeOk.into())
     }
 
-    fn is_operator(&self, conn: ConnId) -> bool {
+    pub(crate) fn is_operator(&self, conn: ConnId) -> bool {
         self.conns.get(&conn).is_some_and(|conn| conn.peer == Peer::Operator)
     }
 

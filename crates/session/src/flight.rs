@@ -6,7 +6,7 @@
 //! take effect in the order in which they were sent to the disk, so generations only grow. One
 //! that nobody may refuse (a grace is over) does not wait for the disk, only for its turn.
 
-use model::{Batch, Generation, Now, Record, Refusal, Reply, RouteId, ServiceName};
+use model::{Batch, Event, Generation, Now, Record, Refusal, Reply, RouteId, ServiceName};
 use routing::RouteKey;
 
 use crate::bounds::WAITING_MAX;
@@ -30,6 +30,8 @@ pub(crate) struct Flight {
     /// The generation that it has the disk remember as given out.
     counted: Option<Generation>,
     ticket: Option<Ticket>,
+    /// Whether an operator ordered it.
+    by_operator: bool,
     op: Op,
 }
 
@@ -104,6 +106,7 @@ impl Registry {
         });
         self.emit(Output::Persist(Batch { seq, urgent, records }));
         let state = State::Writing;
+        let by_operator = ticket.is_some_and(|ticket| self.is_operator(ticket.conn));
         self.flights.push_back(Flight {
             seq,
             state,
@@ -113,6 +116,7 @@ impl Registry {
             coming,
             counted,
             ticket,
+            by_operator,
             op,
         });
     }
@@ -158,9 +162,11 @@ impl Registry {
                 }
                 (State::Failed(reason), Waits::ForItsTurn) => {
                     self.note(Note::NotSaved { reason: reason.into() });
-                    self.commit(flight.op, flight.ticket, now);
+                    self.commit(flight.op, flight.ticket, flight.by_operator, now);
                 }
-                (State::Writing | State::Durable, _) => self.commit(flight.op, flight.ticket, now),
+                (State::Writing | State::Durable, _) => {
+                    self.commit(flight.op, flight.ticket, flight.by_operator, now)
+                }
             }
             flight.locks.iter().for_each(|identity| self.unlock(identity));
         }
@@ -169,7 +175,11 @@ impl Registry {
         self.ids.settle();
     }
 
-    fn commit(&mut self, op: Op, ticket: Option<Ticket>, now: Now) {
+    fn commit(&mut self, op: Op, ticket: Option<Ticket>, by_operator: bool, now: Now) {
+        let changes = match op {
+            Op::Configure(_) | Op::End(_) | Op::Drain(_) | Op::Maintain(_) => true,
+            Op::Register(_) | Op::Confirm(_) | Op::Reserve(..) => false,
+        };
         match op {
             Op::Register(newcomer) => self.commit_register(*newcomer, ticket, now),
             Op::Configure(configure) => self.commit_configure(*configure, ticket, now),
@@ -183,6 +193,9 @@ impl Registry {
                     self.ready.push_back(Waiting::Line(ticket, line));
                 }
             }
+        }
+        if by_operator && changes {
+            self.happened(&Event::GlobalConfigChanged { reason: "admin_update".into() });
         }
     }
 

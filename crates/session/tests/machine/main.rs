@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod bounds;
+mod changing_hands;
 mod corpus;
 mod effects;
 mod operators;

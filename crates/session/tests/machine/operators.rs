@@ -99,6 +99,26 @@ fn an_operator_watches_and_subscribes_nobody() {
 }
 
 #[test]
+fn what_an_operator_changes_is_told_to_all_who_want_to_know() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    let green = world.registered(2, "green", "g1");
+    world.ask(2, &green, Request::Subscribe(Some(EventKind::GlobalConfigChanged)));
+    operator(&mut world, 9);
+    let told = |world: &World| world.pushes(2).len();
+    world.ask(9, &named("blue/b1"), Request::SessionInfo);
+    assert_eq!(told(&world), 0, "looking changes nothing");
+    world.ask(9, &named("blue/b1"), Request::DrainStart(seconds(10)));
+    assert_eq!(told(&world), 1);
+    world.ask(1, &blue, Request::DrainCancel);
+    assert_eq!(told(&world), 0, "a service is no operator");
+    world.ask(9, &named("blue/b1"), Request::ClientShutdown);
+    let event = model::Event::GlobalConfigChanged { reason: "admin_update".into() };
+    assert_eq!(world.pushes(2), [Push::Event(event)]);
+}
+
+#[test]
 fn pinned_routes_last_until_they_are_removed() {
     let mut world = World::new();
     operator(&mut world, 9);

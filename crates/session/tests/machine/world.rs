@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{
     BackendUrl, ConnId, HeaderRule, HostPattern, Image, InstanceName, Instant, Line, Now, Push,
     Refusal, Registration, Reply, Request, RouteId, RoutePath, RouteSpec, ServiceName, SessionId,
-    TxnId, UnixMillis,
+    UnixMillis,
 };
 use proxyd_session::{Config, Effects, Input, Note, Output, Peer, Registry};
 
@@ -214,10 +214,6 @@ pub(crate) fn header(name: &str, value: &str) -> HeaderRule {
 
 pub(crate) fn refused(reason: &str) -> Reply {
     Reply::Refused(Refusal::new(reason.to_owned()))
-}
-
-pub(crate) fn txn(text: &str) -> Option<TxnId> {
-    TxnId::parse(text)
 }
 
 pub(crate) fn seconds(seconds: u64) -> Duration {

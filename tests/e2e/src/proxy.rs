@@ -9,9 +9,13 @@ use tempfile::TempDir;
 
 use crate::{Registry, wait_for};
 
+/// Any port that is free.
+const FREE: &str = "127.0.0.1:0";
+
 /// A running proxyd, killed when dropped.
 #[derive(Debug)]
 pub struct Proxy {
+    program: PathBuf,
     child: Child,
     folder: TempDir,
     extra: String,
@@ -25,32 +29,33 @@ impl Proxy {
     }
 
     /// Starts one with more lines in its configuration.
+    pub fn start_with(extra: &str) -> Self {
+        Self::start_program(&binary("proxyd"), extra)
+    }
+
+    /// Starts one of another build.
     ///
     /// # Panics
     ///
     /// When it does not come up.
-    pub fn start_with(extra: &str) -> Self {
+    pub fn start_program(program: &Path, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (child, ports) = spawn(folder.path(), extra, "127.0.0.1:0", "127.0.0.1:0");
-        Self { child, folder, extra: extra.to_owned(), ports }
+        let (child, ports) = spawn(program, folder.path(), extra, &[FREE, FREE]);
+        Self { program: program.to_owned(), child, folder, extra: extra.to_owned(), ports }
     }
 
     /// Kills it with -9 and starts it again on the same ports and database.
     pub fn kill_and_restart(&mut self) {
         self.kill();
         let (http, registry) = (self.http().to_string(), self.registry_address().to_string());
-        let (child, ports) = spawn(self.folder.path(), &self.extra, &http, &registry);
-        self.child = child;
-        self.ports = ports;
+        self.start_again(&[&http, &registry]);
     }
 
     /// Kills it with -9 and starts it again on the same database and new ports: the old ones may
     /// be somebody else's by then.
     pub fn kill_and_move(&mut self) {
         self.kill();
-        let (child, ports) = spawn(self.folder.path(), &self.extra, "127.0.0.1:0", "127.0.0.1:0");
-        self.child = child;
-        self.ports = ports;
+        self.start_again(&[FREE, FREE]);
     }
 
     /// Kills it with -9.
@@ -113,6 +118,12 @@ impl Proxy {
         Registry::connect(self.registry_address())
     }
 
+    fn start_again(&mut self, listen: &[&str; 2]) {
+        let (child, ports) = spawn(&self.program, self.folder.path(), &self.extra, listen);
+        self.child = child;
+        self.ports = ports;
+    }
+
     fn address(&self, section: &str) -> SocketAddr {
         self.ports[section][0].as_str().and_then(|text| text.parse().ok()).expect("a bound address")
     }
@@ -135,7 +146,8 @@ pub fn binary(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-fn spawn(folder: &Path, extra: &str, http: &str, registry: &str) -> (Child, Value) {
+fn spawn(program: &Path, folder: &Path, extra: &str, listen: &[&str; 2]) -> (Child, Value) {
+    let [http, registry] = listen;
     let config = folder.join("proxyd.toml");
     let ports = folder.join("ports.json");
     let _ = std::fs::remove_file(&ports);
@@ -146,7 +158,7 @@ fn spawn(folder: &Path, extra: &str, http: &str, registry: &str) -> (Child, Valu
     );
     std::fs::write(&config, text).expect("a file");
     let log = std::fs::File::create(folder.join("log")).expect("a file");
-    let mut child = Command::new(binary("proxyd"))
+    let mut child = Command::new(program)
         .arg("run")
         .arg("--config")
         .arg(&config)

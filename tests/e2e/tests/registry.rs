@@ -59,6 +59,31 @@ fn what_is_no_line_of_ours_is_told_and_the_connection_goes_on() {
 }
 
 #[test]
+fn noise_hurts_nobody_else() {
+    let proxy = Proxy::start();
+    let mut quiet = registered(&proxy, "quiet");
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    for _ in 0..20 {
+        let mut noise = proxy.registry();
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        })
+        .take(2_000)
+        .flatten()
+        .collect();
+        noise.write(&bytes);
+        noise.finish();
+        while let Some(line) = noise.try_line() {
+            assert!(line.starts_with("ERROR|"), "{line}");
+        }
+        quiet.expect("PING|$sid", "PONG");
+    }
+}
+
+#[test]
 fn a_client_that_stopped_sending_still_gets_its_answers() {
     let proxy = Proxy::start();
     let mut registry = proxy.registry();

@@ -33,7 +33,10 @@ use crate::watch::{TimedOut, Watch};
 use crate::worker::Worker;
 
 /// How long a connection stays ready for its next request before it goes quiet.
-const BURST_PAUSE: Duration = Duration::from_millis(20);
+const BURST_PAUSE: Duration = Duration::from_millis(250);
+/// Connections of one worker that may be ready like that; further ones go quiet at once. Bounds
+/// what many clients that come once each leave behind.
+const PAUSING_MAX: usize = 256;
 /// Endpoints tried for one request.
 const ATTEMPTS_MAX: usize = 8;
 /// How long a client that is told an error in the middle of its body may go on sending.
@@ -63,6 +66,7 @@ pub(crate) async fn burst(
         }
         if exchange.input.is_empty() {
             exchange.input = Buffer::none();
+            let Some(_pausing) = Pausing::begin(worker) else { return After::Quiet };
             match exchange.watch.within(BURST_PAUSE, read_into_new(exchange.stream)).await {
                 Ok(Ok(Some(input))) => exchange.input = input,
                 Ok(Ok(None) | Err(_)) => return After::Close,
@@ -542,6 +546,26 @@ where
             Ok(Err(PumpError::Body(_))) => return Err(SendError::Client(Some(Answer::BAD_BODY))),
             Err(TimedOut) => return Err(SendError::Client(Some(Answer::SLOW_REQUEST))),
         }
+    }
+}
+
+/// Counts a connection that waits for its next request without being quiet.
+struct Pausing<'w>(&'w Worker);
+
+impl<'w> Pausing<'w> {
+    fn begin(worker: &'w Worker) -> Option<Self> {
+        let pausing = worker.pausing.get();
+        if pausing >= PAUSING_MAX {
+            return None;
+        }
+        worker.pausing.set(pausing + 1);
+        Some(Self(worker))
+    }
+}
+
+impl Drop for Pausing<'_> {
+    fn drop(&mut self) {
+        self.0.pausing.set(self.0.pausing.get() - 1);
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Worker {
     /// Where `balance=round_robin` has come to, by the oldest route of the pool.
     rotations: RefCell<HashMap<RouteId, u64>>,
     connections: Cell<usize>,
+    /// Connections that wait for their next request without being quiet.
+    pub(crate) pausing: Cell<usize>,
 }
 
 impl Worker {
@@ -50,6 +52,7 @@ impl Worker {
             endpoints: RefCell::default(),
             rotations: RefCell::default(),
             connections: Cell::new(0),
+            pausing: Cell::new(0),
             shared,
         })
     }

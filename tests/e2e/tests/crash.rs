@@ -11,7 +11,8 @@ use std::time::Duration;
 use proxyd_e2e::{Backend, PATIENCE, Proxy, Registry, get, wait_for};
 use serde_json::Value;
 
-const HOSTS: [&str; 2] = ["left.example.com", "right.example.com"];
+/// Services that apply at the same time, so that their applies share transactions of the store.
+const SERVICES: usize = 2;
 
 /// What a stream of applies got through.
 #[derive(Debug, Default)]
@@ -22,21 +23,68 @@ struct Progress {
     kept: AtomicUsize,
 }
 
-/// Changes both routes together, again and again, until the connection ends.
-fn apply_until_killed(registry: &mut Registry, backend: &str, progress: &Progress) {
-    loop {
-        let next = progress.sent.load(Ordering::SeqCst) + 1;
-        let update = |route| format!("ROUTE_UPDATE|$sid|{route}|backend_url|{backend}/g{next}\n");
-        let lines = format!("{}{}CONFIG_APPLY|$sid", update("r1"), update("r2"));
-        progress.sent.store(next, Ordering::SeqCst);
-        if !registry.try_send(&lines) {
-            return;
+/// A service with one route on each of two hosts, which always change together.
+struct Service {
+    hosts: [String; 2],
+    routes: [String; 2],
+    session: String,
+    progress: Progress,
+}
+
+impl Service {
+    /// Registers the service of this number, the ones before it being there.
+    fn start(number: usize, registry: &mut Registry, backend: &str) -> Self {
+        let hosts = ["left", "right"].map(|side| format!("{side}.service{number}.example.com"));
+        let url = format!("{backend}/g0");
+        let routes = [(&*hosts[0], "/", &*url), (&*hosts[1], "/", &*url)];
+        registry.serve(&format!("service{number}"), "one", &routes);
+        let routes = [1, 2].map(|route| format!("r{}", 2 * number + route));
+        let session = registry.session.clone();
+        Self { hosts, routes, session, progress: Progress::default() }
+    }
+
+    /// The last apply answered `OK`, and the last one sent.
+    fn reached(&self) -> (usize, usize) {
+        let Progress { sent, kept } = &self.progress;
+        (kept.load(Ordering::SeqCst), sent.load(Ordering::SeqCst))
+    }
+
+    /// Changes both routes together, again and again, until the connection ends.
+    fn apply_until_killed(&self, registry: &mut Registry, backend: &str) {
+        loop {
+            let next = self.progress.sent.load(Ordering::SeqCst) + 1;
+            let updates = self
+                .routes
+                .each_ref()
+                .map(|route| format!("ROUTE_UPDATE|$sid|{route}|backend_url|{backend}/g{next}\n"));
+            self.progress.sent.store(next, Ordering::SeqCst);
+            if !registry.try_send(&format!("{}CONFIG_APPLY|$sid", updates.concat())) {
+                return;
+            }
+            for wanted in ["ROUTE_OK", "ROUTE_OK", "OK"] {
+                let Some(said) = registry.try_line() else { return };
+                assert_eq!(said, wanted);
+            }
+            self.progress.kept.store(next, Ordering::SeqCst);
         }
-        for wanted in ["ROUTE_OK", "ROUTE_OK", "OK"] {
-            let Some(said) = registry.try_line() else { return };
-            assert_eq!(said, wanted);
-        }
-        progress.kept.store(next, Ordering::SeqCst);
+    }
+
+    /// Comes back after a kill. Whatever is there is whole, is no older than what was answered,
+    /// and is the same by every way of asking.
+    fn check(&self, proxy: &Proxy) -> Registry {
+        let (kept, sent) = self.reached();
+        let serving = || self.hosts.each_ref().map(|host| served(proxy.http(), host));
+        let now = serving();
+        assert_eq!(now[0], now[1], "half an apply");
+        assert!((kept..=sent).contains(&now[0]), "{now:?}, kept {kept}, sent {sent}");
+        let mut registry = proxy.registry();
+        registry.session.clone_from(&self.session);
+        registry.expect("RECONNECT|$sid", "OK");
+        assert_eq!(listed(&mut registry), now);
+        registry.expect("CONFIG_ROLLBACK|$sid", "OK");
+        assert_eq!(serving(), now);
+        self.progress.kept.store(now[0], Ordering::SeqCst);
+        registry
     }
 }
 
@@ -73,40 +121,34 @@ fn what_was_answered_is_there_and_nothing_is_half() {
     let kills = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(10);
     let backend = Backend::start("counted");
     let mut proxy = Proxy::start();
-    let mut registry = proxy.registry();
-    let url = format!("{}/g0", backend.url());
-    registry.serve("counted", "one", &[(HOSTS[0], "/", &url), (HOSTS[1], "/", &url)]);
-    let session = registry.session.clone();
-    let progress = Progress::default();
+    let mut registries: Vec<Registry> = (0..SERVICES).map(|_| proxy.registry()).collect();
+    let services: Vec<Service> = registries
+        .iter_mut()
+        .enumerate()
+        .map(|(number, registry)| Service::start(number, registry, &backend.url()))
+        .collect();
     let mut ahead = 0;
-    for kill in 0..kills {
-        let before = progress.kept.load(Ordering::SeqCst);
+    for kill in 0_u64..kills {
+        let before: Vec<usize> = services.iter().map(|service| service.reached().0).collect();
         thread::scope(|scope| {
-            let stream =
-                scope.spawn(|| apply_until_killed(&mut registry, &backend.url(), &progress));
-            wait_for("an apply", || (progress.kept.load(Ordering::SeqCst) > before).then_some(()));
+            for (service, registry) in services.iter().zip(&mut registries) {
+                let backend = backend.url();
+                scope.spawn(move || service.apply_until_killed(registry, &backend));
+            }
+            for (service, before) in services.iter().zip(&before) {
+                wait_for("an apply", || (service.reached().0 > *before).then_some(()));
+            }
             // Anywhere in the course of an apply: steps that no period of it divides.
             thread::sleep(Duration::from_micros(1_000 + kill * 7_919 % 30_000));
             proxy.kill();
-            stream.join().expect("every answer was a good one");
         });
-        let (kept, sent) =
-            (progress.kept.load(Ordering::SeqCst), progress.sent.load(Ordering::SeqCst));
+        let kept: Vec<usize> = services.iter().map(|service| service.reached().0).collect();
         proxy.kill_and_move();
-
-        let now = HOSTS.map(|host| served(proxy.http(), host));
-        assert_eq!(now[0], now[1], "half an apply after kill {kill}");
-        assert!((kept..=sent).contains(&now[0]), "kill {kill}: {now:?}, kept {kept}, sent {sent}");
-        registry = proxy.registry();
-        registry.session.clone_from(&session);
-        registry.expect("RECONNECT|$sid", "OK");
-        assert_eq!(listed(&mut registry), now, "kill {kill}");
-        registry.expect("CONFIG_ROLLBACK|$sid", "OK");
-        assert_eq!(HOSTS.map(|host| served(proxy.http(), host)), now, "kill {kill}");
-        ahead += usize::from(now[0] > kept);
-        progress.kept.store(now[0], Ordering::SeqCst);
+        registries = services.iter().map(|service| service.check(&proxy)).collect();
+        let there = services.iter().map(|service| service.reached().0);
+        ahead += there.zip(kept).filter(|(there, kept)| there > kept).count();
     }
-    let applies = progress.kept.load(Ordering::SeqCst);
+    let applies: usize = services.iter().map(|service| service.reached().0).sum();
     println!("{kills} kills, {applies} applies, {ahead} on disk but unanswered when it was killed");
 }
 

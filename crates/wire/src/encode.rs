@@ -18,7 +18,9 @@ pub fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
         (Dialect::V1, _) => ANSWER_BYTES_MAX_V1,
         (Dialect::Fresh | Dialect::V2, _) => ANSWER_BYTES_MAX,
     };
-    match body(&answer.reply, txn) {
+    let around = WORD_BYTES_MAX + txn.map_or(0, |txn| txn.as_str().len());
+    let room = bytes_max.saturating_sub(around);
+    match body(&answer.reply, room) {
         Body::Word(word) => line(out, word, txn, None),
         Body::Text(word, text) => line(out, word, txn, Some(&text)),
         Body::Compressed(word, text) => {
@@ -39,15 +41,26 @@ pub fn encode_answer(answer: &Answer, dialect: Dialect, out: &mut Vec<u8>) {
     if len <= bytes_max {
         return;
     }
-    if let Reply::Refused(_) = answer.reply {
+    match answer.reply {
         // A long reason is cut where a character ends; the line stays whole.
-        cut(out, begin, bytes_max);
-    } else {
-        out.truncate(begin);
-        let reason = format!("response too large ({len} bytes), use compressed");
-        line(out, "ERROR", txn, Some(&reason));
+        Reply::Refused(_) => cut(out, begin, bytes_max),
+        Reply::RouteList(_) | Reply::Stats { .. } => {
+            out.truncate(begin);
+            let reason = format!("response too large ({len} bytes), use compressed");
+            line(out, "ERROR", txn, Some(&reason));
+        }
+        // Nothing else has a compressed form.
+        _ => {
+            out.truncate(begin);
+            line(out, "ERROR", txn, Some(&format!("response too large ({len} bytes)")));
+        }
     }
 }
+
+/// The longest word of an answer, with its pipes and the line feed.
+const WORD_BYTES_MAX: usize = "CIRCUIT_STATUS_OK||\n".len();
+/// Of a reason in an event, this much is told.
+const REASON_CHARS_MAX: usize = 1024;
 
 /// Writes a line that is no answer, with its line feed.
 pub fn encode_push(push: &Push, out: &mut Vec<u8>) {
@@ -70,7 +83,8 @@ enum Body {
     Compressed(&'static str, String),
 }
 
-fn body(reply: &Reply, txn: Option<&TxnId>) -> Body {
+/// What an answer says in at most `room` bytes, where it has a shorter form.
+fn body(reply: &Reply, room: usize) -> Body {
     use Body::{Compressed, Text, Word};
     let packed = |word, text, compressed: bool| {
         if compressed { Compressed(word, text) } else { Text(word, text) }
@@ -84,29 +98,31 @@ fn body(reply: &Reply, txn: Option<&TxnId>) -> Body {
         Reply::Ok => Word("OK"),
         Reply::Goodbye => Word("GOODBYE"),
         Reply::RouteAdded(route) => Text("ROUTE_OK", route.to_string()),
-        Reply::RoutesAdded(routes) => Text("ROUTE_BULK_OK", report::bulk(routes)),
+        Reply::RoutesAdded(routes) => Text("ROUTE_BULK_OK", report::bulk(routes, room)),
         Reply::RouteList(listing) => {
-            packed("ROUTE_LIST_OK", route_list(listing, txn), listing.compressed)
+            packed("ROUTE_LIST_OK", route_list(listing, room), listing.compressed)
         }
         Reply::HeadersOk => Word("HEADERS_OK"),
         Reply::HealthOk => Word("HEALTH_OK"),
         Reply::RatelimitOk => Word("RATELIMIT_OK"),
         Reply::CircuitOk => Word("CIRCUIT_OK"),
         Reply::CircuitStatus { all, reports } => {
-            Text("CIRCUIT_STATUS_OK", report::circuit(*all, reports))
+            Text("CIRCUIT_STATUS_OK", report::circuit(*all, reports, room))
         }
-        Reply::Diff(diff) => Text("DIFF_OK", report::diff(diff)),
+        Reply::Diff(diff) => Text("DIFF_OK", report::diff(diff, room)),
         Reply::Stats { all, reports, compressed } => {
             packed("STATS_OK", report::stats(*all, reports), *compressed)
         }
         Reply::Pong => Word("PONG"),
-        Reply::Session(session) => Text("SESSION_OK", report::session(session)),
+        Reply::Session(session) => Text("SESSION_OK", report::session(session, room)),
         Reply::DrainStarted(ends) => Text("DRAIN_OK", time::rfc3339(*ends)),
         Reply::DrainStatus(drain) => Text("DRAIN_STATUS_OK", report::drain(drain)),
         Reply::DrainCancelled => Word("DRAIN_OK"),
         Reply::MaintenanceAccepted => Word("ACK"),
         Reply::MaintenanceLive => Word("MAINT_OK"),
-        Reply::MaintenanceStatus(status) => Text("MAINT_STATUS_OK", report::maintenance(status)),
+        Reply::MaintenanceStatus(status) => {
+            Text("MAINT_STATUS_OK", report::maintenance(status, room))
+        }
         Reply::SubscribeOk => Word("SUBSCRIBE_OK"),
         Reply::UnsubscribeOk => Word("UNSUBSCRIBE_OK"),
         Reply::Backend(found @ BackendReport::Reachable { .. }) => {
@@ -115,7 +131,7 @@ fn body(reply: &Reply, txn: Option<&TxnId>) -> Body {
         Reply::Backend(found @ BackendReport::Unreachable { .. }) => {
             Text("BACKEND_FAIL", report::backend(found))
         }
-        Reply::Explain(explain) => Text("EXPLAIN_OK", report::explain(explain)),
+        Reply::Explain(explain) => Text("EXPLAIN_OK", report::explain(explain, room)),
         Reply::HandoverOk(token) => Text("HANDOVER_OK", token.to_string()),
         Reply::ShutdownOk => Word("SHUTDOWN_OK"),
         Reply::Reregister => Word("REREGISTER"),
@@ -124,18 +140,13 @@ fn body(reply: &Reply, txn: Option<&TxnId>) -> Body {
 }
 
 /// All entries, or for a page as many as fit.
-fn route_list(listing: &RouteListing, txn: Option<&TxnId>) -> String {
+fn route_list(listing: &RouteListing, room: usize) -> String {
     if !listing.paged {
         return report::routes(&listing.entries);
     }
-    let bytes_max = if listing.compressed {
-        // JSON of routes packs at least this well, and a page need not be full.
-        COMPRESSED_BYTES_MAX
-    } else {
-        let around = "ROUTE_LIST_OK||\n".len() + txn.map_or(0, |txn| txn.as_str().len());
-        ANSWER_BYTES_MAX - around
-    };
-    report::page(&listing.entries, bytes_max)
+    // JSON of routes packs at least this well, and a page need not be full.
+    let room = if listing.compressed { COMPRESSED_BYTES_MAX } else { room };
+    report::page(&listing.entries, room)
 }
 
 fn line(out: &mut Vec<u8>, word: &str, txn: Option<&TxnId>, text: Option<&str>) {
@@ -158,30 +169,40 @@ fn cut(out: &mut Vec<u8>, begin: usize, bytes_max: usize) {
 
 fn event_json(event: &Event) -> String {
     use serde_json::json;
-    let ids = |routes: &[RouteId]| routes.iter().map(RouteId::to_string).collect::<Vec<_>>();
+    let short = |text: &str| json!(text.chars().take(REASON_CHARS_MAX).collect::<String>());
+    let listed = |name, value, routes: &[RouteId]| {
+        let mut fields = vec![(name, value), ("routes", json!(report::ids(routes)))];
+        if routes.len() > report::IDS_MAX {
+            fields.push(("truncated", json!(true)));
+        }
+        fields
+    };
     // Each as an object of its own, so that its keys keep the order written here.
     match event {
         Event::CertRenewed { domain, expiry } => {
             object(&[("domain", json!(domain)), ("expiry", json!(time::rfc3339(*expiry)))])
         }
-        Event::GlobalConfigChanged { reason } => object(&[("reason", json!(reason))]),
+        Event::GlobalConfigChanged { reason } => object(&[("reason", short(reason))]),
         Event::BackendHealthChanged { route, healthy, reason } => object(&[
             ("route_id", json!(route.to_string())),
             ("healthy", json!(healthy)),
-            ("reason", json!(reason)),
+            ("reason", short(reason)),
         ]),
         Event::Drained { at } => object(&[("at", json!(time::rfc3339(*at)))]),
         Event::CircuitStateChanged { route, state } => {
             object(&[("route_id", json!(route.to_string())), ("state", json!(state))])
         }
         Event::ConfigReverted { reason, routes } => {
-            object(&[("reason", json!(reason)), ("routes", json!(ids(routes)))])
+            object(&listed("reason", short(reason), routes))
         }
         Event::ConfigExpiring { remaining } => {
             object(&[("remaining_seconds", json!(remaining.as_secs()))])
         }
         Event::MaintenanceChanged { routes, active } => {
-            object(&[("routes", json!(ids(routes))), ("active", json!(active))])
+            let mut fields = listed("active", json!(active), routes);
+            // The routes stand first.
+            fields.swap(0, 1);
+            object(&fields)
         }
     }
 }

@@ -145,11 +145,11 @@ pub(crate) struct Drain {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Maintenance {
+pub(crate) struct Maintenance<'r> {
     pub(crate) in_maintenance: Vec<String>,
     pub(crate) maintenance_backend: Option<String>,
     pub(crate) entered_at: Option<String>,
-    pub(crate) targets: Vec<MaintenanceTarget>,
+    pub(crate) targets: &'r [MaintenanceTarget],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,6 +202,8 @@ pub(crate) struct Explain {
     pub(crate) generation: u64,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) endpoints: Vec<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) truncated: Option<bool>,
 }
 
 #[derive(Serialize)]

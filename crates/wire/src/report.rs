@@ -1,44 +1,85 @@
 //! Reports to JSON.
 
 use model::{
-    BackendReport, CircuitReport, DiffReport, DrainReport, ExplainReport, MaintenanceReport,
-    RouteId, RouteListEntry, RouteStatus, SessionReport, StatsReport, UnixMillis,
+    BackendReport, CircuitReport, DiffReport, DrainReport, ExplainCandidate, ExplainEndpoint,
+    ExplainReport, MaintenanceEntry, MaintenanceReport, RouteId, RouteListEntry, RouteStatus,
+    SessionReport, StatsReport, UnixMillis,
 };
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{json, time};
 
 /// Ids shown where the whole list would not fit (SPEC 12).
-const IDS_MAX: usize = 1000;
-/// Candidates that EXPLAIN shows.
-const CANDIDATES_MAX: usize = 100;
+pub(crate) const IDS_MAX: usize = 1000;
+/// Warnings, candidates, endpoints and maintenance targets shown.
+const SHOWN_MAX: usize = 100;
 
-fn ids(routes: &[RouteId]) -> Vec<String> {
-    routes.iter().take(IDS_MAX).map(RouteId::to_string).collect()
+/// The first of them.
+pub(crate) fn ids(routes: &[RouteId]) -> Vec<String> {
+    first_ids(routes, IDS_MAX)
+}
+
+fn first_ids(routes: &[RouteId], count: usize) -> Vec<String> {
+    routes.iter().take(count).map(RouteId::to_string).collect()
+}
+
+/// As many as fit, and whether some are left out.
+fn first_within<T: Serialize>(items: impl Iterator<Item = T>, room: usize) -> (Vec<T>, bool) {
+    let (mut shown, mut used) = (Vec::new(), 0);
+    for item in items {
+        used += json::text(&item).len() + ",".len();
+        if used > room || shown.len() == SHOWN_MAX {
+            return (shown, true);
+        }
+        shown.push(item);
+    }
+    (shown, false)
+}
+
+/// Lists fewer ids until the text fits; with none it is as short as it can be.
+fn fitted(room: usize, text: impl Fn(usize) -> String) -> String {
+    let mut count = IDS_MAX;
+    loop {
+        let text = text(count);
+        if text.len() <= room || count == 0 {
+            return text;
+        }
+        count /= 2;
+    }
+}
+
+/// Stands for an array of objects that does not fit.
+fn cut(routes: &[RouteId], room: usize) -> String {
+    fitted(room, |count| {
+        let route_ids = first_ids(routes, count);
+        json::text(&json::Cut { count: routes.len(), route_ids, truncated: true })
+    })
 }
 
 fn stamp(at: Option<UnixMillis>) -> Option<String> {
     at.map(time::rfc3339)
 }
 
-pub(crate) fn bulk(routes: &[RouteId]) -> String {
+pub(crate) fn bulk(routes: &[RouteId], room: usize) -> String {
     let entry = |route: &RouteId| json::BulkEntry { route_id: route.to_string(), status: "ok" };
-    json::text(&routes.iter().map(entry).collect::<Vec<_>>())
+    let text = json::text(&routes.iter().map(entry).collect::<Vec<_>>());
+    if text.len() <= room { text } else { cut(routes, room) }
 }
 
 pub(crate) fn routes(entries: &[RouteListEntry]) -> String {
     json::text(&entries.iter().map(list_entry).collect::<Vec<_>>())
 }
 
-/// As many entries as fit.
+/// As many entries as fit, and at least one: an empty page says that there are no more.
 pub(crate) fn page(entries: &[RouteListEntry], bytes_max: usize) -> String {
     let mut text = String::from("[");
     for entry in entries {
         let entry = json::text(&list_entry(entry));
-        if text.len() + entry.len() + "[],".len() > bytes_max {
-            break;
-        }
         if text.len() > 1 {
+            if text.len() + entry.len() + ",]".len() > bytes_max {
+                break;
+            }
             text.push(',');
         }
         text.push_str(&entry);
@@ -68,10 +109,15 @@ fn list_entry(entry: &RouteListEntry) -> json::ListEntry {
     }
 }
 
-pub(crate) fn diff(diff: &DiffReport) -> String {
+pub(crate) fn diff(diff: &DiffReport, room: usize) -> String {
+    let (warnings, warnings_cut) = first_within(diff.warnings.iter(), room / 2);
+    fitted(room, |count| diff_of(diff, &warnings, warnings_cut, count))
+}
+
+fn diff_of(diff: &DiffReport, warnings: &[&String], warnings_cut: bool, count: usize) -> String {
     let lists = [&diff.routes_added, &diff.routes_removed, &diff.routes_modified];
-    let cut = lists.iter().any(|list| list.len() > IDS_MAX);
-    let [added, removed, modified] = lists.map(|list| ids(list));
+    let cut = lists.iter().any(|list| list.len() > count);
+    let [added, removed, modified] = lists.map(|list| first_ids(list, count));
     let modified_only = |modified| json::Counts { modified, ..json::Counts::default() };
     json::text(&json::Diff {
         routes: json::DiffRoutes {
@@ -97,8 +143,8 @@ pub(crate) fn diff(diff: &DiffReport) -> String {
         health: modified_only(diff.health_modified),
         ratelimit: modified_only(diff.ratelimit_modified),
         circuit: modified_only(diff.circuit_modified),
-        warnings: diff.warnings.iter().take(CANDIDATES_MAX).cloned().collect(),
-        truncated: cut.then_some(true),
+        warnings: warnings.iter().copied().cloned().collect(),
+        truncated: (cut || warnings_cut).then_some(true),
     })
 }
 
@@ -122,8 +168,12 @@ pub(crate) fn stats(all: bool, reports: &[StatsReport]) -> String {
     }
 }
 
-pub(crate) fn session(report: &SessionReport) -> String {
-    let metadata = report.metadata.as_deref();
+pub(crate) fn session(report: &SessionReport, room: usize) -> String {
+    let text = session_with(report, report.metadata.as_deref());
+    if text.len() <= room { text } else { session_with(report, None) }
+}
+
+fn session_with(report: &SessionReport, metadata: Option<&str>) -> String {
     // It was checked when it came; what is no JSON after all is shown as null.
     let metadata = metadata.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
     json::text(&json::Session {
@@ -152,26 +202,25 @@ pub(crate) fn drain(report: &DrainReport) -> String {
     })
 }
 
-pub(crate) fn maintenance(report: &MaintenanceReport) -> String {
+pub(crate) fn maintenance(report: &MaintenanceReport, room: usize) -> String {
+    let page = |entry: &MaintenanceEntry| entry.page.as_ref().map(ToString::to_string);
+    let target = |entry: &MaintenanceEntry| json::MaintenanceTarget {
+        target: entry.target.to_string(),
+        maintenance_backend: page(entry),
+        entered_at: time::rfc3339(entry.entered_at),
+    };
     let newest = report.targets.last();
-    let cut = report.in_maintenance.len() > IDS_MAX;
-    let page = |entry: &model::MaintenanceEntry| entry.page.as_ref().map(ToString::to_string);
-    json::text(&json::Maintenance {
-        in_maintenance: ids(&report.in_maintenance),
-        maintenance_backend: newest.and_then(page),
-        entered_at: newest.map(|entry| time::rfc3339(entry.entered_at)),
-        targets: report
-            .targets
-            .iter()
-            .take(CANDIDATES_MAX)
-            .map(|entry| json::MaintenanceTarget {
-                target: entry.target.to_string(),
-                maintenance_backend: page(entry),
-                entered_at: time::rfc3339(entry.entered_at),
-            })
-            .collect(),
-        count: cut.then_some(report.in_maintenance.len()),
-        truncated: cut.then_some(true),
+    let (targets, targets_cut) = first_within(report.targets.iter().map(target), room / 2);
+    fitted(room, |count| {
+        let cut = report.in_maintenance.len() > count;
+        json::text(&json::Maintenance {
+            in_maintenance: first_ids(&report.in_maintenance, count),
+            maintenance_backend: newest.and_then(page),
+            entered_at: newest.map(|entry| time::rfc3339(entry.entered_at)),
+            targets: &targets,
+            count: cut.then_some(report.in_maintenance.len()),
+            truncated: (cut || targets_cut).then_some(true),
+        })
     })
 }
 
@@ -191,7 +240,7 @@ pub(crate) fn backend(report: &BackendReport) -> String {
     }
 }
 
-pub(crate) fn circuit(all: bool, reports: &[CircuitReport]) -> String {
+pub(crate) fn circuit(all: bool, reports: &[CircuitReport], room: usize) -> String {
     let one = |report: &CircuitReport| json::Circuit {
         state: report.state,
         failures: report.failures,
@@ -200,53 +249,47 @@ pub(crate) fn circuit(all: bool, reports: &[CircuitReport]) -> String {
         route_id: report.route.to_string(),
         configured: report.configured,
     };
-    match (all, reports) {
-        (false, [report]) => json::text(&one(report)),
-        _ if reports.len() > IDS_MAX / 4 => {
-            let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
-            json::text(&json::Cut {
-                count: reports.len(),
-                route_ids: ids(&routes),
-                truncated: true,
-            })
-        }
-        _ => json::text(&reports.iter().map(one).collect::<Vec<_>>()),
+    if let (false, [report]) = (all, reports) {
+        return json::text(&one(report));
     }
+    let text = json::text(&reports.iter().map(one).collect::<Vec<_>>());
+    if text.len() <= room {
+        return text;
+    }
+    let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
+    cut(&routes, room)
 }
 
-pub(crate) fn explain(report: &ExplainReport) -> String {
+pub(crate) fn explain(report: &ExplainReport, room: usize) -> String {
+    let candidate = |candidate: &ExplainCandidate| json::Candidate {
+        route_id: candidate.route.to_string(),
+        service: candidate.service.to_string(),
+        domain: candidate.domain.to_string(),
+        path: candidate.path.to_string(),
+        priority: candidate.priority,
+        lost: candidate.lost,
+    };
+    let endpoint = |endpoint: &ExplainEndpoint| json::Endpoint {
+        route_id: endpoint.route.to_string(),
+        instance: endpoint.instance.to_string(),
+        backend: endpoint.backend.to_string(),
+        weight: endpoint.weight,
+        health: endpoint.health,
+        breaker: endpoint.breaker,
+        limiter: endpoint.limiter,
+        drain_percent: endpoint.drain_percent,
+        in_maintenance: endpoint.in_maintenance,
+    };
+    // The rest takes a hundred bytes or two.
+    let share = room.saturating_sub(200) / 2;
+    let (candidates, cut) = first_within(report.candidates.iter().map(candidate), share);
+    let (endpoints, cut_too) = first_within(report.endpoints.iter().map(endpoint), share);
     json::text(&json::Explain {
         route_id: report.route.map(|route| route.to_string()),
         outcome: report.outcome,
         generation: report.generation.0,
-        candidates: report
-            .candidates
-            .iter()
-            .take(CANDIDATES_MAX)
-            .map(|candidate| json::Candidate {
-                route_id: candidate.route.to_string(),
-                service: candidate.service.to_string(),
-                domain: candidate.domain.to_string(),
-                path: candidate.path.to_string(),
-                priority: candidate.priority,
-                lost: candidate.lost,
-            })
-            .collect(),
-        endpoints: report
-            .endpoints
-            .iter()
-            .take(CANDIDATES_MAX)
-            .map(|endpoint| json::Endpoint {
-                route_id: endpoint.route.to_string(),
-                instance: endpoint.instance.to_string(),
-                backend: endpoint.backend.to_string(),
-                weight: endpoint.weight,
-                health: endpoint.health,
-                breaker: endpoint.breaker,
-                limiter: endpoint.limiter,
-                drain_percent: endpoint.drain_percent,
-                in_maintenance: endpoint.in_maintenance,
-            })
-            .collect(),
+        candidates,
+        endpoints,
+        truncated: (cut || cut_too).then_some(true),
     })
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use client::{Address, Client, Desired};
+use model::{Balance, OptionKey, OptionValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -71,6 +72,9 @@ pub fn demo_instance(name: &str, registry: SocketAddr) -> Result<(), RunError> {
         let mut desired = Desired::default();
         let route = client::route(HOST, "/", &url).map_err(demo_error)?;
         desired.routes.insert(route, client::RouteWish::default());
+        // So that both are seen at once; usually the quicker one gets more.
+        let turns = OptionValue::Balance(Balance::RoundRobin);
+        desired.all.options.insert(OptionKey::Balance, turns);
         client.apply(desired).await.map_err(demo_error)?;
         loop {
             let (stream, _) = listener.accept().await?;

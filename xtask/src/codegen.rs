@@ -17,11 +17,19 @@ struct Generated {
 }
 
 fn generated() -> Vec<Generated> {
-    vec![Generated {
-        path: "CONTRIBUTING.md",
-        name: Some("xtask"),
-        body: format!("```text\n{}\n```", args::USAGE),
-    }]
+    vec![
+        Generated {
+            path: "CONTRIBUTING.md",
+            name: Some("xtask"),
+            body: format!("```text\n{}\n```", args::USAGE),
+        },
+        Generated {
+            path: "docs/PROTOCOL.md",
+            name: Some("commands"),
+            body: wire::docs::protocol_table(),
+        },
+        Generated { path: "fuzz/registry.dict", name: None, body: wire::docs::fuzz_dictionary() },
+    ]
 }
 
 /// Writes everything that is stale.

@@ -17,8 +17,9 @@ pub fn protocol_table() -> String {
         };
         let form = usage(command).replace("usage: ", "").replace(' ', "\\|");
         let answer = command.answer.replace('|', "\\|");
+        let about = command.about.replace('|', "\\|");
         // Writing into a String cannot fail.
-        let _ = writeln!(out, "| `{form}` | {version} | `{answer}` | {} |", command.about);
+        let _ = writeln!(out, "| `{form}` | {version} | `{answer}` | {about} |");
     }
     out
 }

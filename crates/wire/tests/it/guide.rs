@@ -1,26 +1,11 @@
-//! `docs/PROTOCOL.md` and the fuzz dictionary say what the code says.
+//! The examples of `docs/PROTOCOL.md` are what the code reads.
 
 use std::path::Path;
 
-use proxyd_wire::{COMMANDS, Dialect, decode, docs};
+use proxyd_wire::{COMMANDS, Dialect, decode};
 
 /// Where a client's line stands in the guide's examples.
 const CLIENT: &str = "C ";
-
-#[test]
-fn the_table_in_the_guide_is_fresh() {
-    let guide = file("docs/PROTOCOL.md");
-    let (_, rest) = guide.split_once("<!-- commands:begin -->\n").unwrap();
-    let (table, _) = rest.split_once("<!-- commands:end -->\n").unwrap();
-    let wanted = docs::protocol_table();
-    assert!(table.trim() == wanted.trim(), "the table between the markers should be:\n{wanted}");
-}
-
-#[test]
-fn the_dictionary_is_fresh() {
-    let wanted = docs::fuzz_dictionary();
-    assert!(file("fuzz/registry.dict") == wanted, "the dictionary should be:\n{wanted}");
-}
 
 /// An example that the server would refuse helps nobody.
 #[test]

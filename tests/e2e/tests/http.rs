@@ -252,3 +252,16 @@ fn header_settings_and_path_options_hold() {
     assert!(answer.contains("X-Secret: s"), "{answer}");
     assert!(answer.contains(&format!("Host: {}", backend.address())), "{answer}");
 }
+
+#[test]
+fn backends_by_name_are_resolved() {
+    let backend = Backend::start("named");
+    let url = format!("http://localhost:{}", backend.address().port());
+    let (proxy, _lease) = with_route(&url);
+    let answer = get(&proxy, "a.test", "/");
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    // A kept connection is found by name as well.
+    assert_eq!(get(&proxy, "a.test", "/").status, 200);
+    let (proxy, _lease) = with_route("http://nobody.invalid:80");
+    assert_eq!(get(&proxy, "a.test", "/").status, 503);
+}

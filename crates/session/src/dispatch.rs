@@ -2,28 +2,29 @@
 //! whom.
 
 use model::{
-    BackendUrl, Balance, Line, Now, OptionKey, OptionValue, Refusal, Reply, Request, RouteUpdate,
-    Scheme, Scopes, SettingsEdits, Target,
+    Line, Now, OptionKey, OptionValue, Refusal, Reply, Request, Scopes, SettingsEdits, Target,
 };
 
 use crate::answering::{Done, Outcome};
+use crate::effects::is_supported;
 use crate::state::{Sid, Ticket};
 use crate::{Query, Registry};
 
 impl Registry {
     pub(crate) fn dispatch(&mut self, ticket: Ticket, line: Line, now: Now) -> Outcome {
-        match &line.request {
-            Request::Auth(_) => return Ok(Reply::AuthOk.into()),
-            Request::Register(registration) => {
-                let registration = registration.clone();
-                return self.register(ticket, &registration, line, now);
-            }
-            Request::Reconnect => return self.reconnect(ticket, line, now),
-            _ => {}
+        if let Request::Register(registration) = &line.request {
+            let registration = registration.clone();
+            return self.register(ticket, &registration, line, now);
+        }
+        if matches!(line.request, Request::Auth(_)) {
+            return Ok(Reply::AuthOk.into());
+        }
+        if line.request == Request::Reconnect {
+            return self.reconnect(ticket, line, now);
         }
         let sid = self.named(ticket.conn, &line)?;
         self.heard(sid, ticket.conn, line.request == Request::Ping, now);
-        if !self.is_supported(&line.request) {
+        if !is_supported(&self.config.effects, &line.request) {
             return Err(Refusal::NOT_SUPPORTED_YET);
         }
         let Some(session) = self.session(sid) else { return Err(Refusal::SESSION_NOT_FOUND) };
@@ -147,53 +148,6 @@ impl Registry {
         edits.options.insert((target, key), value);
         self.stage_settings(sid, target, edits, now)?;
         Ok(Done::Reply(Reply::OptionsOk))
-    }
-
-    /// Whether the running proxy can do what a command asks for (SPEC 12).
-    fn is_supported(&self, request: &Request) -> bool {
-        let effects = &self.config.effects;
-        match request {
-            Request::HealthSet(..) => effects.health,
-            Request::RatelimitSet(..) => effects.ratelimit,
-            Request::CircuitBreakerSet(..)
-            | Request::CircuitBreakerStatus(_)
-            | Request::CircuitBreakerReset(_) => effects.circuit,
-            Request::DrainStart(_) | Request::DrainStatus | Request::DrainCancel => effects.drain,
-            Request::MaintEnter { .. } | Request::MaintExit(_) | Request::MaintStatus => {
-                effects.maintenance
-            }
-            Request::StatsGet { .. } => effects.stats,
-            Request::BackendTest(_) => effects.backend_test,
-            Request::RouteAdd(spec) | Request::RouteV1(spec) => self.can_speak_to(&spec.backend),
-            Request::RouteAddBulk(specs) => {
-                specs.iter().all(|spec| self.can_speak_to(&spec.backend))
-            }
-            Request::RouteUpdate(_, RouteUpdate::Backend(backend))
-            | Request::HandoverAccept { backend, .. } => self.can_speak_to(backend),
-            Request::ConfigTry { guard, .. } => guard.is_none() || effects.guards,
-            Request::OptionV1(key, value) | Request::OptionsSet(_, key, value) => {
-                match (key, value) {
-                    (OptionKey::Failure, _) => effects.circuit,
-                    (
-                        OptionKey::Sticky
-                        | OptionKey::SlowStart
-                        | OptionKey::Park
-                        | OptionKey::MaxInFlight,
-                        _,
-                    )
-                    | (OptionKey::Balance, OptionValue::Balance(Balance::Hash)) => {
-                        effects.pool_options
-                    }
-                    _ => true,
-                }
-            }
-            _ => true,
-        }
-    }
-
-    fn can_speak_to(&self, backend: &BackendUrl) -> bool {
-        let clear = matches!(backend.scheme(), Scheme::Http | Scheme::Ws);
-        clear || self.config.effects.tls_backends
     }
 }
 

@@ -100,9 +100,8 @@ impl Registry {
         self.seq += 1;
         let seq = self.seq;
         let urgent = waits == Waits::ForTheDisk;
-        let counted = records.iter().find_map(|record| match record {
-            Record::Counters { generation, .. } => Some(*generation),
-            _ => None,
+        let counted = records.iter().find_map(|record| {
+            if let Record::Counters { generation, .. } = record { Some(*generation) } else { None }
         });
         self.emit(Output::Persist(Batch { seq, urgent, records }));
         let state = State::Writing;

@@ -42,6 +42,7 @@ mod diff;
 mod dispatch;
 mod draft;
 mod drain;
+mod effects;
 mod ending;
 mod events;
 mod flight;

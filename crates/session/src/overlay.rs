@@ -40,7 +40,7 @@ impl<'a> Overlay<'a> {
     pub(crate) fn match_kind(&self, route: RouteId) -> MatchKind {
         match self.resolved(route, OptionKey::Match) {
             Some(OptionValue::Match(kind)) => *kind,
-            _ => MatchKind::default(),
+            Some(_) | None => MatchKind::default(),
         }
     }
 

@@ -56,7 +56,7 @@ pub(crate) enum Protocol {
         /// A prefix of whole segments: /api.
         #[arg(value_parser = values::path)]
         path: String,
-        /// scheme://host[:port][/base].
+        /// scheme://host, then perhaps :port and /base.
         #[arg(value_parser = values::url)]
         backend_url: String,
         /// Higher is matched first.
@@ -259,7 +259,7 @@ pub(crate) enum Protocol {
     },
     /// Ask a backend whether it answers.
     BackendTest {
-        /// scheme://host[:port][/base].
+        /// scheme://host, then perhaps :port and /base.
         #[arg(value_parser = values::url)]
         backend_url: String,
     },

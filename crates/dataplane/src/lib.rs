@@ -17,7 +17,7 @@
 //!
 //! # Driving it
 //!
-//! [`Plane::start`] binds and spawns the workers; [`Plane::publish`] gives them a table;
+//! [`Plane::start`] binds and spawns the workers; [`Publisher::publish`] gives them a table;
 //! [`Plane::drain`] lets what is in flight finish.
 
 mod answer;

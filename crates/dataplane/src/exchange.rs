@@ -18,6 +18,7 @@ use std::time::Duration;
 use http1::{Decoder, HeadSpace, Limits, Scan, Target, Verb, parse_request};
 use model::{Instant, Scheme, normalize_authority, normalize_path};
 use routing::{Decision, EndpointId, Head, Member, Pool, choose};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -102,6 +103,9 @@ struct Plan {
     used: usize,
     /// Whether more of the body was read since: it is not sent twice.
     streamed: bool,
+    /// Whether all of the body was read and written. Only then is known where the next request
+    /// of the client begins, and does the backend expect no more of this one.
+    sent: bool,
 }
 
 /// What a look at the input says.
@@ -133,6 +137,8 @@ impl Exchange<'_> {
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut out = Buffer::take();
         let mut scan = Scan::new();
+        let limit = self.worker.shared.config.header_timeout;
+        let head_by = self.worker.clock.mono().after(limit);
         let mut plan = loop {
             match self.look(&mut scan, &id, &tried, &mut out) {
                 Look::Send(plan) => break plan,
@@ -140,7 +146,7 @@ impl Exchange<'_> {
                     return self.answer(answer, asked, used, &id).await;
                 }
                 Look::More => {
-                    if let Some(turn) = self.read_more(&id).await? {
+                    if let Some(turn) = self.read_more(&id, head_by).await? {
                         return Ok(turn);
                     }
                 }
@@ -175,7 +181,7 @@ impl Exchange<'_> {
             };
             let asked = plan.asked;
             if !again || tried.len() >= ATTEMPTS_MAX || plan.streamed {
-                let used = plan.body.is_read().then_some(plan.used);
+                let used = plan.sent.then_some(plan.used);
                 return self.answer(answer, asked, used, &id).await;
             }
             if fresh_only || !stale {
@@ -192,9 +198,9 @@ impl Exchange<'_> {
     }
 
     /// Reads more of a head; a turn when there is none.
-    async fn read_more(&mut self, id: &RequestId) -> io::Result<Option<Turn>> {
+    async fn read_more(&mut self, id: &RequestId, by: Instant) -> io::Result<Option<Turn>> {
         self.input.reserve(4096);
-        let limit = self.worker.shared.config.header_timeout;
+        let limit = by.since(self.worker.clock.mono());
         match self.watch.within(limit, self.stream.read_buf(&mut *self.input)).await {
             Ok(Ok(0)) => Ok(Some(Turn::Close)),
             Ok(Ok(_)) => Ok(None),
@@ -278,7 +284,9 @@ impl Exchange<'_> {
         {
             return ours(Answer::TOO_LARGE, asked, body);
         }
-        self.worker.budget.borrow_mut().request(now);
+        if tried.is_empty() {
+            self.worker.budget.borrow_mut().request(now);
+        }
         let endpoint = self.worker.endpoint(to);
         forward::request(&head, &path, (to, &endpoint), (&self.client, id), out);
         body = Decoder::request(head.framing);
@@ -290,7 +298,9 @@ impl Exchange<'_> {
             Err(_) => return Look::Ours(Answer::BAD_BODY, asked, None),
         };
         asked.keep_alive &= !self.worker.is_draining();
-        Look::Send(Box::new(Plan { asked, member, endpoint, body, used, streamed: false, pool }))
+        let sent = body.is_read();
+        let streamed = false;
+        Look::Send(Box::new(Plan { asked, member, endpoint, body, used, streamed, sent, pool }))
     }
 
     /// Sends a request and takes the response, as far as that goes.
@@ -310,13 +320,17 @@ impl Exchange<'_> {
         let limit = worker.shared.config.body_timeout;
         match self.watch.within(limit, upstream.stream.write_all(out)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return failed_write(&error, upstream.reused),
+            Ok(Err(error)) => {
+                // An answer that is there already says that the request was read.
+                let silent = !matches!(upstream.stream.try_read(&mut [0]), Ok(1..));
+                return failed_write(&error, upstream.reused && silent);
+            }
             Err(TimedOut) => return Attempt::Final(Answer::TIMEOUT),
         }
         let config = Arc::clone(&plan.member().config);
         let reused = upstream.reused;
         let body_sent = Cell::new(plan.body.is_read());
-        let begun = Cell::new(false);
+        let (begun, answered) = (Cell::new(false), Cell::new(false));
         let mut receiver = Receiver {
             asked: plan.asked,
             rules: &config.headers,
@@ -327,6 +341,7 @@ impl Exchange<'_> {
             began,
             clock: worker.clock,
             begun: &begun,
+            answered: &answered,
         };
         let received = if plan.body.is_read() {
             let (mut from, _) = upstream.stream.split();
@@ -334,6 +349,7 @@ impl Exchange<'_> {
             receiver.run(&mut self.watch, &mut from, &mut to).await
         } else {
             let mut after = Buffer::take();
+            let (complete, moved) = (Cell::new(false), Cell::new(false));
             let (mut from, mut up) = upstream.stream.split();
             let (mut down, mut to) = self.stream.split();
             let mut patience = Watch::new(worker.clock);
@@ -341,14 +357,19 @@ impl Exchange<'_> {
             // In a box: only requests whose body is still coming need it, and the task of every
             // busy connection would be as large.
             let both = Box::pin(async {
-                let send = send_body(body, &mut patience, limit, &mut down, &mut up, &mut after);
+                let ways = (&mut down, &mut up);
+                let send = send_body(body, &mut patience, limit, ways, &mut after, &moved);
                 let mut send = pin!(send);
                 let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
                 poll_fn(|cx| {
                     if !body_sent.get() {
                         match send.as_mut().poll(cx) {
+                            Poll::Ready(Ok(())) => {
+                                complete.set(true);
+                                body_sent.set(true);
+                            }
                             // A backend may answer without reading to the end.
-                            Poll::Ready(Ok(()) | Err(SendError::Backend)) => body_sent.set(true),
+                            Poll::Ready(Err(SendError::Backend)) => body_sent.set(true),
                             Poll::Ready(Err(SendError::Client(answer))) => {
                                 return Poll::Ready(Err(answer));
                             }
@@ -361,14 +382,15 @@ impl Exchange<'_> {
             })
             .await;
             // What came after the body is the start of the next request.
-            plan.streamed = true;
+            plan.streamed = moved.get();
+            plan.sent = complete.get();
             if !after.is_empty() {
                 plan.used = plan.used.min(self.input.len());
                 self.input.extend_from_slice(&after);
             }
             match both {
                 Ok(received) => received,
-                Err(_) if begun.get() => return Attempt::Broken,
+                Err(_) if answered.get() => return Attempt::Broken,
                 Err(None) => return Attempt::Broken,
                 Err(Some(answer)) => return Attempt::Final(answer),
             }
@@ -378,7 +400,13 @@ impl Exchange<'_> {
                 received.upstream = Some(upstream);
                 Attempt::Received(received)
             }
-            Err(Failure::Client | Failure::Midway) => Attempt::Broken,
+            Err(Failure::Client) => Attempt::Broken,
+            Err(Failure::Midway) => {
+                // To a client that takes the end of the connection for the end of the body, a
+                // reset is the only way to say that this was not it.
+                let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+                Attempt::Broken
+            }
             // The backend's end came before any byte of an answer, on a connection it had
             // kept open for us: it never read the request.
             Err(Failure::Ended) if reused => Attempt::Untouched(Answer::INCOMPLETE),
@@ -398,6 +426,10 @@ impl Exchange<'_> {
             Ok(Ok(upstream)) => {
                 endpoint.state.connected();
                 return Ok(upstream);
+            }
+            Ok(Err(ConnectError::Io(error))) if is_ours(&error) => {
+                tracing::warn!(%error, "cannot connect to any backend");
+                return Err(Answer::unavailable(Duration::from_secs(1)));
             }
             Ok(Err(error)) => {
                 tracing::debug!(backend = %plan.member().backend, %error, "cannot connect");
@@ -422,6 +454,7 @@ impl Exchange<'_> {
         let Some(mut upstream) = received.upstream else { return Ok(Turn::Close) };
         let used = plan.used.min(self.input.len());
         if received.tunnel {
+            let _busy = Busy::new(&plan.endpoint);
             // Bytes that came glued to the handshake are the first of the tunnel.
             let glued = self.input.get(used..).unwrap_or_default();
             if !glued.is_empty() {
@@ -431,7 +464,7 @@ impl Exchange<'_> {
             Box::pin(tunnel::join(self.stream, &mut upstream.stream)).await?;
             return Ok(Turn::Close);
         }
-        let whole = plan.body.is_read();
+        let whole = plan.sent;
         if received.upstream_reusable && whole {
             upstream.give_back(self.worker.clock.mono());
         }
@@ -503,6 +536,12 @@ fn answer_keeps(answer: &Answer) -> bool {
     matches!(answer.status, 404 | 405 | 502 | 503 | 504)
 }
 
+/// Errors of a connect that say nothing against the backend: no descriptor, no port left here
+/// (EMFILE, ENFILE, EADDRNOTAVAIL on Linux).
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24 | 99))
+}
+
 /// Linux says EPIPE when the backend's end had come first, so nothing of the request was read;
 /// a reset may come after it was.
 fn failed_write(error: &io::Error, reused: bool) -> Attempt {
@@ -525,9 +564,9 @@ async fn send_body<R, W>(
     body: &mut Pump,
     watch: &mut Watch,
     limit: Duration,
-    from: &mut R,
-    to: &mut W,
+    (from, to): (&mut R, &mut W),
     after: &mut Vec<u8>,
+    has_moved: &Cell<bool>,
 ) -> Result<(), SendError>
 where
     R: tokio::io::AsyncRead + Unpin,
@@ -535,6 +574,8 @@ where
 {
     loop {
         let moved = watch.within(limit, poll_fn(|cx| body.poll(cx, from, to, after))).await;
+        // Whatever else: something was taken from the client, unless nothing came in time.
+        has_moved.set(has_moved.get() || moved.is_ok());
         match moved {
             Ok(Ok(Progress::Moved)) => {}
             Ok(Ok(Progress::Done)) => return Ok(()),
@@ -544,6 +585,9 @@ where
                 return Err(SendError::Client(Some(Answer::TOO_LARGE)));
             }
             Ok(Err(PumpError::Body(_))) => return Err(SendError::Client(Some(Answer::BAD_BODY))),
+            Err(TimedOut) if body.is_blocked() => {
+                return Err(SendError::Client(Some(Answer::TIMEOUT)));
+            }
             Err(TimedOut) => return Err(SendError::Client(Some(Answer::SLOW_REQUEST))),
         }
     }

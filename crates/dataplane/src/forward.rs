@@ -111,7 +111,7 @@ pub(crate) fn request(
     if head.framing == Framing::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    add_identity(head, &seen, client, id, out);
+    add_identity(head, &seen, (client, id), rules, out);
     write_rules(rules, HeaderSide::Request, out);
     encode::blank_line(out);
 }
@@ -131,32 +131,43 @@ struct Seen {
 fn add_identity(
     head: &RequestHead<'_>,
     seen: &Seen,
-    client: &Client,
-    id: &RequestId,
+    (client, id): (&Client, &RequestId),
+    rules: &[HeaderRule],
     out: &mut Vec<u8>,
 ) {
-    out.extend_from_slice(&client.lines);
-    if client.trusted {
+    // A setting may replace or strip any of them.
+    let add = |out: &mut Vec<u8>, name: &[u8], value: &[u8]| {
+        let field = Field { name, value, known: Known::Other };
+        if !is_replaced(rules, HeaderSide::Request, &field) {
+            encode::field(out, name, value);
+        }
+    };
+    if rules.iter().any(|rule| rule.side == HeaderSide::Request) || client.trusted {
         if !seen.forwarded_for {
-            encode::field(out, b"X-Forwarded-For", client.text.as_bytes());
+            add(out, b"X-Forwarded-For", client.text.as_bytes());
         }
         if !seen.forwarded_proto {
-            encode::field(out, b"X-Forwarded-Proto", b"http");
+            add(out, b"X-Forwarded-Proto", b"http");
         }
         if !seen.real_ip {
-            encode::field(out, b"X-Real-IP", client.text.as_bytes());
+            add(out, b"X-Real-IP", client.text.as_bytes());
         }
+        if !client.trusted {
+            add(out, b"X-Forwarded-Port", client.port.as_bytes());
+        }
+    } else {
+        out.extend_from_slice(&client.lines);
     }
     if !seen.forwarded_host
         && let Some(host) = &head.host
     {
-        encode::field(out, b"X-Forwarded-Host", host.raw);
+        add(out, b"X-Forwarded-Host", host.raw);
     }
     if !seen.request_id {
-        encode::field(out, b"X-Request-Id", id.as_bytes());
+        add(out, b"X-Request-Id", id.as_bytes());
     }
     if !seen.traceparent {
-        encode::field(out, b"traceparent", &id.traceparent());
+        add(out, b"traceparent", &id.traceparent());
     }
 }
 

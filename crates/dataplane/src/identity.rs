@@ -46,6 +46,8 @@ pub(crate) struct Client {
     pub(crate) trusted: bool,
     /// `1.2.3.4`.
     pub(crate) text: Box<str>,
+    /// The port it came to.
+    pub(crate) port: Box<str>,
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
 }
@@ -62,7 +64,8 @@ impl Client {
                 "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
             );
         }
-        Self { address, trusted, text: text.into(), lines: lines.into_bytes().into() }
+        let port = port.to_string().into();
+        Self { address, trusted, text: text.into(), port, lines: lines.into_bytes().into() }
     }
 }
 

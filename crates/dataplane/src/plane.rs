@@ -51,7 +51,7 @@ impl Config {
         Self {
             listen,
             workers,
-            connections_max: 100_000,
+            connections_max: 50_000,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             connect_timeout: Duration::from_secs(5),

@@ -70,6 +70,11 @@ impl Pump {
         self.decoder.is_done()
     }
 
+    /// Whether it is the receiver that is waited for.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Whether nothing is left to do.
     pub(crate) fn is_finished(&self) -> bool {
         self.is_read() && self.pending.is_none()
@@ -114,10 +119,10 @@ impl Pump {
                     failed = offer(to, cx, piece, &mut pending).err();
                 }
             })?;
+            rest.extend_from_slice(bytes.get(used..).unwrap_or_default());
             if let Some(error) = failed {
                 return Err(PumpError::Write(error));
             }
-            rest.extend_from_slice(bytes.get(used..).unwrap_or_default());
             Ok(used)
         }))
         .map_err(PumpError::Read)?;

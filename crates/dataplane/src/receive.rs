@@ -64,6 +64,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) clock: Clock,
     /// Whether the client has got something.
     pub(crate) begun: &'a Cell<bool>,
+    /// Whether the client has got the beginning of the final response.
+    pub(crate) answered: &'a Cell<bool>,
 }
 
 /// What a look at the bytes from the backend says.
@@ -91,6 +93,7 @@ impl Receiver<'_> {
         let mut out = Buffer::take();
         let mut scan = Scan::new();
         let mut interims = 0;
+        let mut deadline = None;
         let (mut body, mut received) = loop {
             match self.look(&input, &mut scan, &mut out) {
                 Look::Final(response) => break *response,
@@ -104,13 +107,17 @@ impl Receiver<'_> {
                     self.write(watch, to, &out).await?;
                     out.clear();
                 }
-                Look::More => self.read(watch, from, &mut input).await?,
+                Look::More => {
+                    let heard = interims > 0;
+                    self.read(watch, from, &mut input, heard, &mut deadline).await?;
+                }
             }
         };
         let micros = self.clock.mono().since(self.began).as_micros();
         let now = self.clock.mono();
         self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
         drop(input);
+        self.answered.set(true);
         self.write(watch, to, &out).await?;
         drop(out);
         let mut beyond = Vec::new();
@@ -128,18 +135,27 @@ impl Receiver<'_> {
         Ok(received)
     }
 
-    /// Reads more of the response head.
+    /// Reads more of the response head. `heard` is whether an interim response came before;
+    /// `deadline` is for the whole head, from when the request was sent.
     async fn read<R: AsyncRead + Unpin>(
         &self,
         watch: &mut Watch,
         from: &mut R,
         input: &mut Buffer,
+        heard: bool,
+        deadline: &mut Option<Instant>,
     ) -> Result<(), Failure> {
         input.reserve(4096);
         loop {
             let sent_before = self.body_sent.get();
-            match watch.within(self.timeout, from.read_buf(&mut **input)).await {
-                Ok(Ok(0)) if input.is_empty() && !self.begun.get() => return Err(Failure::Ended),
+            let limit = if sent_before {
+                let now = self.clock.mono();
+                deadline.get_or_insert_with(|| now.after(self.timeout)).since(now)
+            } else {
+                self.timeout
+            };
+            match watch.within(limit, from.read_buf(&mut **input)).await {
+                Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(_)) => return Err(self.failed(Failure::Reset)),

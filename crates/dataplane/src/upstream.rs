@@ -161,6 +161,7 @@ impl AddressPool {
     async fn connect(self: &Rc<Self>) -> io::Result<Upstream> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
+        runtime::net::keep_alive(&stream)?;
         Ok(Upstream { stream, reused: false, pool: Rc::clone(self) })
     }
 }

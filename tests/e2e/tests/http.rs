@@ -265,3 +265,41 @@ fn backends_by_name_are_resolved() {
     let (proxy, _lease) = with_route("http://nobody.invalid:80");
     assert_eq!(get(&proxy, "a.test", "/").status, 503);
 }
+
+/// Two requests in one go, the first too large: what follows it is not read as half a request.
+#[test]
+fn after_a_body_that_is_too_large_the_connection_ends() {
+    let backend = Backend::start("small");
+    let proxy = Proxy::start();
+    let mut registry = proxy.registry();
+    registry.serve("web", "1", &[("a.test", "/", &backend.url())]);
+    registry.expect("OPTIONS_SET|$sid|ALL|max_body|10", "OPTIONS_OK");
+    registry.expect("CONFIG_APPLY|$sid", "OK");
+    let mut stream = TcpStream::connect(proxy.http()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head).unwrap();
+    stream.write_all(b"b\r\nhello world\r\n0\r\n\r\nGET /a HTTP/1.1\r\nHo").unwrap();
+    let mut got = Vec::new();
+    let _ = stream.read_to_end(&mut got);
+    let got = String::from_utf8_lossy(&got);
+    assert!(got.contains("HTTP/1.1 413 ") && got.contains("Connection: close\r\n"), "{got}");
+    assert_eq!(got.matches("HTTP/1.1 ").count(), 1, "{got}");
+}
+
+#[test]
+fn request_settings_replace_our_own_fields() {
+    let backend = Backend::start("one");
+    let proxy = Proxy::start();
+    let mut registry = proxy.registry();
+    registry.serve("web", "1", &[("a.test", "/", &backend.url())]);
+    registry.expect("HEADERS_SET|$sid|ALL|req:X-Forwarded-Proto|https", "HEADERS_OK");
+    registry.expect("HEADERS_SET|$sid|ALL|req:-X-Real-IP|", "HEADERS_OK");
+    registry.expect("CONFIG_APPLY|$sid", "OK");
+    let answer = get(&proxy, "a.test", "/").text;
+    assert_eq!(answer.matches("X-Forwarded-Proto: ").count(), 1, "{answer}");
+    assert!(answer.contains("X-Forwarded-Proto: https"), "{answer}");
+    assert!(!answer.contains("X-Real-IP"), "{answer}");
+    assert!(answer.contains("X-Forwarded-For: 127.0.0.1"), "{answer}");
+}

@@ -140,9 +140,6 @@ impl Config {
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let workers = raw.workers.unwrap_or(cores);
-        if !(1..=1024).contains(&workers) {
-            return Err(value("workers", "want 1 to 1024"));
-        }
         let listen = raw.http.listen.unwrap_or_else(|| vec![any(80)]);
         let mut http = dataplane::Config::new(listen, workers);
         http.trusted_proxies.extend(raw.http.trusted_proxies.into_iter().flatten());
@@ -206,6 +203,15 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        if !(1..=1024).contains(&self.http.workers) {
+            return Err(value("workers", "want 1 to 1024"));
+        }
+        if self.http.listen.is_empty() {
+            return Err(value("http.listen", "want at least one address"));
+        }
+        if self.http.connections_max == 0 {
+            return Err(value("http.connections_max", "want at least 1"));
+        }
         let protection = match (&self.token, self.insecure) {
             (Some(_), _) => Protection::Token,
             (None, true) => Protection::Insecure,
@@ -336,6 +342,8 @@ mod tests {
             ("[store]\netcd = []\n", "F: [store] etcd is not built yet; leave it out"),
             ("[registry]\nroute_grace = \"soon\"\n", "registry.route_grace: "),
             ("workers = 0\n", "workers: want 1 to 1024"),
+            ("[http]\nlisten = []\n", "http.listen: want at least one address"),
+            ("[http]\nconnections_max = 0\n", "http.connections_max: want at least 1"),
             ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "registry.listen: the registry may not listen on 0.0.0.0:81"),
         ];
         for (text, shown) in table {

@@ -176,14 +176,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The disk answers the oldest batch, or one after it.
+    /// The disk answers the oldest batch: it writes them in order, each whole or not at all.
     fn write(&mut self) {
-        let at = usize::from(self.words.below(3));
         let works = self.words.below(5) > 0;
-        let Some(batch) = self.writes.remove(at.min(self.writes.len().saturating_sub(1))) else {
-            return;
-        };
-        self.written(&batch, works);
+        if let Some(batch) = self.writes.pop_front() {
+            self.written(&batch, works);
+        }
     }
 
     fn write_all(&mut self) {

@@ -182,7 +182,7 @@ impl Registry {
 
     fn check_bounds(&self) {
         let config = &self.config;
-        assert!(self.sessions.len() <= config.sessions_max || self.registering == 0);
+        assert!(self.sessions.len() <= config.sessions_max.max(self.restored), "too many sessions");
         for session in self.sessions.values() {
             assert!(session.watchers.keys().all(|conn: &ConnId| self.conns.contains_key(conn)));
             assert!(session.offers.len() <= crate::OFFERS_PER_SESSION_MAX);

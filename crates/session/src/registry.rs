@@ -25,6 +25,8 @@ pub struct Registry {
     pub(crate) sessions: BTreeMap<Sid, Session>,
     pub(crate) by_id: BTreeMap<SessionId, Sid>,
     pub(crate) seats: BTreeMap<Identity, Seat>,
+    /// Sessions that were remembered at the start, perhaps under a higher bound.
+    pub(crate) restored: usize,
     /// Registrations on their way to the disk.
     pub(crate) registering: usize,
     /// Staged changes of all sessions, in bytes.
@@ -69,6 +71,7 @@ impl Registry {
             sessions: BTreeMap::new(),
             by_id: BTreeMap::new(),
             seats: BTreeMap::new(),
+            restored: image.sessions.len(),
             registering: 0,
             staged_bytes: 0,
             routes_coming: 0,

@@ -9,8 +9,10 @@ mod budget;
 mod drain;
 mod ejection;
 mod ewma;
+mod health;
 
 pub use budget::RetryBudget;
 pub use drain::Drain;
 pub use ejection::{Ejection, Verdict};
 pub use ewma::Ewma;
+pub use health::{Change, Health, HealthState};

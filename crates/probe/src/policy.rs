@@ -1,0 +1,185 @@
+//! Where a backend may be (SPEC 10).
+//!
+//! A service names its backends, and this machine reaches more than the service may: the cloud's
+//! metadata, which hands out credentials, neighbours on the link, our own registry. Addresses are
+//! judged and not names, each right before it is connected to: a name can point elsewhere a second
+//! later.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+/// Addresses at which clouds tell a machine about itself, besides those on the link.
+const METADATA: [IpAddr; 5] = [
+    // Alibaba
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    // Azure
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    // Oracle
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    // Amazon
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    // Google
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Which addresses may be connected to. Cheap to copy.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Where our own control sockets listen.
+    ours: Arc<[SocketAddr]>,
+}
+
+/// Why an address may not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// 169.254.0.0/16 or fe80::/10: neighbours, and most clouds' metadata.
+    #[error("link-local addresses are not allowed for backends")]
+    LinkLocal,
+    /// Where a cloud hands out what it knows about this machine.
+    #[error("the cloud's metadata service is not allowed for backends")]
+    Metadata,
+    /// 0.0.0.0/8 or ::, which means this machine by another name.
+    #[error("the unspecified address is not allowed for backends")]
+    Unspecified,
+    /// Multicast or broadcast.
+    #[error("multicast and broadcast addresses are not allowed for backends")]
+    NotOneMachine,
+    /// One of our own control sockets.
+    #[error("proxyd's own control port is not allowed for backends")]
+    Control,
+}
+
+impl Policy {
+    /// The default policy of a proxy whose control sockets listen on `ours`, as bound. One that
+    /// listens on the unspecified address is denied at every address of this machine.
+    pub fn new(ours: Vec<SocketAddr>) -> Self {
+        Self { ours: ours.into() }
+    }
+
+    /// Whether a connection to `address` may be opened. An IPv4 address inside an IPv6 one
+    /// (mapped, or for NAT64) is judged as what it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], saying what it is.
+    pub fn permits(&self, address: SocketAddr) -> Result<(), Denied> {
+        let ip = canonical(address.ip());
+        match ip {
+            _ if METADATA.contains(&ip) => Err(Denied::Metadata),
+            _ if is_unspecified(ip) => Err(Denied::Unspecified),
+            _ if is_link_local(ip) => Err(Denied::LinkLocal),
+            _ if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) => {
+                Err(Denied::NotOneMachine)
+            }
+            _ if self.is_ours(ip, address.port()) => Err(Denied::Control),
+            IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+        }
+    }
+
+    fn is_ours(&self, ip: IpAddr, port: u16) -> bool {
+        self.ours.iter().filter(|ours| ours.port() == port).any(|ours| {
+            let listens = canonical(ours.ip());
+            listens == ip || listens.is_unspecified() && is_local(ip)
+        })
+    }
+}
+
+fn canonical(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => match v6.segments() {
+            // RFC 6052, 2.1
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+            }
+            _ => IpAddr::V6(v6),
+        },
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+fn is_unspecified(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unspecified(),
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// Whether an address is one of this machine's: only to those can a socket be bound. Asked of the
+/// kernel each time, because addresses come and go.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_judged() {
+        let ours = ["127.0.0.1:8089", "[::ffff:127.0.0.1]:8090", "0.0.0.0:9000", "[::]:9001"];
+        let policy = Policy::new(ours.map(|a| a.parse().unwrap()).to_vec());
+        #[rustfmt::skip]
+        let table = [
+            // address                       judged
+            ("10.0.0.1:80",                  Ok(())),
+            ("127.0.0.1:3000",               Ok(())),
+            ("[::1]:3000",                   Ok(())),
+            ("192.168.1.1:443",              Ok(())),
+            ("[fd00::1]:80",                 Ok(())),
+            ("[2001:db8::1]:80",             Ok(())),
+            ("169.254.169.254:80",           Err(Denied::LinkLocal)),
+            ("169.254.0.1:3000",             Err(Denied::LinkLocal)),
+            ("169.253.255.255:80",           Ok(())),
+            ("169.255.0.0:80",               Ok(())),
+            ("[fe80::1]:80",                 Err(Denied::LinkLocal)),
+            ("[febf::1]:80",                 Err(Denied::LinkLocal)),
+            ("[fec0::1]:80",                 Ok(())),
+            ("[fd00:ec2::254]:80",           Err(Denied::Metadata)),
+            ("[fd00:ec2::253]:80",           Ok(())),
+            ("[fd20:ce::254]:80",            Err(Denied::Metadata)),
+            ("100.100.100.200:80",           Err(Denied::Metadata)),
+            ("168.63.129.16:80",             Err(Denied::Metadata)),
+            ("192.0.0.192:80",               Err(Denied::Metadata)),
+            ("0.0.0.0:3000",                 Err(Denied::Unspecified)),
+            ("0.1.2.3:3000",                 Err(Denied::Unspecified)),
+            ("[::]:3000",                    Err(Denied::Unspecified)),
+            ("224.0.0.1:80",                 Err(Denied::NotOneMachine)),
+            ("[ff02::1]:80",                 Err(Denied::NotOneMachine)),
+            ("255.255.255.255:80",           Err(Denied::NotOneMachine)),
+            // the same in IPv6's clothes
+            ("[::ffff:169.254.169.254]:80",  Err(Denied::LinkLocal)),
+            ("[::ffff:100.100.100.200]:80",  Err(Denied::Metadata)),
+            ("[::ffff:0.0.0.0]:80",          Err(Denied::Unspecified)),
+            ("[::ffff:10.0.0.1]:80",         Ok(())),
+            ("[64:ff9b::a9fe:a9fe]:80",      Err(Denied::LinkLocal)),
+            ("[64:ff9b::a00:1]:80",          Ok(())),
+            // our own
+            ("127.0.0.1:8089",               Err(Denied::Control)),
+            ("[::ffff:127.0.0.1]:8089",      Err(Denied::Control)),
+            ("127.0.0.2:8089",               Ok(())),
+            ("10.0.0.1:8089",                Ok(())),
+            ("127.0.0.1:8090",               Err(Denied::Control)),
+            ("127.0.0.1:9000",               Err(Denied::Control)),
+            ("127.9.9.9:9000",               Err(Denied::Control)),
+            ("[::1]:9000",                   Err(Denied::Control)),
+            ("127.0.0.1:9001",               Err(Denied::Control)),
+            ("192.0.2.1:9000",               Ok(())),
+        ];
+        for (address, judged) in table {
+            assert_eq!(policy.permits(address.parse().unwrap()), judged, "{address}");
+        }
+    }
+
+    #[test]
+    fn without_control_sockets_no_port_is_special() {
+        let address = "127.0.0.1:8089".parse().unwrap();
+        assert_eq!(Policy::default().permits(address), Ok(()));
+    }
+}

@@ -10,7 +10,7 @@ use runtime::Clock;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
@@ -90,6 +90,19 @@ where
 async fn refusing() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     listener.local_addr().unwrap()
+}
+
+/// A listener whose queue is full: the kernel drops who comes next. Full as long as it is held.
+async fn overrun() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
+        queue.push(stream.unwrap());
+    }
+    (listener, queue)
 }
 
 fn url(text: &str) -> BackendUrl {
@@ -198,12 +211,15 @@ async fn the_request_is_small_and_honest() {
 async fn a_backend_that_is_not_there_says_why() {
     let refused = refusing().await;
     let silent = Server::clear("").await;
+    let (full, _queue) = overrun().await;
+    let full_at = full.local_addr().unwrap();
     #[rustfmt::skip]
     let table = [
         // url                                   reason
         (format!("http://{refused}"),            "connection_refused"),
         (format!("https://{refused}"),           "connection_refused"),
         (format!("grpc://{refused}"),            "connection_refused"),
+        (format!("http://{full_at}"),            "connection_timeout"),
         (format!("http://{}", silent.address),   "timeout"),
         (format!("https://{}", silent.address),  "timeout"),
         ("http://no-such-name.invalid".into(),   "name_not_resolved"),

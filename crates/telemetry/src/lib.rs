@@ -1,0 +1,18 @@
+//! Statistics per route, at a price that every request can pay.
+//!
+//! Every worker thread counts in a stripe of its own ([`RouteStats::record`]), so nothing is
+//! locked and no cache line travels; whoever asks adds the stripes up ([`RouteStats::totals`]).
+//! [`Totals`] are values: add those of several routes, or subtract an earlier look to see what
+//! happened since. A route that never serves costs a few words; histograms of latency are made at
+//! the first request, and are bounded in number ([`HistogramPool`]).
+
+mod counter;
+mod histogram;
+mod pool;
+mod route;
+mod status;
+mod totals;
+
+pub use pool::HistogramPool;
+pub use route::{RouteStats, Sample};
+pub use totals::Totals;

@@ -1,3 +1,5 @@
+//! A route's counters, told what happened by one thread and by several.
+
 use std::collections::BTreeMap;
 use std::thread;
 

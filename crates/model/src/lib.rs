@@ -35,7 +35,8 @@ pub use record::{
 pub use reply::{
     Answer, BackendReport, CircuitReport, DiffReport, DrainReport, ExplainCandidate,
     ExplainEndpoint, ExplainReport, MaintenanceEntry, MaintenanceReport, Refusal, Reply,
-    RouteListEntry, RouteListing, RouteStatus, SessionReport, StagedFields, StatsReport,
+    RouteListEntry, RouteListing, RouteStatus, SessionListEntry, SessionListing, SessionReport,
+    SessionState, StagedFields, StatsReport,
 };
 pub use request::{
     Guard, Line, MaintenanceTarget, Registration, Request, RouteUpdate, Scope, Scopes, TargetItem,

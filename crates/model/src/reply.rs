@@ -32,6 +32,8 @@ impl Refusal {
     pub const SESSION_NOT_FOUND: Self = Self(Cow::Borrowed("session not found"));
     /// No route of that id in this session.
     pub const ROUTE_NOT_FOUND: Self = Self(Cow::Borrowed("route not found"));
+    /// Only a connection of the admin socket may ask that (SPEC 12).
+    pub const OPERATORS_ONLY: Self = Self(Cow::Borrowed("operators only"));
     /// The effect does not exist yet in this build.
     pub const NOT_SUPPORTED_YET: Self = Self(Cow::Borrowed("not supported yet"));
 
@@ -127,6 +129,8 @@ pub enum Reply {
     ShutdownOk,
     /// `REREGISTER`.
     Reregister,
+    /// `SESSIONS_OK|[...]`.
+    Sessions(SessionListing),
     /// `ERROR|reason`.
     Refused(Refusal),
 }
@@ -281,6 +285,47 @@ pub struct SessionReport {
     pub last_activity: UnixMillis,
     /// The generation it applied last.
     pub generation: Option<Generation>,
+}
+
+/// The sessions that an operator may name, or the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionListing {
+    /// How many there are.
+    pub count: usize,
+    /// The first, in the order of service and instance.
+    pub entries: Vec<SessionListEntry>,
+}
+
+/// One session in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionListEntry {
+    /// Its id.
+    pub session: SessionId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its instance.
+    pub instance: InstanceName,
+    /// What keeps it.
+    pub state: SessionState,
+    /// Routes live.
+    pub routes_active: usize,
+    /// When it registered or reconnected last; `None` while no connection holds it.
+    pub connected_at: Option<UnixMillis>,
+    /// Whether a drain is in force.
+    pub draining: bool,
+    /// Whether any of its routes is in maintenance.
+    pub in_maintenance: bool,
+}
+
+/// What keeps a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// A connection.
+    Connected,
+    /// Nothing, for now.
+    Away,
+    /// An operator's word.
+    Pinned,
 }
 
 /// A drain, as DRAIN_STATUS shows it.

@@ -11,7 +11,8 @@ use crate::{
 /// One command, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// The session it names; `None` where the command has none (REGISTER, AUTH, a bare ACK).
+    /// The session it names; `None` where the command has none (REGISTER, AUTH, SESSIONS, a bare
+    /// ACK), and where an EXPLAIN is about no session.
     pub session: Option<SessionId>,
     /// Echoed in its answer.
     pub txn: Option<TxnId>,
@@ -144,6 +145,8 @@ pub enum Request {
     ClientShutdown,
     /// `RECONNECT`.
     Reconnect,
+    /// `SESSIONS`: for operators.
+    Sessions,
     /// A bare `ACK`: accepted and answered with nothing.
     Ack,
 }

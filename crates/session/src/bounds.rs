@@ -44,6 +44,8 @@ pub(crate) const TOMBSTONE_LASTS: Duration = Duration::from_secs(600);
 pub(crate) const ROUTE_ID_BLOCK: u64 = 1000;
 /// Entries of one page of ROUTE_LIST: more never fit.
 pub(crate) const PAGE_ENTRIES_MAX: usize = 1024;
+/// Sessions in one answer; the rest are counted.
+pub(crate) const SESSIONS_SHOWN_MAX: usize = 200;
 /// Routes named in one event.
 pub(crate) const EVENT_ROUTES_MAX: usize = 1000;
 /// Faults named in one answer; the rest are counted.

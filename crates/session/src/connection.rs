@@ -18,7 +18,10 @@ impl Registry {
     /// The session that a command is about.
     pub(crate) fn named(&self, conn: ConnId, line: &Line) -> Result<Sid, Refusal> {
         let Some(held) = self.conns.get(&conn) else { return Err(Refusal::NO_SESSION) };
-        let Some(id) = &line.session else { return Err(Refusal::INVALID_SESSION) };
+        let Some(id) = &line.session else {
+            let is_fresh = held.standing == Standing::Fresh;
+            return Err(if is_fresh { Refusal::NO_SESSION } else { Refusal::INVALID_SESSION });
+        };
         if held.peer == Peer::Operator {
             return self.named_by_operator(id.as_str()).ok_or(Refusal::SESSION_NOT_FOUND);
         }

@@ -22,6 +22,14 @@ impl Registry {
         if line.request == Request::Reconnect {
             return self.reconnect(ticket, line, now);
         }
+        if line.request == Request::Sessions {
+            return self.sessions(ticket);
+        }
+        if let (None, Request::Explain { method, host, path }) = (&line.session, &line.request)
+            && self.is_operator(ticket.conn)
+        {
+            return self.explain(ticket, method, host, path);
+        }
         let sid = self.named(ticket.conn, &line)?;
         self.heard(sid, ticket.conn, line.request == Request::Ping, now);
         if !is_supported(&self.config.effects, &line.request) {
@@ -38,9 +46,11 @@ impl Registry {
     fn carry(&mut self, ticket: Ticket, sid: Sid, line: &Line, now: Now) -> Outcome {
         match &line.request {
             // Handled before there was a session, or never answered.
-            Request::Auth(_) | Request::Register(_) | Request::Reconnect | Request::Ack => {
-                Err(Refusal::INVALID_SESSION)
-            }
+            Request::Auth(_)
+            | Request::Register(_)
+            | Request::Reconnect
+            | Request::Sessions
+            | Request::Ack => Err(Refusal::INVALID_SESSION),
             Request::RouteV1(spec) => self.route_at_once(ticket, sid, spec, line, now),
             Request::HeaderV1(rule) => self.header_at_once(ticket, sid, rule.clone(), now),
             Request::OptionV1(key, value) => {
@@ -125,10 +135,7 @@ impl Registry {
             Request::Subscribe(kind) => self.subscribe(ticket, sid, *kind),
             Request::Unsubscribe(kind) => self.unsubscribe(ticket, sid, *kind),
             Request::BackendTest(backend) => self.backend_test(ticket, sid, backend.clone()),
-            Request::Explain { method, host, path } => {
-                let (method, host, path) = (method.clone(), host.clone(), path.clone());
-                self.ask(ticket, Query::Explain { method, host, path })
-            }
+            Request::Explain { method, host, path } => self.explain(ticket, method, host, path),
             Request::HandoverOffer(route) => self.handover_offer(sid, *route, now),
             Request::HandoverAccept { token, backend } => {
                 self.handover_accept(ticket, sid, token, backend, line, now)
@@ -171,7 +178,8 @@ fn changes_something(request: &Request) -> bool {
         | Request::DrainStatus
         | Request::MaintStatus
         | Request::BackendTest(_)
-        | Request::Explain { .. } => false,
+        | Request::Explain { .. }
+        | Request::Sessions => false,
         Request::RouteV1(_)
         | Request::HeaderV1(_)
         | Request::OptionV1(..)

@@ -53,6 +53,7 @@ pub(crate) fn is_supported(effects: &Effects, request: &Request) -> bool {
         | Request::HandoverOffer(_)
         | Request::ClientShutdown
         | Request::Reconnect
+        | Request::Sessions
         | Request::Ack => true,
     }
 }

@@ -1,15 +1,15 @@
-//! ROUTE_LIST and SESSION_INFO.
+//! ROUTE_LIST, SESSION_INFO and SESSIONS.
 
 use model::{
     Now, Refusal, Reply, RouteId, RouteListEntry, RouteListing, RouteSpec, RouteStatus,
-    SessionReport, StagedFields, StagedRoute,
+    SessionListEntry, SessionListing, SessionReport, SessionState, StagedFields, StagedRoute,
 };
 
 use crate::Registry;
 use crate::answering::Outcome;
-use crate::bounds::PAGE_ENTRIES_MAX;
+use crate::bounds::{PAGE_ENTRIES_MAX, SESSIONS_SHOWN_MAX};
 use crate::staging::spec_of;
-use crate::state::{Session, Sid};
+use crate::state::{Held, Session, Sid, Ticket};
 
 impl Registry {
     /// Everything that is live or staged, in the order of ids; with `from`, a page of it.
@@ -38,6 +38,23 @@ impl Registry {
     pub(crate) fn session_info(&self, sid: Sid, now: Now) -> Outcome {
         let Some(session) = self.session(sid) else { return Err(Refusal::SESSION_NOT_FOUND) };
         Ok(Reply::Session(report(session, now)).into())
+    }
+
+    /// The sessions that an operator may name: the newest of each identity.
+    pub(crate) fn sessions(&self, ticket: Ticket) -> Outcome {
+        if !self.is_operator(ticket.conn) {
+            return Err(Refusal::OPERATORS_ONLY);
+        }
+        let mut listing = SessionListing::default();
+        let newest = self.seats.values().filter_map(|seat| seat.sessions.last());
+        for session in newest.filter_map(|sid| self.session(*sid)) {
+            let Some(state) = state(session.held) else { continue };
+            listing.count += 1;
+            if listing.entries.len() < SESSIONS_SHOWN_MAX {
+                listing.entries.push(listed(session, state));
+            }
+        }
+        Ok(Reply::Sessions(listing).into())
     }
 }
 
@@ -73,6 +90,29 @@ fn changes(from: &RouteSpec, to: &RouteSpec) -> StagedFields {
         path: (from.path != to.path).then(|| to.path.clone()),
         backend: (from.backend != to.backend).then(|| to.backend.clone()),
         priority: (from.priority != to.priority).then_some(to.priority),
+    }
+}
+
+/// `None` for one that cannot be named any more.
+fn state(held: Held) -> Option<SessionState> {
+    match held {
+        Held::By(_) => Some(SessionState::Connected),
+        Held::Away | Held::Lapsed => Some(SessionState::Away),
+        Held::Pinned => Some(SessionState::Pinned),
+        Held::Replaced { .. } => None,
+    }
+}
+
+fn listed(session: &Session, state: SessionState) -> SessionListEntry {
+    SessionListEntry {
+        session: session.id.clone(),
+        service: session.identity.service.clone(),
+        instance: session.identity.instance.clone(),
+        state,
+        routes_active: session.active.len(),
+        connected_at: (state == SessionState::Connected).then_some(session.connected_at),
+        draining: session.drain.is_some(),
+        in_maintenance: !session.resting.is_empty(),
     }
 }
 

@@ -30,6 +30,18 @@ impl Registry {
         }
     }
 
+    /// Asks how a request would be routed. It is about the whole proxy, whoever asks.
+    pub(crate) fn explain(
+        &mut self,
+        ticket: Ticket,
+        method: &str,
+        host: &str,
+        path: &str,
+    ) -> Outcome {
+        let (method, host, path) = (method.into(), host.into(), path.into());
+        self.ask(ticket, Query::Explain { method, host, path })
+    }
+
     /// The live routes that a target means.
     pub(crate) fn live_routes(&self, sid: Sid, target: Target) -> Result<Vec<RouteId>, Refusal> {
         let Some(session) = self.session(sid) else { return Err(Refusal::SESSION_NOT_FOUND) };

@@ -112,9 +112,10 @@ pub const COMMANDS: &[Command] = &[
     v2("SUBSCRIBE", &["session_id", "event_type"], "SUBSCRIBE_OK", "Asks for events of one type, or all."),
     v2("UNSUBSCRIBE", &["session_id", "event_type"], "UNSUBSCRIBE_OK", "Asks for no more of them."),
     v2("BACKEND_TEST", &["session_id", "backend_url"], "BACKEND_OK|{...} or BACKEND_FAIL|{...}", "Asks a backend whether it answers."),
-    ours("EXPLAIN", &["session_id", "method", "host", "path"], "EXPLAIN_OK|{...}", "Tells how a request would be routed, and why."),
+    ours("EXPLAIN", &["session_id", "method", "host", "path"], "EXPLAIN_OK|{...}", "Tells how a request would be routed, and why; an operator may leave the session empty, or write *."),
     ours("HANDOVER_OFFER", &["session_id", "route_id"], "HANDOVER_OK|token", "Offers a route to another service."),
     ours("HANDOVER_ACCEPT", &["session_id", "token", "backend_url"], "ROUTE_OK|route_id", "Stages taking an offered route over."),
+    Command { txn: false, ..ours("SESSIONS", &["[txn_id]"], "SESSIONS_OK|[...]", "Lists all sessions; for operators.") },
     v2("CLIENT_SHUTDOWN", SID, "SHUTDOWN_OK", "Removes all routes and ends the session."),
 ];
 

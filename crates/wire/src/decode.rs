@@ -49,6 +49,10 @@ pub fn decode(line: &str, dialect: Dialect) -> Result<Line, DecodeError> {
         return Err(plain(format!("unknown command: {shown}")));
     };
     let wrong_count = || plain(command::usage(command));
+    if name == "SESSIONS" {
+        let txn = sessions(rest).ok_or_else(wrong_count)?;
+        return Ok(Line { session: None, txn, request: Request::Sessions });
+    }
     let rest = rest.ok_or_else(wrong_count)?;
     match name {
         "AUTH" => {
@@ -70,15 +74,19 @@ pub fn decode(line: &str, dialect: Dialect) -> Result<Line, DecodeError> {
     }
     let (txn, session, fields) = split(command, rest, dialect).ok_or_else(wrong_count)?;
     let refused = |reason| DecodeError { txn: txn.clone(), reason };
-    let session = SessionId::parse(session).map_err(|_| {
-        refused(match dialect {
-            Dialect::Fresh => Refusal::NO_SESSION,
-            Dialect::V1 | Dialect::V2 => Refusal::INVALID_SESSION,
-        })
-    })?;
+    let session = match (name, session) {
+        // It is about the whole proxy; whether the peer may say so is for the registry to know.
+        ("EXPLAIN", "" | "*") => None,
+        _ => Some(SessionId::parse(session).map_err(|_| {
+            refused(match dialect {
+                Dialect::Fresh => Refusal::NO_SESSION,
+                Dialect::V1 | Dialect::V2 => Refusal::INVALID_SESSION,
+            })
+        })?),
+    };
     let request = without_tabs(command, &fields).and_then(|()| request(command, &fields, dialect));
     let request = request.map_err(|reason| refused(Refusal::new(reason)))?;
-    Ok(Line { session: Some(session), txn, request })
+    Ok(Line { session, txn, request })
 }
 
 fn plain(reason: Reason) -> DecodeError {
@@ -126,6 +134,15 @@ fn split<'l>(command: &Command, rest: &'l str, dialect: Dialect) -> Option<Split
         }
     };
     read.map(|(txn, fields)| (txn, *session, fields))
+}
+
+/// The transaction id of a command without a session; `None` for what is none.
+fn sessions(rest: Option<&str>) -> Option<Option<TxnId>> {
+    // One trailing empty field is ignored.
+    match rest.map(|rest| rest.strip_suffix('|').unwrap_or(rest)) {
+        None | Some("") => Some(None),
+        Some(txn) => TxnId::parse(txn).map(Some),
+    }
 }
 
 /// `Err(None)` is a wrong count.

@@ -135,6 +135,7 @@ fn body(reply: &Reply, room: usize) -> Body {
         Reply::HandoverOk(token) => Text("HANDOVER_OK", token.to_string()),
         Reply::ShutdownOk => Word("SHUTDOWN_OK"),
         Reply::Reregister => Word("REREGISTER"),
+        Reply::Sessions(sessions) => Text("SESSIONS_OK", report::sessions(sessions, room)),
         Reply::Refused(refusal) => Text("ERROR", refusal.as_str().to_owned()),
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use model::{
     Answer, BackendReport, BackendUrl, CircuitReport, DiffReport, DrainReport, Event, HostPattern,
-    InstanceName, MaintenanceEntry, MaintenanceReport, Push, Refusal, Registration, Reply, Request,
-    RouteId, RouteListEntry, RouteListing, RoutePath, RouteStatus, ServiceName, SessionId,
-    SessionReport, StatsReport, Target, TxnId, UnixMillis,
+    InstanceName, Line, MaintenanceEntry, MaintenanceReport, Push, Refusal, Registration, Reply,
+    Request, RouteId, RouteListEntry, RouteListing, RoutePath, RouteStatus, ServiceName, SessionId,
+    SessionListEntry, SessionListing, SessionReport, SessionState, StatsReport, Target, TxnId,
+    UnixMillis,
 };
 
-use crate::{Dialect, decode, encode_answer, encode_push};
+use crate::{ANSWER_BYTES_MAX, Dialect, decode, encode_answer, encode_push};
 
 fn shown(reply: Reply) -> String {
     shown_as(reply, None, Dialect::V2)
@@ -174,6 +175,57 @@ fn answers_with_json() {
     for (reply, line) in table {
         assert_eq!(shown(reply), line);
     }
+}
+
+#[test]
+fn lists_of_sessions() {
+    let entry = |instance: &str, state, connected_at| SessionListEntry {
+        session: SessionId::parse("orbat-3000-1734532800").unwrap(),
+        service: ServiceName::parse("orbat").unwrap(),
+        instance: InstanceName::parse(instance).unwrap(),
+        state,
+        routes_active: 3,
+        connected_at,
+        draining: true,
+        in_maintenance: false,
+    };
+    let since = Some(at("2024-12-20T10:30:00Z"));
+    let entries = vec![entry("a", SessionState::Connected, since)];
+    #[rustfmt::skip]
+    let table = [
+        (SessionListing::default(), "SESSIONS_OK|[]"),
+        (SessionListing { count: 1, entries: entries.clone() }, r#"SESSIONS_OK|[{"session_id":"orbat-3000-1734532800","service_name":"orbat","instance_name":"a","state":"connected","routes_active":3,"connected_at":"2024-12-20T10:30:00Z","draining":true,"in_maintenance":false}]"#),
+        (SessionListing { count: 7, entries }, r#"SESSIONS_OK|{"count":7,"sessions":[{"session_id":"orbat-3000-1734532800","service_name":"orbat","instance_name":"a","state":"connected","routes_active":3,"connected_at":"2024-12-20T10:30:00Z","draining":true,"in_maintenance":false}],"truncated":true}"#),
+        (SessionListing { count: 1, entries: vec![entry("b", SessionState::Pinned, None)] }, r#"SESSIONS_OK|[{"session_id":"orbat-3000-1734532800","service_name":"orbat","instance_name":"b","state":"pinned","routes_active":3,"connected_at":null,"draining":true,"in_maintenance":false}]"#),
+    ];
+    for (listing, line) in table {
+        assert_eq!(shown(Reply::Sessions(listing)), line);
+    }
+    // Names as long as they may be: as many as fit.
+    let entries = vec![entry(&"x".repeat(255), SessionState::Away, since); 200];
+    let line = shown(Reply::Sessions(SessionListing { count: 200, entries }));
+    assert!(line.len() < ANSWER_BYTES_MAX && line.len() > ANSWER_BYTES_MAX / 2);
+    assert!(
+        line.starts_with(r#"SESSIONS_OK|{"count":200,"#) && line.ends_with(r#""truncated":true}"#)
+    );
+}
+
+#[test]
+fn questions_without_a_session() {
+    let session = |line: &str, dialect| decode(line, dialect).unwrap().session;
+    for (line, txn) in [("SESSIONS", None), ("SESSIONS|", None), ("SESSIONS|t|", Some("t"))] {
+        let wanted =
+            Line { session: None, txn: txn.and_then(TxnId::parse), request: Request::Sessions };
+        assert_eq!(decode(line, Dialect::Fresh), Ok(wanted), "{line}");
+    }
+    for line in ["SESSIONS|a|b", "SESSIONS|a b"] {
+        let refused = decode(line, Dialect::Fresh).unwrap_err();
+        assert_eq!(refused.reason.as_str(), "usage: SESSIONS [txn_id]", "{line}");
+    }
+    for line in ["EXPLAIN||GET|a.b|/", "EXPLAIN|*|GET|a.b|/", "EXPLAIN||t|GET|a.b|/"] {
+        assert_eq!(session(line, Dialect::Fresh), None, "{line}");
+    }
+    assert!(decode("PING|", Dialect::Fresh).is_err(), "any other is about a session");
 }
 
 #[test]

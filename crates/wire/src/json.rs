@@ -135,6 +135,26 @@ pub(crate) struct Session<'r> {
 }
 
 #[derive(Serialize)]
+pub(crate) struct SessionEntry {
+    pub(crate) session_id: String,
+    pub(crate) service_name: String,
+    pub(crate) instance_name: String,
+    pub(crate) state: &'static str,
+    pub(crate) routes_active: usize,
+    pub(crate) connected_at: Option<String>,
+    pub(crate) draining: bool,
+    pub(crate) in_maintenance: bool,
+}
+
+/// What stands for the array of all sessions.
+#[derive(Serialize)]
+pub(crate) struct SessionsCut {
+    pub(crate) count: usize,
+    pub(crate) sessions: Vec<SessionEntry>,
+    pub(crate) truncated: bool,
+}
+
+#[derive(Serialize)]
 pub(crate) struct Drain {
     pub(crate) active: bool,
     pub(crate) started_at: String,

@@ -14,10 +14,15 @@ use crate::{duration, option};
 pub fn encode_line(line: &Line, out: &mut Vec<u8>) {
     let (name, fields) = spelled(&line.request);
     let mut parts = vec![name.to_owned()];
-    let has_session =
-        !matches!(line.request, Request::Auth(_) | Request::Register(_) | Request::Ack);
+    let (has_session, has_txn) = match line.request {
+        Request::Auth(_) | Request::Register(_) | Request::Ack => (false, false),
+        Request::Sessions => (false, true),
+        _ => (true, true),
+    };
     if has_session {
         parts.push(session_text(line.session.as_ref()).to_owned());
+    }
+    if has_txn {
         parts.extend(line.txn.as_ref().map(|txn| txn.as_str().to_owned()));
     }
     parts.extend(fields);
@@ -137,6 +142,7 @@ fn spelled(request: &Request) -> (&'static str, Vec<String>) {
         }
         Request::ClientShutdown => ("CLIENT_SHUTDOWN", vec![]),
         Request::Reconnect => ("RECONNECT", vec![]),
+        Request::Sessions => ("SESSIONS", vec![]),
         Request::Ack => ("ACK", vec![]),
     }
 }

@@ -3,7 +3,7 @@
 use model::{
     BackendReport, CircuitReport, DiffReport, DrainReport, ExplainCandidate, ExplainEndpoint,
     ExplainReport, MaintenanceEntry, MaintenanceReport, RouteId, RouteListEntry, RouteStatus,
-    SessionReport, StatsReport, UnixMillis,
+    SessionListEntry, SessionListing, SessionReport, SessionState, StatsReport, UnixMillis,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -26,10 +26,18 @@ fn first_ids(routes: &[RouteId], count: usize) -> Vec<String> {
 
 /// As many as fit, and whether some are left out.
 fn first_within<T: Serialize>(items: impl Iterator<Item = T>, room: usize) -> (Vec<T>, bool) {
+    first_of(items, SHOWN_MAX, room)
+}
+
+fn first_of<T: Serialize>(
+    items: impl Iterator<Item = T>,
+    count_max: usize,
+    room: usize,
+) -> (Vec<T>, bool) {
     let (mut shown, mut used) = (Vec::new(), 0);
     for item in items {
         used += json::text(&item).len() + ",".len();
-        if used > room || shown.len() == SHOWN_MAX {
+        if used > room || shown.len() == count_max {
             return (shown, true);
         }
         shown.push(item);
@@ -189,6 +197,32 @@ fn session_with(report: &SessionReport, metadata: Option<&str>) -> String {
         last_activity: time::rfc3339(report.last_activity),
         generation: report.generation.map(|generation| generation.0),
     })
+}
+
+/// All of them, or what stands for an array that does not fit: their count and the first.
+pub(crate) fn sessions(listing: &SessionListing, room: usize) -> String {
+    let entry = |entry: &SessionListEntry| json::SessionEntry {
+        session_id: entry.session.as_str().to_owned(),
+        service_name: entry.service.to_string(),
+        instance_name: entry.instance.to_string(),
+        state: match entry.state {
+            SessionState::Connected => "connected",
+            SessionState::Away => "away",
+            SessionState::Pinned => "pinned",
+        },
+        routes_active: entry.routes_active,
+        connected_at: stamp(entry.connected_at),
+        draining: entry.draining,
+        in_maintenance: entry.in_maintenance,
+    };
+    // What stands around the sessions takes less than this.
+    let room = room.saturating_sub(100);
+    let entries = listing.entries.iter().map(entry);
+    let (sessions, cut) = first_of(entries, listing.entries.len(), room);
+    if !cut && sessions.len() == listing.count {
+        return json::text(&sessions);
+    }
+    json::text(&json::SessionsCut { count: listing.count, sessions, truncated: true })
 }
 
 pub(crate) fn drain(report: &DrainReport) -> String {

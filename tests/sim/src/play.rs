@@ -80,6 +80,13 @@ impl Player {
                     }
                 }
             }
+            Action::Operator(number) => {
+                if self.world.client(*number).is_some() {
+                    return Err(("a new connection".to_owned(), "it is open already".to_owned()));
+                }
+                self.world.connect_operator(*number);
+                Ok(())
+            }
             Action::Lose(number) => {
                 self.quiet(Some(*number))?;
                 self.world.lose(*number);

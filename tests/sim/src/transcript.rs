@@ -5,6 +5,7 @@
 //! 1> REGISTER|orbat|orbat.1|3001     connection 1 says this; it is opened by its first line
 //! 1< ACK|$sid                        and is told this; $sid is bound here and is text from then on
 //! 1< DIFF_OK|{...}                   three dots stand for any text
+//! 9! operator                        connection 9 is opened on the admin socket
 //! 1! lost                            connection 1 breaks
 //! 1! closed                          the proxy closed connection 1 before this
 //! +59s                               time passes; nobody may have been told more until then
@@ -41,6 +42,8 @@ pub enum Action {
     Say(u64, String),
     /// A connection has been told a line.
     Told(u64, Pattern),
+    /// A connection is opened on the admin socket.
+    Operator(u64),
     /// A connection breaks.
     Lose(u64),
     /// The proxy has closed a connection.
@@ -140,6 +143,7 @@ fn connection(text: &str) -> Option<Action> {
     match (sign, said) {
         ('>', _) => Some(Action::Say(number, said.to_owned())),
         ('<', _) => Some(Action::Told(number, Pattern::parse(said))),
+        ('!', "operator") => Some(Action::Operator(number)),
         ('!', "lost") => Some(Action::Lose(number)),
         ('!', "closed") => Some(Action::Closed(number)),
         _ => None,

@@ -140,11 +140,19 @@ impl World {
 
     /// A connection is accepted; `number` is its name here.
     pub fn connect(&mut self, number: u64) {
+        self.accept(number, Peer::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    }
+
+    /// A connection is accepted on the admin socket.
+    pub fn connect_operator(&mut self, number: u64) {
+        self.accept(number, Peer::Operator);
+    }
+
+    fn accept(&mut self, number: u64, peer: Peer) {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
         let before = self.clients.insert(number, Client::new(conn));
         debug_assert!(before.is_none(), "connection {number} is open already");
-        let peer = Peer::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST));
         self.input(Input::Connected(conn, peer));
     }
 

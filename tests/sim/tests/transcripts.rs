@@ -37,6 +37,7 @@ transcripts! {
     lines,
     maintenance,
     maintenance_of_one_instance,
+    operators,
     optional_tails,
     pipelining,
     precedence,

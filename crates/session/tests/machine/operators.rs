@@ -1,7 +1,10 @@
 //! Operators: they name any session and own none; and routes that they pin.
 
-use model::{ConnId, EventKind, Push, Registration, Reply, Request, RouteId, SessionId};
-use proxyd_session::{Input, Output, Peer};
+use model::{
+    ConnId, EventKind, Line, MaintenanceTarget, Push, Registration, Reply, Request, RouteId,
+    SessionId, SessionListEntry, SessionListing, SessionState, Target,
+};
+use proxyd_session::{Input, Output, Peer, Query};
 
 use crate::world::{World, refused, seconds, spec, v2};
 
@@ -36,6 +39,124 @@ fn any_session_by_its_id_or_its_name() {
     }
     world.connect(2);
     assert_eq!(world.ask(2, &named("blue/b/1"), Request::Ping), refused("no session"), "a client");
+}
+
+/// Names, states and connection times, as SESSIONS has them.
+fn listed(world: &mut World) -> Vec<(String, SessionState, bool)> {
+    match world.ask_of_all(9, Request::Sessions) {
+        Reply::Sessions(SessionListing { count, entries }) => {
+            assert_eq!(count, entries.len());
+            let shown = |entry: SessionListEntry| {
+                let name = format!("{}/{}", entry.service, entry.instance);
+                (name, entry.state, entry.connected_at.is_some())
+            };
+            entries.into_iter().map(shown).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn operators_see_all_sessions_and_nobody_else_does() {
+    let mut world = World::new();
+    operator(&mut world, 9);
+    assert_eq!(listed(&mut world), []);
+    let green = world.registered(1, "green", "g1");
+    world.serve(1, &green, spec("a.example", "/", "http://g:1"));
+    world.registered(2, "blue", "b2");
+    world.registered(3, "blue", "b1");
+    world.lose(2);
+    operator(&mut world, 8);
+    world.register(8, pinned("b3"));
+    world.lose(8);
+    let row = |name: &str, state| (name.to_owned(), state, state == SessionState::Connected);
+    let wanted = [
+        row("blue/b1", SessionState::Connected),
+        row("blue/b2", SessionState::Away),
+        row("blue/b3", SessionState::Pinned),
+        row("green/g1", SessionState::Connected),
+    ];
+    assert_eq!(listed(&mut world), wanted);
+    for conn in [1, 3] {
+        assert_eq!(world.ask_of_all(conn, Request::Sessions), refused("operators only"));
+    }
+    world.connect(5);
+    assert_eq!(world.ask_of_all(5, Request::Sessions), refused("operators only"));
+}
+
+#[test]
+fn a_list_of_sessions_tells_drains_maintenance_and_successors() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    operator(&mut world, 9);
+    let first = |world: &mut World| match world.ask_of_all(9, Request::Sessions) {
+        Reply::Sessions(mut listing) if listing.count == 1 => listing.entries.remove(0),
+        other => panic!("{other:?}"),
+    };
+    let entry = first(&mut world);
+    assert_eq!((entry.routes_active, entry.draining, entry.in_maintenance), (1, false, false));
+    world.ask(9, &named("blue/b1"), Request::DrainStart(seconds(10)));
+    let target = MaintenanceTarget { text: "ALL".into(), items: Vec::new() };
+    world.ask(9, &named("blue/b1"), Request::MaintEnter { target, page: None });
+    let entry = first(&mut world);
+    assert_eq!((entry.draining, entry.in_maintenance), (true, true));
+    let newer = world.registered(2, "blue", "b1");
+    assert_eq!(first(&mut world).session, newer, "the one that the name means");
+}
+
+#[test]
+fn a_long_list_of_sessions_is_cut() {
+    let mut world = World::new();
+    world.config.sessions_max = 300;
+    world.restart();
+    for number in 0..203 {
+        world.registered(100 + number, "blue", &format!("b{number:03}"));
+    }
+    operator(&mut world, 9);
+    let Reply::Sessions(listing) = world.ask_of_all(9, Request::Sessions) else { panic!("a list") };
+    let last = listing.entries.last().map(|entry| entry.instance.to_string());
+    assert_eq!((listing.count, listing.entries.len()), (203, 200));
+    assert_eq!(last.as_deref(), Some("b199"));
+}
+
+#[test]
+fn an_operator_asks_about_the_whole_proxy() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:1"));
+    operator(&mut world, 9);
+    let asked = |world: &World| {
+        let queries = world.outputs.iter().filter_map(|output| match output {
+            Output::Query(_, query) => Some(query.clone()),
+            _ => None,
+        });
+        queries.collect::<Vec<Query>>()
+    };
+    let explain =
+        || Request::Explain { method: "GET".into(), host: "a.example".into(), path: "/".into() };
+    let line =
+        |session: Option<&str>, request| Line { session: session.map(named), txn: None, request };
+    let stats = Request::StatsGet { target: Target::All, compressed: false };
+    let table = [
+        (None, explain()),
+        (Some("blue/b1"), explain()),
+        (Some("blue/b1"), stats),
+        (Some("blue/b1"), Request::CircuitBreakerStatus(Target::All)),
+        (Some("blue/b1"), Request::CircuitBreakerReset(Target::Route(RouteId(1)))),
+    ];
+    for (at, (session, request)) in table.into_iter().enumerate() {
+        let conn = 20 + at as u64;
+        operator(&mut world, conn);
+        world.outputs.clear();
+        world.input(Input::Line(ConnId(conn), line(session, request.clone())));
+        assert_eq!(asked(&world).len(), 1, "{request:?}");
+    }
+    world.connect(5);
+    for (conn, reason) in [(5, "no session"), (1, "Invalid session")] {
+        assert_eq!(world.ask_of_all(conn, explain()), refused(reason));
+    }
+    assert_eq!(world.ask_of_all(9, Request::Ping), refused("no session"));
 }
 
 #[test]

@@ -116,6 +116,13 @@ impl World {
         self.answer(conn)
     }
 
+    /// Sends a command that names no session and takes its answer.
+    pub(crate) fn ask_of_all(&mut self, conn: u64, request: Request) -> Reply {
+        self.outputs.clear();
+        self.send(conn, None, request);
+        self.answer(conn)
+    }
+
     /// The only answer since the outputs were looked at last.
     pub(crate) fn answer(&mut self, conn: u64) -> Reply {
         let mut answers = self.answers(conn);

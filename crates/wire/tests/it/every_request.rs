@@ -13,7 +13,7 @@ use proptest::strategy::ValueTree;
 use proxyd_wire::{Dialect, decode, encode_line};
 
 /// Above every number that [`number_of`] gives.
-const VARIANTS: usize = 47;
+const VARIANTS: usize = 48;
 
 proptest! {
     #[test]
@@ -61,6 +61,7 @@ fn head(request: &Request) -> (bool, bool) {
             (true, false)
         }
         R::Reconnect => (true, false),
+        R::Sessions => (false, true),
         _ => (true, true),
     }
 }
@@ -82,6 +83,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         R::MaintStatus,
         R::ClientShutdown,
         R::Reconnect,
+        R::Sessions,
         R::Ack,
     ]);
     prop_oneof![5 => bare, 4 => routes(), 4 => settings(), 6 => others()]
@@ -322,5 +324,6 @@ fn number_of(request: &Request) -> usize {
         R::ClientShutdown => 44,
         R::Reconnect => 45,
         R::Ack => 46,
+        R::Sessions => 47,
     }
 }

@@ -141,6 +141,7 @@ fn valid(rng: &mut Rng, words: &Words<'_>) -> String {
         79 => v2("CONFIG_CONFIRM", String::new()),
         80 => v2("STATS_GET", format!("|{}", target(rng, words))),
         81..83 => v2("PING", String::new()),
+        83 if rng.percent(10) => format!("SESSIONS{txn}"),
         83 => v2("SESSION_INFO", String::new()),
         84..86 => v2("DRAIN_START", format!("|{}s", 1 + rng.below(100))),
         86 => v2("DRAIN_STATUS", String::new()),

@@ -5,14 +5,20 @@
 //! compare-and-swap; what one thread owns is a plain struct ([`RetryBudget`]). Nothing here knows
 //! a route, a service or a clock.
 
+mod breaker;
 mod budget;
 mod drain;
 mod ejection;
 mod ewma;
 mod health;
+mod limiter;
+mod ramp;
 
+pub use breaker::{Breaker, Outcome, Permit, Phase};
 pub use budget::RetryBudget;
 pub use drain::Drain;
 pub use ejection::{Ejection, Verdict};
 pub use ewma::Ewma;
 pub use health::{Change, Health, HealthState};
+pub use limiter::{Admission, ClientKey, Limiter, Scope};
+pub use ramp::Ramp;

@@ -18,6 +18,7 @@ session that the same connection registered.";
 const EXAMPLES: &str = "Examples:
   regctl apply -f routes.toml                 register these routes and hold them until Ctrl-C
   regctl apply -f routes.toml --dry-run       show what would change
+  regctl sessions                             list all sessions
   regctl routes orbat/orbat.1                 list a session's routes
   regctl drain orbat/orbat.1 30s --wait       take an instance out of traffic, slowly
   regctl maint enter orbat/orbat.1 /shop      show the maintenance page for one path
@@ -96,6 +97,8 @@ impl Global {
 pub(crate) enum Command {
     /// Register what a file says, and hold it until stopped.
     Apply(ApplyArgs),
+    /// List all sessions.
+    Sessions,
     /// List a session's routes, active and staged.
     Routes(SessionArgs),
     /// Show a session.
@@ -108,6 +111,10 @@ pub(crate) enum Command {
     Maint(MaintArgs),
     /// Say how a request would be routed, and why.
     Explain(ExplainArgs),
+    /// Show what routes have answered. Needs --session or --register.
+    Stats(StatsArgs),
+    /// Show the rates of a session's routes every second.
+    Top(TopArgs),
     /// Follow events, one on a line, until stopped.
     Events(EventsArgs),
     /// Send lines of the protocol as they are, and print the answers.
@@ -231,6 +238,25 @@ pub(crate) struct ExplainArgs {
     pub(crate) path: String,
 }
 
+/// `regctl stats`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// ALL or a route id.
+    #[arg(value_parser = values::target, default_value = "ALL")]
+    pub(crate) target: String,
+}
+
+/// `regctl top`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TopArgs {
+    /// The session: its id, or SERVICE/INSTANCE.
+    #[arg(value_parser = values::session)]
+    pub(crate) session: Option<String>,
+    /// Stop after so many seconds.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: Option<u32>,
+}
+
 /// `regctl events`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct EventsArgs {
@@ -282,6 +308,9 @@ mod tests {
             "apply",
             "apply -f x --yes --dry-run",
             "apply -f x --pin --retry",
+            "stats 1 -s a/b",
+            "top a/b --count 0",
+            "sessions a/b",
             "--timeout 0 ping",
             "--addr nowhere ping",
             "route-add a.example no-slash http://b",

@@ -12,6 +12,7 @@ mod plan;
 mod protocol;
 mod raw;
 mod reach;
+mod stats;
 mod values;
 
 use std::process::ExitCode;
@@ -49,6 +50,9 @@ async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Apply(args) => apply::run(global, &args, output).await,
         Command::Raw(args) => raw::run(global, &args, output).await,
         Command::Events(args) => events::run(global, &args, output).await,
+        Command::Sessions => operate::sessions(global, output).await,
+        Command::Stats(args) => stats::stats(global, &args, output).await,
+        Command::Top(args) => stats::top(global, &args, output).await,
         Command::Routes(args) => operate::routes(global, &args, output).await,
         Command::Session(args) => operate::session(global, &args, output).await,
         Command::Ping(args) => operate::ping(global, &args, output).await,

@@ -1,5 +1,6 @@
 //! What operators do with a session, and single commands of the protocol.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use client::Said;
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 use crate::json::Json;
 use crate::output::Output;
 use crate::protocol::{Line, Protocol};
-use crate::reach::{Reached, reach, reach_any, registry};
+use crate::reach::{Reached, admin, reach, reach_all, reach_any, registry};
 
 /// How often a drain is looked at.
 const DRAIN_POLL: Duration = Duration::from_secs(1);
@@ -80,9 +81,19 @@ pub(crate) async fn explain(
     args: &ExplainArgs,
     output: &Output,
 ) -> Result<(), Failure> {
-    let reached = reach_any(global, "explain").await?;
+    let reached = reach_all(global, "explain").await?;
     let line = Line::new("EXPLAIN", &[&args.method, &args.host, &args.path]);
     one(reached, &line, output).await
+}
+
+/// Lists all sessions, which operators alone may see.
+pub(crate) async fn sessions(global: &Global, output: &Output) -> Result<(), Failure> {
+    let said = admin(global).await?.request(None, model::Request::Sessions).await?;
+    let said = said.unwrap_or_else(|| Said::new(""));
+    match said.error() {
+        Some(reason) => Err(Failure::Refused(reason.to_owned())),
+        None => output.said(&said),
+    }
 }
 
 /// Lists all routes of a session, page by page.
@@ -141,13 +152,19 @@ pub(crate) async fn drain(
     if !args.wait {
         return output.said(&started);
     }
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut shown = None;
     loop {
         let said = reached.ask(&Line::new("DRAIN_STATUS", &[])).await?;
         let status = DrainStatus::read(said.rest())?;
         if !status.is_active {
             return output.said(&said);
         }
-        output.talk(&status.shown());
+        // A log wants to know what changes, a person also that time passes.
+        if is_terminal || shown != Some(status.percent) {
+            output.talk(&status.shown());
+        }
+        shown = Some(status.percent);
         tokio::time::sleep(DRAIN_POLL).await;
     }
 }

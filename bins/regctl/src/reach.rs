@@ -46,6 +46,14 @@ pub(crate) async fn reach_any(global: &Global, purpose: &str) -> Result<Reached,
     }
 }
 
+/// For a question about the whole proxy, which an operator asks without a session (SPEC 12).
+pub(crate) async fn reach_all(global: &Global, purpose: &str) -> Result<Reached, Failure> {
+    if global.addr.is_some() || global.session.is_some() || global.register.is_some() {
+        return reach_any(global, purpose).await;
+    }
+    operator(global, "").await
+}
+
 /// An identity that stands in nobody's way.
 pub(crate) fn passing(purpose: &str) -> Result<Identity, Failure> {
     let instance = format!("{purpose}.{}", std::process::id());

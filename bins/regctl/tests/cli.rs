@@ -19,7 +19,7 @@ fn it_says_what_it_can_do() {
     let help = regctl(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = text(&help.stdout);
-    for word in ["apply", "explain", "raw", "route-add", "Exit codes"] {
+    for word in ["apply", "explain", "raw", "route-add", "sessions", "top", "Exit codes"] {
         assert!(help.contains(word), "{word} is missing: {help}");
     }
     assert!(text(&regctl(&["--version"]).stdout).starts_with("regctl "));

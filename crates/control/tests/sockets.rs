@@ -113,6 +113,9 @@ async fn operators_get_in_when_everything_is_full_and_name_any_session() {
     let mut operator = Client::new(UnixStream::connect(&registry.operators).await.unwrap());
     let info = operator.ask("SESSION_INFO|api/one").await;
     assert!(info.starts_with("SESSION_OK|{"), "{info}");
+    let all = operator.ask("SESSIONS").await;
+    assert!(all.starts_with("SESSIONS_OK|[{") && all.contains(r#""instance_name":"one""#), "{all}");
+    assert_eq!(client.ask("SESSIONS").await, "ERROR|operators only");
     registry.stop().await;
 }
 

@@ -18,15 +18,5 @@ pub use ports::Bound;
 pub use run::{RunError, run};
 
 /// What the running proxy can really do; the rest is answered `ERROR|not supported yet`.
-pub const EFFECTS: session::Effects = session::Effects {
-    health: false,
-    ratelimit: false,
-    circuit: false,
-    drain: false,
-    maintenance: false,
-    stats: false,
-    backend_test: false,
-    guards: false,
-    pool_options: false,
-    tls_backends: false,
-};
+pub const EFFECTS: session::Effects =
+    session::Effects { tls_backends: false, ..session::Effects::ALL };

@@ -45,6 +45,15 @@ impl Bound {
         std::fs::rename(&beside, file)
     }
 
+    /// Where the proxy itself is controlled: no backend may be there.
+    pub(crate) fn control(&self) -> Vec<SocketAddr> {
+        let tcp = |address: &Address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        };
+        self.registry.iter().chain(&self.admin).filter_map(tcp).collect()
+    }
+
     /// The first TCP address of the registry.
     pub(crate) fn registry_tcp(&self) -> Option<SocketAddr> {
         self.registry.iter().find_map(|address| match address {

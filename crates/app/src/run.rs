@@ -7,6 +7,7 @@ use std::time::Duration;
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
 use dataplane::Plane;
 use model::Image;
+use probe::{Policy, Tls};
 use runtime::{Clock, Signal, Signals};
 use session::Registry;
 use store::{HistoryBounds, Store};
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError};
 use crate::ports::Bound;
-use crate::wiring;
+use crate::wiring::{self, Hands};
 
 /// How long clients of the registry may take to leave once they were told.
 const REGISTRY_GRACE: Duration = Duration::from_secs(1);
@@ -117,17 +118,20 @@ impl App {
 
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
-        let (plane, notices) = Plane::start(config.http.clone(), clock, registry.table().clone())?;
+        let policy = Policy::new(bound.control());
+        let http = dataplane::Config { policy: policy.clone(), ..config.http.clone() };
+        let (plane, notices) = Plane::start(http, clock, registry.table().clone())?;
         bound.http = plane.bound().to_vec();
 
-        let publisher = plane.publisher();
+        // Reads the system's certificates, once and before anybody waits for an answer.
+        let hands = Hands { plane: plane.publisher(), clock, tls: Tls::new(), policy };
         let (tellers, told) = std::sync::mpsc::channel();
         let mut teller = None;
         let (task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
             // Sent before the task runs for the first time.
             let teller = teller.get_or_insert_with(|| told.recv().ok());
             if let Some(teller) = teller {
-                wiring::perform(effect, &publisher, teller);
+                hands.perform(effect, teller);
             }
         });
         let _ = tellers.send(handle.teller());

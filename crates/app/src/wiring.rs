@@ -2,57 +2,113 @@
 
 use control::{Effect, Teller};
 use dataplane::{Notice, Publisher};
-use model::{Refusal, Reply, normalize_authority, normalize_path};
+use model::{
+    BackendUrl, Event, Refusal, Reply, RouteId, Target, normalize_authority, normalize_path,
+};
+use probe::{Policy, Tls};
 use routing::Head;
-use session::{Input, Query, QueryId};
+use runtime::Clock;
+use session::{Input, Mode, Query, QueryId};
 use tokio::sync::mpsc;
 
-/// Carries out effects. Never waits: what cannot be told at once is told by the next.
-pub(crate) fn perform(effect: Effect, to: &Publisher, teller: &Teller) {
-    match effect {
-        Effect::Publish(table) => {
-            let generation = table.generation();
-            to.publish(table);
-            // Nobody waits for requests of older generations as long as there is no maintenance.
-            let _ = teller.try_tell(Input::Live(generation));
+/// What the registry's orders are carried out with.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) plane: Publisher,
+    pub(crate) clock: Clock,
+    pub(crate) tls: Tls,
+    pub(crate) policy: Policy,
+}
+
+impl Hands {
+    /// Carries out an effect. Never waits: what takes time is told when it is done.
+    pub(crate) fn perform(&self, effect: Effect, teller: &Teller) {
+        match effect {
+            Effect::Publish(table) => self.plane.publish(table),
+            Effect::Presence(endpoints, connected) => {
+                self.plane.set_presence(&endpoints, connected);
+            }
+            Effect::Drain(endpoints, drain) => self.plane.set_drain(&endpoints, drain),
+            Effect::Maintenance(modes) => {
+                for (route, mode) in modes {
+                    let page = match mode {
+                        Mode::Serves => None,
+                        Mode::Maintenance { page } => Some(page),
+                    };
+                    self.plane.set_maintenance(route, page);
+                }
+            }
+            Effect::Watch(QueryId(watch), what) => self.plane.watch(watch, what),
+            Effect::Query(id, Query::BackendTest(url, path)) => {
+                self.test_backend(id, url, path, teller.clone());
+            }
+            Effect::Query(id, query) => {
+                let _ = teller.try_tell(Input::Answered(id, self.answer(&query)));
+            }
         }
-        Effect::Presence(endpoints, connected) => to.set_presence(&endpoints, connected),
-        Effect::Query(id, query) => {
-            let _ = teller.try_tell(Input::Answered(id, answer(&query, to)));
+    }
+
+    fn test_backend(&self, id: QueryId, url: BackendUrl, path: Box<str>, teller: Teller) {
+        let (clock, tls, policy) = (self.clock, self.tls.clone(), self.policy.clone());
+        tokio::spawn(async move {
+            let report = probe::backend_test(clock, &url, &path, &tls, &policy).await;
+            let _ = teller.tell(Input::Answered(id, Reply::Backend(report))).await;
+        });
+    }
+
+    fn answer(&self, query: &Query) -> Reply {
+        match query {
+            Query::Explain { host, path, .. } => self.explain(host, path),
+            Query::Stats { target, routes, compressed } => Reply::Stats {
+                all: *target == Target::All,
+                reports: routes.iter().map(|route| self.plane.stats(*route)).collect(),
+                compressed: *compressed,
+            },
+            Query::CircuitStatus { target, routes } => Reply::CircuitStatus {
+                all: *target == Target::All,
+                reports: routes.iter().map(|route| self.plane.circuit(*route)).collect(),
+            },
+            Query::CircuitReset(routes) => {
+                routes.iter().for_each(|route: &RouteId| self.plane.reset_circuit(*route));
+                Reply::CircuitOk
+            }
+            // Asked of the backend itself.
+            Query::BackendTest(..) => Reply::Refused(Refusal::NOT_SUPPORTED_YET),
         }
-        // Orders of commands that are answered `not supported yet`.
-        Effect::Drain(..) | Effect::Maintenance(_) | Effect::Watch(QueryId(_), _) => {}
+    }
+
+    fn explain(&self, host: &str, path: &str) -> Reply {
+        let Some(host) = normalize_authority(host.as_bytes()) else {
+            return Reply::Refused(Refusal::new("host must be a host name"));
+        };
+        match normalize_path(path.as_bytes()) {
+            Ok(normal) => {
+                let head = Head { host: Some(&host), raw_path: path, path: &normal };
+                Reply::Explain(Box::new(self.plane.explain(head)))
+            }
+            Err(error) => Reply::Refused(Refusal::new(format!("path {error}"))),
+        }
     }
 }
 
 /// Tells the registry what the data plane noticed.
 pub(crate) async fn tell(mut notices: mpsc::Receiver<Notice>, teller: Teller) {
-    while let Some(Notice::Refused(endpoint)) = notices.recv().await {
-        if teller.tell(Input::Refused(endpoint)).await.is_err() {
+    while let Some(notice) = notices.recv().await {
+        let input = match notice {
+            Notice::Refused(endpoint) => Input::Refused(endpoint),
+            Notice::Drained(endpoint) => Input::Drained(endpoint),
+            Notice::Live(generation) => Input::Live(generation),
+            Notice::Circuit(route, state) => {
+                Input::Happened(Event::CircuitStateChanged { route, state })
+            }
+            Notice::Health(route, healthy, reason) => {
+                let reason = reason.into();
+                Input::Happened(Event::BackendHealthChanged { route, healthy, reason })
+            }
+            Notice::Tripped(watch, guard) => Input::Tripped(QueryId(watch), guard),
+        };
+        if teller.tell(input).await.is_err() {
             return;
         }
-    }
-}
-
-fn answer(query: &Query, to: &Publisher) -> Reply {
-    match query {
-        Query::Explain { host, path, .. } => explain(host, path, to),
-        Query::BackendTest(..)
-        | Query::Stats { .. }
-        | Query::CircuitStatus { .. }
-        | Query::CircuitReset(_) => Reply::Refused(Refusal::NOT_SUPPORTED_YET),
-    }
-}
-
-fn explain(host: &str, path: &str, to: &Publisher) -> Reply {
-    let Some(host) = normalize_authority(host.as_bytes()) else {
-        return Reply::Refused(Refusal::new("host must be a host name"));
-    };
-    match normalize_path(path.as_bytes()) {
-        Ok(normal) => {
-            let head = Head { host: Some(&host), raw_path: path, path: &normal };
-            Reply::Explain(Box::new(to.explain(head)))
-        }
-        Err(error) => Reply::Refused(Refusal::new(format!("path {error}"))),
     }
 }

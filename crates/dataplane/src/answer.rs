@@ -1,6 +1,7 @@
 //! Answers of our own: problem+json, or a small page for people (SPEC 6).
 
 use http1::encode;
+use resilience::Admission;
 
 use crate::identity::RequestId;
 
@@ -14,11 +15,35 @@ pub(crate) struct Answer {
     pub(crate) detail: &'static str,
     /// In seconds.
     pub(crate) retry_after: Option<u64>,
+    /// The limit that was reached.
+    limit: Option<Limit>,
+    kind: Kind,
 }
+
+/// A rate limit as a client is told of it (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limit {
+    quota: u32,
+    remaining: u32,
+    /// Seconds until there is room.
+    reset: u64,
+}
+
+/// What is said besides the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Maintenance,
+    /// To a gRPC call: status 200, and the failure in fields of its own.
+    Grpc,
+}
+
+/// When to come back to a service in maintenance.
+pub(crate) const MAINTENANCE_RETRY_AFTER_SECONDS: u64 = 30;
 
 impl Answer {
     const fn new(status: u16, error: &'static str, detail: &'static str) -> Self {
-        Self { status, error, detail, retry_after: None }
+        Self { status, error, detail, retry_after: None, limit: None, kind: Kind::Plain }
     }
 
     pub(crate) const NO_ROUTE: Self =
@@ -54,6 +79,36 @@ impl Answer {
         }
     }
 
+    /// Every endpoint has as much to do as it may.
+    pub(crate) fn overloaded(retry_after: std::time::Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after.as_secs().max(1)),
+            ..Self::new(503, "connection_limit_reached", "the service has enough to do")
+        }
+    }
+
+    /// A rate limit is reached.
+    pub(crate) fn limited(admission: &Admission) -> Self {
+        // Up: who comes back at this second is let in.
+        let reset =
+            admission.reset.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1);
+        Self {
+            retry_after: Some(reset),
+            limit: Some(Limit { quota: admission.limit, remaining: admission.remaining, reset }),
+            ..Self::new(429, "http_request_denied", "too many requests from this address")
+        }
+    }
+
+    /// The route is in maintenance and has no page of its own.
+    pub(crate) const MAINTENANCE: Self = Self {
+        retry_after: Some(MAINTENANCE_RETRY_AFTER_SECONDS),
+        kind: Kind::Maintenance,
+        ..Self::new(503, "destination_unavailable", "the service is being worked on")
+    };
+    /// The same for a gRPC call.
+    pub(crate) const GRPC_MAINTENANCE: Self =
+        Self { status: 200, kind: Kind::Grpc, ..Self::MAINTENANCE };
+
     /// A head that could not be read.
     pub(crate) fn bad_head(status: u16) -> Self {
         Self::new(status, "http_request_error", "the request head is malformed or too large")
@@ -61,6 +116,9 @@ impl Answer {
 
     /// Writes head and body.
     pub(crate) fn write(self, to: Audience, id: &RequestId, out: &mut Vec<u8>) {
+        if self.kind == Kind::Grpc {
+            return self.write_grpc(to, out);
+        }
         let reason = encode::reason(self.status);
         let body = if to.html { self.page(reason, id) } else { self.problem(reason, id) };
         encode::status_line(out, self.status, reason.as_bytes());
@@ -74,6 +132,13 @@ impl Answer {
         encode::field(out, b"X-Request-Id", id.as_bytes());
         if let Some(seconds) = self.retry_after {
             encode::field_number(out, b"Retry-After", seconds);
+        }
+        if let Some(limit) = self.limit {
+            let Limit { quota, remaining, reset } = limit;
+            let left = format!("\"default\";r={remaining};t={reset}");
+            encode::field(out, b"RateLimit", left.as_bytes());
+            let policy = format!("\"default\";q={quota}");
+            encode::field(out, b"RateLimit-Policy", policy.as_bytes());
         }
         if self.status == 405 {
             encode::field(out, b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -89,6 +154,19 @@ impl Answer {
         }
     }
 
+    /// Trailers-Only (the gRPC protocol's name for it), status UNAVAILABLE.
+    fn write_grpc(self, to: Audience, out: &mut Vec<u8>) {
+        encode::status_line(out, 200, b"OK");
+        encode::field(out, b"Content-Type", b"application/grpc");
+        encode::field(out, b"Content-Length", b"0");
+        encode::field(out, b"grpc-status", b"14");
+        encode::field(out, b"grpc-message", self.detail.as_bytes());
+        if to.close {
+            encode::field(out, b"Connection", b"close");
+        }
+        encode::blank_line(out);
+    }
+
     fn problem(self, title: &str, id: &RequestId) -> String {
         format!(
             "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{}\",\"request_id\":\"{}\"}}\n",
@@ -99,18 +177,43 @@ impl Answer {
     }
 
     fn page(self, title: &str, id: &RequestId) -> String {
+        let (heading, text) = match self.kind {
+            Kind::Maintenance => (
+                "We will be right back".to_owned(),
+                "This service is being worked on. Nothing is lost; this page looks again by itself."
+                    .to_owned(),
+            ),
+            Kind::Plain | Kind::Grpc => {
+                (format!("{} {title}", self.status), format!("{}.", sentence(self.detail)))
+            }
+        };
+        // Without a script, so that any policy for scripts lets it work.
+        let refresh = match (self.kind, self.retry_after) {
+            (Kind::Maintenance, Some(seconds)) => {
+                format!("<meta http-equiv=refresh content={seconds}>")
+            }
+            _ => String::new(),
+        };
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8>\
-             <meta name=viewport content=\"width=device-width\"><title>{status} {title}</title>\
-             <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;\
-             padding:0 1rem;color:#222;background:#fff}}small{{color:#666}}\
-             @media(prefers-color-scheme:dark){{body{{color:#ddd;background:#111}}}}</style>\
-             <h1>{status} {title}</h1><p>{detail}.</p><small>request {id}</small>\n",
-            status = self.status,
-            detail = self.detail,
+             <meta name=viewport content=\"width=device-width\">{refresh}<title>{heading}</title>\
+             <style>*{{box-sizing:border-box}}body{{font:1.05rem/1.6 system-ui,sans-serif;margin:0;\
+             min-height:100vh;display:grid;place-items:center;color:#1f2933;background:#f5f7fa}}\
+             main{{max-width:34rem;margin:1.5rem;padding:2.5rem 2.75rem;background:#fff;\
+             border-radius:14px;box-shadow:0 1px 3px #0002,0 12px 32px #0001}}\
+             h1{{font-size:1.6rem;line-height:1.25;margin:0 0 .6rem}}p{{margin:0 0 1.4rem}}\
+             small{{color:#7b8794}}@media(prefers-color-scheme:dark){{body{{color:#e4e7eb;\
+             background:#12161c}}main{{background:#1c232d;box-shadow:none}}}}</style>\
+             <main><h1>{heading}</h1><p>{text}</p><small>request {id}</small></main>\n",
             id = String::from_utf8_lossy(id.as_bytes())
         )
     }
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// To whom an answer goes.

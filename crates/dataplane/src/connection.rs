@@ -47,7 +47,7 @@ mod tests {
         let peer = stream.peer_addr().unwrap();
         let clock = runtime::Clock::system();
         let (shared, _notices) = shared(Config::new(vec![], 1), clock, Arc::new(Table::default()));
-        let worker = Worker::new(shared);
+        let worker = Worker::new(shared, 0);
         let quiet = std::mem::size_of_val(&serve(&worker, stream, peer, 80));
         assert!(quiet <= 512, "{quiet} bytes");
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

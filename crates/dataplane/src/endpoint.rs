@@ -5,11 +5,12 @@
 //! lock. The map is locked only when a worker meets an endpoint for the first time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::Instant;
-use resilience::{Ejection, Ewma, Verdict};
+use resilience::{Drain, Ejection, Ewma, Ramp, Verdict};
 use routing::{EndpointHealth, EndpointId, EndpointView};
 
 /// The state of one endpoint. Alone on its cache lines: every request writes it.
@@ -23,18 +24,72 @@ pub(crate) struct EndpointState {
     away: AtomicBool,
     /// Refused a connection while away.
     gone: AtomicBool,
+    /// A [`Checked`].
+    checked: AtomicU8,
+    /// When it came up last, in nanoseconds; 0 is long ago.
+    up_since: AtomicU64,
+    drain: DrainCell,
+}
+
+/// What health checks say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Checked {
+    /// None has passed yet.
+    #[default]
+    Unknown,
+    Passing,
+    Failing,
+}
+
+/// A drain in atomics. Written rarely; a reader that comes in between mixes the old and the new
+/// drain for one request, which is a share and never a refusal.
+#[derive(Debug, Default)]
+struct DrainCell {
+    /// In nanoseconds; 0 is no drain.
+    ends: AtomicU64,
+    /// In nanoseconds.
+    duration: AtomicU64,
+    from_percent: AtomicU32,
+}
+
+impl DrainCell {
+    fn set(&self, drain: Option<Drain>) {
+        let Some(drain) = drain else { return self.ends.store(0, Ordering::SeqCst) };
+        let nanos = u64::try_from(drain.duration.as_nanos()).unwrap_or(u64::MAX);
+        self.duration.store(nanos, Ordering::Relaxed);
+        self.from_percent.store(drain.from_percent, Ordering::Relaxed);
+        self.ends.store(drain.ends().as_nanos().max(1), Ordering::SeqCst);
+    }
+
+    fn get(&self) -> Option<Drain> {
+        let ends = self.ends.load(Ordering::SeqCst);
+        let duration = self.duration.load(Ordering::Relaxed);
+        let from_percent = self.from_percent.load(Ordering::Relaxed);
+        let started = Instant::from_nanos(ends.saturating_sub(duration));
+        let duration = Duration::from_nanos(duration);
+        (ends > 0).then_some(Drain { started, duration, from_percent })
+    }
 }
 
 impl EndpointState {
     pub(crate) fn view(&self, now: Instant) -> EndpointView {
         let away = self.away.load(Ordering::Relaxed);
         let ejection = Ejection::from_bits(self.ejection.load(Ordering::Relaxed));
-        let health = if away && self.gone.load(Ordering::Relaxed) {
+        let checked = self.checked();
+        let drain = self.drain.get();
+        let health = if away && self.gone.load(Ordering::Relaxed)
+            || drain.is_some_and(|drain| drain.is_over(now))
+        {
             EndpointHealth::Gone
+        } else if checked == Checked::Failing {
+            EndpointHealth::Failing
         } else if ejection.may_try(now) == Verdict::Ejected {
             EndpointHealth::Ejected
         } else if away {
             EndpointHealth::Away
+        } else if checked == Checked::Unknown {
+            EndpointHealth::Unchecked
         } else {
             EndpointHealth::Up
         };
@@ -42,16 +97,58 @@ impl EndpointState {
             health,
             in_flight: self.in_flight.load(Ordering::Relaxed),
             latency_micros: Ewma::from_bits(self.latency.load(Ordering::Relaxed)).micros(now),
-            share_percent: 100,
+            share_percent: drain.map_or(100, |drain| drain.percent(now)),
         }
     }
 
-    pub(crate) fn began(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    /// Counts one more request, unless there are `max` already or the endpoint's drain is over.
+    ///
+    /// Counts first and looks then: whoever sees a drain that is over and a count of zero knows
+    /// that nothing will come any more.
+    pub(crate) fn begin(&self, max: Option<u32>, now: impl Fn() -> Instant) -> bool {
+        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let over = || self.drain.get().is_some_and(|drain| drain.is_over(now()));
+        if max.is_some_and(|max| before >= max) || over() {
+            self.end();
+            return false;
+        }
+        true
     }
 
-    pub(crate) fn ended(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether its drain is over and nothing is in flight.
+    pub(crate) fn is_drained(&self, now: Instant) -> bool {
+        let over = self.drain.get().is_some_and(|drain| drain.is_over(now));
+        over && self.in_flight.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether its registry connection is lost.
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn checked(&self) -> Checked {
+        match self.checked.load(Ordering::Relaxed) {
+            1 => Checked::Passing,
+            2 => Checked::Failing,
+            _ => Checked::Unknown,
+        }
+    }
+
+    pub(crate) fn set_checked(&self, checked: Checked, now: Instant) {
+        let before = self.checked.swap(checked as u8, Ordering::Relaxed);
+        if checked == Checked::Passing && before != checked as u8 {
+            self.up_since.store(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// Its share in percent while it starts slowly.
+    pub(crate) fn ramp_percent(&self, duration: Duration, now: Instant) -> u32 {
+        let since = Instant::from_nanos(self.up_since.load(Ordering::Relaxed));
+        Ramp { since, duration }.percent(now)
     }
 
     pub(crate) fn answered(&self, micros: u32, now: Instant) {
@@ -99,6 +196,8 @@ impl EndpointState {
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
     states: Mutex<BTreeMap<EndpointId, Arc<EndpointState>>>,
+    /// Those that drain or are drained.
+    draining: Mutex<BTreeMap<EndpointId, (Drain, Arc<EndpointState>)>>,
 }
 
 impl Endpoints {
@@ -113,9 +212,29 @@ impl Endpoints {
         }
     }
 
+    pub(crate) fn set_drain(&self, endpoints: &[EndpointId], drain: Option<Drain>) {
+        for endpoint in endpoints {
+            let state = self.get(*endpoint);
+            state.drain.set(drain);
+            let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+            match drain {
+                Some(drain) => drop(draining.insert(*endpoint, (drain, state))),
+                None => drop(draining.remove(endpoint)),
+            }
+        }
+    }
+
+    /// Everything that drains or is drained.
+    pub(crate) fn draining(&self) -> Vec<(EndpointId, Drain, Arc<EndpointState>)> {
+        let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.iter().map(|(id, (drain, state))| (*id, *drain, Arc::clone(state))).collect()
+    }
+
     /// Forgets endpoints that no route leads to.
     pub(crate) fn retain(&self, keep: impl Fn(EndpointId) -> bool) {
         self.lock().retain(|endpoint, _| keep(*endpoint));
+        let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.retain(|endpoint, _| keep(*endpoint));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, Arc<EndpointState>>> {

@@ -4,8 +4,10 @@ use http1::{EndToEnd, Field, Framing, Known, RequestHead, ResponseHead, Verb, Ve
 use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
 use routing::Member;
 
+use crate::answer::MAINTENANCE_RETRY_AFTER_SECONDS;
 use crate::buffers::Buffer;
 use crate::identity::{Client, RequestId};
+use crate::receive::Manner;
 use crate::upstream::LocalEndpoint;
 
 /// What has to be remembered of a request once its head is out of sight.
@@ -41,6 +43,13 @@ pub(crate) fn wants_html(head: &RequestHead<'_>) -> bool {
     head.fields().any(|field| {
         field.name.eq_ignore_ascii_case(b"accept")
             && memchr::memmem::find(field.value, b"text/html").is_some()
+    })
+}
+
+/// Whether it is a gRPC call: it reads no status but its own.
+pub(crate) fn is_grpc(head: &RequestHead<'_>) -> bool {
+    head.fields().any(|field| {
+        field.known == Known::ContentType && field.value.starts_with(b"application/grpc")
     })
 }
 
@@ -113,6 +122,37 @@ pub(crate) fn request(
     }
     add_identity(head, &seen, (client, id), rules, out);
     write_rules(rules, HeaderSide::Request, out);
+    encode::blank_line(out);
+}
+
+/// Writes the head of a request for the server of a maintenance page: whatever was asked for, the
+/// page is fetched, so nothing of a body, a range or a condition is passed on.
+pub(crate) fn page_request(
+    head: &RequestHead<'_>,
+    target: &[u8],
+    to: &LocalEndpoint,
+    (client, id): (&Client, &RequestId),
+    out: &mut Vec<u8>,
+) {
+    const WANTED: [&[u8]; 5] =
+        [b"accept", b"accept-language", b"accept-encoding", b"user-agent", b"cookie"];
+    let method: &[u8] = if head.verb == Verb::Head { b"HEAD" } else { b"GET" };
+    encode::request_line(out, method, target);
+    encode::field(out, b"Host", to.authority.as_bytes());
+    for field in head.end_to_end() {
+        if WANTED.iter().any(|name| name.eq_ignore_ascii_case(field.name)) {
+            encode::field(out, field.name, field.value);
+        }
+    }
+    if client.trusted {
+        encode::field(out, b"X-Forwarded-For", client.text.as_bytes());
+    } else {
+        out.extend_from_slice(&client.lines);
+    }
+    if let Some(host) = &head.host {
+        encode::field(out, b"X-Forwarded-Host", host.raw);
+    }
+    encode::field(out, b"X-Request-Id", id.as_bytes());
     encode::blank_line(out);
 }
 
@@ -214,13 +254,32 @@ pub(crate) struct Delivery {
 /// Writes the head of a response for its client.
 pub(crate) fn response(
     head: &ResponseHead<'_>,
-    rules: &[HeaderRule],
+    manner: &Manner<'_>,
     asked: Asked,
     delivery: Delivery,
     out: &mut Vec<u8>,
 ) {
-    encode::status_line(out, head.status, head.reason);
-    fields(head.end_to_end(), rules, out);
+    let rules = match manner {
+        Manner::Service { rules, .. } => rules,
+        Manner::MaintenancePage | Manner::MaintenanceAsset => &[][..],
+    };
+    match manner {
+        Manner::MaintenancePage => {
+            encode::status_line(out, 503, encode::reason(503).as_bytes());
+            page_fields(head, out);
+        }
+        Manner::MaintenanceAsset => {
+            encode::status_line(out, head.status, head.reason);
+            page_fields(head, out);
+        }
+        Manner::Service { cookie, .. } => {
+            encode::status_line(out, head.status, head.reason);
+            fields(head.end_to_end(), rules, out);
+            if let Some(cookie) = cookie {
+                encode::field(out, b"Set-Cookie", cookie.as_bytes());
+            }
+        }
+    }
     if delivery.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -233,6 +292,27 @@ pub(crate) fn response(
     }
     write_rules(rules, HeaderSide::Response, out);
     encode::blank_line(out);
+}
+
+/// The status that the client of a response is told.
+pub(crate) fn status_of(head: &ResponseHead<'_>, manner: &Manner<'_>) -> u16 {
+    match manner {
+        Manner::Service { .. } | Manner::MaintenanceAsset => head.status,
+        Manner::MaintenancePage => 503,
+    }
+}
+
+/// What comes from a page server must not be remembered: it stands at the service's own address.
+fn page_fields(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+    const OURS: [&[u8]; 6] =
+        [b"cache-control", b"retry-after", b"etag", b"last-modified", b"expires", b"age"];
+    for field in head.end_to_end() {
+        if !OURS.iter().any(|name| name.eq_ignore_ascii_case(field.name)) {
+            encode::field(out, field.name, field.value);
+        }
+    }
+    encode::field(out, b"Cache-Control", b"no-store");
+    encode::field_number(out, b"Retry-After", MAINTENANCE_RETRY_AFTER_SECONDS);
 }
 
 /// Writes an interim response.

@@ -50,6 +50,8 @@ pub(crate) struct Client {
     pub(crate) port: Box<str>,
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
+    /// Where `balance=hash` puts it.
+    pub(crate) hash: u64,
 }
 
 impl Client {
@@ -65,8 +67,22 @@ impl Client {
             );
         }
         let port = port.to_string().into();
-        Self { address, trusted, text: text.into(), port, lines: lines.into_bytes().into() }
+        let hash = hash(address);
+        Self { address, trusted, text: text.into(), port, lines: lines.into_bytes().into(), hash }
     }
+}
+
+/// Spreads addresses that lie side by side (the finalizer of splitmix64).
+fn hash(address: IpAddr) -> u64 {
+    let bits = match address {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        // A network of /64 is one client (SPEC 4).
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+    };
+    let mut hash = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ hash >> 31
 }
 
 #[cfg(test)]

@@ -21,16 +21,28 @@
 //! [`Plane::drain`] lets what is in flight finish.
 
 mod answer;
+mod attempt;
 mod buffers;
 mod connection;
 mod endpoint;
 mod exchange;
 mod forward;
+mod health;
 mod identity;
+mod ledger;
+mod limits;
+mod monitor;
 mod names;
+mod page;
+mod park;
+mod plan;
 mod plane;
 mod pump;
 mod receive;
+mod route;
+mod sticky;
+mod tally;
+mod ticket;
 mod tunnel;
 mod upstream;
 mod watch;

@@ -1,23 +1,32 @@
 //! The data plane as a whole: its workers, and what they share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use model::ExplainReport;
-use routing::{EndpointId, Head, Live, Table};
+use model::{
+    BackendUrl, CircuitReport, ExplainReport, Generation, Guard, Instant, RouteId, StatsReport,
+};
+use probe::Policy;
+use resilience::Drain;
+use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::endpoint::Endpoints;
-use crate::worker::Worker;
+use crate::ledger::Oldest;
+use crate::limits::Limits;
+use crate::monitor::{self, Watched};
+use crate::route::Routes;
+use crate::worker::{Worker, resting, view};
 
-/// Notices that wait for their reader; more are dropped, the next failure repeats them.
-const NOTICES_MAX: usize = 1024;
+/// Notices that wait for their reader. Of more, those that matter for good are told again; the
+/// rest is news that nobody could keep up with.
+const NOTICES_MAX: usize = 4096;
 /// How long listeners stay open after a drain began, so that who was told of us a moment ago
 /// still gets an answer.
 const ACCEPT_WHILE_DRAINING: Duration = Duration::from_millis(300);
@@ -43,6 +52,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: BTreeSet<IpAddr>,
+    /// Which addresses health checks may connect to.
+    pub policy: Policy,
 }
 
 impl Config {
@@ -57,6 +68,7 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
             trusted_proxies: BTreeSet::new(),
+            policy: Policy::default(),
         }
     }
 }
@@ -78,10 +90,20 @@ pub enum StartError {
 }
 
 /// What the data plane has to tell the registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// An endpoint refused a connection while its registry connection is lost.
     Refused(EndpointId),
+    /// Nothing is in flight any more at an endpoint whose drain is over.
+    Drained(EndpointId),
+    /// Every request that began before this generation has ended, on every worker.
+    Live(Generation),
+    /// The circuit breaker of a route is `closed`, `open` or `half_open` now.
+    Circuit(RouteId, &'static str),
+    /// The backend of a route went up or down, and why, in a word.
+    Health(RouteId, bool, &'static str),
+    /// The guard of a watch tripped, and which it was: `errors<5%`.
+    Tripped(u64, Box<str>),
 }
 
 /// What all workers share.
@@ -91,10 +113,26 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) table: Snapshot<Table>,
     pub(crate) endpoints: Endpoints,
+    pub(crate) routes: Routes,
+    pub(crate) limits: Limits,
     pub(crate) draining: AtomicBool,
     /// Requests being worked on, tunnels included.
     pub(crate) in_flight: AtomicUsize,
+    pub(crate) oldest: Arc<Oldest>,
+    /// The registry ordered something: wakes the monitor.
+    pub(crate) ordered: Notify,
+    /// Where requests go may have changed: wakes those that are parked.
+    pub(crate) changed: Notify,
+    /// Guards of tries, under the registry's numbers.
+    pub(crate) watches: Mutex<BTreeMap<u64, Watched>>,
     pub(crate) notices: mpsc::Sender<Notice>,
+}
+
+impl Shared {
+    /// Tells the registry, unless the queue is full.
+    pub(crate) fn tell(&self, notice: Notice) -> bool {
+        self.notices.try_send(notice).is_ok()
+    }
 }
 
 /// A running data plane.
@@ -135,9 +173,17 @@ impl Plane {
         let (shared, receiver) = shared(config, clock, table);
         let mut plane = Self { shared, bound, workers: Vec::new() };
         for (number, sockets) in sockets.into_iter().enumerate() {
-            let worker = spawn(number, Arc::clone(&plane.shared), sockets);
+            let shared = Arc::clone(&plane.shared);
+            let worker = spawn(format!("worker-{number}"), move || async move {
+                if let Err(error) = Worker::new(shared, number).run(sockets).await {
+                    tracing::error!(%error, number, "a worker ended");
+                }
+            });
             plane.workers.push(worker.map_err(StartError::Worker)?);
         }
+        let shared = Arc::clone(&plane.shared);
+        let monitor = spawn("monitor".to_owned(), || monitor::run(shared));
+        plane.workers.push(monitor.map_err(StartError::Worker)?);
         Ok((plane, receiver))
     }
 
@@ -188,14 +234,60 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// From now on every new request is routed by this table.
+    /// From now on every new request is routed by this table. [`Notice::Live`] tells when the
+    /// requests of older ones have ended.
     pub fn publish(&self, table: Arc<Table>) {
         self.shared.table.store(table);
+        self.wake();
     }
 
     /// The registry connection behind these endpoints was lost, or is back.
     pub fn set_presence(&self, endpoints: &[EndpointId], connected: bool) {
         self.shared.endpoints.set_presence(endpoints, connected);
+        self.wake();
+    }
+
+    /// These endpoints drain, or no longer do. [`Notice::Drained`] tells when nothing is left.
+    pub fn set_drain(&self, endpoints: &[EndpointId], drain: Option<Drain>) {
+        self.shared.endpoints.set_drain(endpoints, drain);
+        self.wake();
+    }
+
+    /// A route goes into maintenance, with a page of its own or the built-in one, or comes back.
+    /// Holds from the next publication on, at the latest.
+    pub fn set_maintenance(&self, route: RouteId, page: Option<Option<BackendUrl>>) {
+        self.shared.routes.set_maintenance(route, page);
+    }
+
+    /// Watches these routes, and tells by [`Notice::Tripped`] when the guard trips; `None` ends
+    /// the watch.
+    pub fn watch(&self, watch: u64, what: Option<(Vec<RouteId>, Guard)>) {
+        monitor::watch(&self.shared, watch, what);
+        self.wake();
+    }
+
+    /// What happened on a route since it was first met.
+    pub fn stats(&self, route: RouteId) -> StatsReport {
+        let totals = self.shared.routes.known(route).map(|state| state.stats.totals());
+        totals.unwrap_or_default().report(route)
+    }
+
+    /// The circuit breaker of a route.
+    pub fn circuit(&self, route: RouteId) -> CircuitReport {
+        monitor::circuit(&self.shared, route)
+    }
+
+    /// Closes the circuit breaker of a route.
+    pub fn reset_circuit(&self, route: RouteId) {
+        let now = self.shared.clock.mono();
+        if self.shared.routes.known(route).is_some_and(|state| state.reset_breaker(now)) {
+            self.shared.tell(Notice::Circuit(route, "closed"));
+        }
+    }
+
+    fn wake(&self) {
+        self.shared.ordered.notify_one();
+        self.shared.changed.notify_waiters();
     }
 
     /// How a request would be routed now.
@@ -217,11 +309,18 @@ pub(crate) fn shared(
     table: Arc<Table>,
 ) -> (Arc<Shared>, mpsc::Receiver<Notice>) {
     let (notices, receiver) = mpsc::channel(NOTICES_MAX);
+    let workers = config.workers.max(1);
     let shared = Arc::new(Shared {
         config,
         clock,
         table: Snapshot::new(table),
         endpoints: Endpoints::default(),
+        routes: Routes::new(workers),
+        limits: Limits::new(),
+        oldest: Arc::new(Oldest::new(workers)),
+        ordered: Notify::new(),
+        changed: Notify::new(),
+        watches: Mutex::default(),
         draining: AtomicBool::new(false),
         in_flight: AtomicUsize::new(0),
         notices,
@@ -230,29 +329,31 @@ pub(crate) fn shared(
 }
 
 impl Live for Shared {
-    fn endpoint(&self, endpoint: EndpointId, now: model::Instant) -> routing::EndpointView {
-        self.endpoints.get(endpoint).view(now)
+    fn member(&self, member: &Member, now: Instant) -> EndpointView {
+        let endpoint = self.endpoints.get(member.endpoint);
+        let state = self.routes.get(member.route, member.endpoint);
+        if state.is_in_maintenance() {
+            return resting(endpoint.view(now));
+        }
+        view(member, (&endpoint, endpoint.view(now)), &state, now)
     }
 }
 
-fn spawn(
-    number: usize,
-    shared: Arc<Shared>,
-    listeners: Vec<std::net::TcpListener>,
-) -> io::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
+/// Runs this in a thread with a runtime of its own, until the sender is dropped.
+fn spawn<F>(
+    name: String,
+    run: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<(oneshot::Sender<()>, JoinHandle<()>)>
+where
+    F: Future<Output = ()>,
+{
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-    let join = thread.spawn(move || {
+    let join = std::thread::Builder::new().name(name).spawn(move || {
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            let worker = Worker::new(shared);
             tokio::select! {
-                result = worker.run(listeners) => {
-                    if let Err(error) = result {
-                        tracing::error!(%error, number, "a worker ended");
-                    }
-                }
+                () = run() => {}
                 _ = stopped => {}
             }
         });

@@ -70,6 +70,11 @@ impl Pump {
         self.decoder.is_done()
     }
 
+    /// Bytes of payload that have been read.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.decoder.payload_bytes()
+    }
+
     /// Whether it is the receiver that is waited for.
     pub(crate) fn is_blocked(&self) -> bool {
         self.pending.is_some()

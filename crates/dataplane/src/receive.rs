@@ -6,13 +6,15 @@ use std::io;
 use std::time::Duration;
 
 use http1::{BodyFraming, Decoder, HeadSpace, Limits, Scan, parse_response};
-use model::{HeaderRule, Instant};
+use model::{FailureClass, HeaderRule, Instant};
 use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::buffers::Buffer;
 use crate::forward::{self, Asked, Delivery};
 use crate::pump::{Framing, Progress, Pump, PumpError};
+use crate::tally::Tally;
+use crate::ticket::{Ticket, outcome_of};
 use crate::upstream::{LocalEndpoint, Upstream};
 use crate::watch::{TimedOut, Watch};
 
@@ -39,6 +41,8 @@ pub(crate) enum Failure {
 /// A response that went through.
 #[derive(Debug)]
 pub(crate) struct Received {
+    /// As the client was told.
+    pub(crate) status: u16,
     /// Whether the backend's connection can carry another request.
     pub(crate) upstream_reusable: bool,
     /// Whether the client's connection can.
@@ -53,19 +57,37 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Receiver<'a> {
     pub(crate) asked: Asked,
-    pub(crate) rules: &'a [HeaderRule],
+    pub(crate) manner: Manner<'a>,
     /// To the response head, once the request is sent.
     pub(crate) timeout: Duration,
     /// Between two pieces of a body.
     pub(crate) idle: Duration,
     pub(crate) body_sent: &'a Cell<bool>,
     pub(crate) endpoint: &'a LocalEndpoint,
+    /// Told how the request went once the response head is here.
+    pub(crate) ticket: Option<(&'a mut Ticket, FailureClass)>,
     pub(crate) began: Instant,
     pub(crate) clock: Clock,
     /// Whether the client has got something.
     pub(crate) begun: &'a Cell<bool>,
-    /// Whether the client has got the beginning of the final response.
-    pub(crate) answered: &'a Cell<bool>,
+    /// Its status is set when the client has got the beginning of the final response.
+    pub(crate) tally: &'a Tally,
+}
+
+/// How a response is passed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner<'a> {
+    /// As the route's own answer.
+    Service {
+        /// The route's settings.
+        rules: &'a [HeaderRule],
+        /// A cookie to set.
+        cookie: Option<&'a str>,
+    },
+    /// As the page of a service in maintenance.
+    MaintenancePage,
+    /// As something that such a page refers to.
+    MaintenanceAsset,
 }
 
 /// What a look at the bytes from the backend says.
@@ -117,18 +139,29 @@ impl Receiver<'_> {
         let now = self.clock.mono();
         self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
         drop(input);
-        self.answered.set(true);
+        let status = received.status;
+        if let Some((ticket, failure)) = &mut self.ticket {
+            ticket.settle(outcome_of(status, *failure));
+        }
+        self.tally.status.set(status);
+        let head_bytes = (out.len() as u64).saturating_sub(body.payload_bytes());
+        self.tally.sent.set(out.len() as u64);
         self.write(watch, to, &out).await?;
         drop(out);
         let mut beyond = Vec::new();
         while !body.is_finished() {
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
-            match watch.within(self.idle, step).await {
+            let moved = watch.within(self.idle, step).await;
+            self.tally.sent.set(head_bytes.saturating_add(body.payload_bytes()));
+            match moved {
                 Ok(Ok(Progress::Done)) => break,
                 Ok(Ok(Progress::Moved)) => {}
                 Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
                 Ok(Err(PumpError::Read(_) | PumpError::Body(_) | PumpError::TooLarge))
-                | Err(TimedOut) => return Err(Failure::Midway),
+                | Err(TimedOut) => {
+                    self.tally.broke.set(true);
+                    return Err(Failure::Midway);
+                }
             }
         }
         received.upstream_reusable &= beyond.is_empty();
@@ -226,13 +259,14 @@ impl Receiver<'_> {
         };
         let keep_alive = self.asked.keep_alive && framing != Framing::Bare;
         let delivery = Delivery { keep_alive, chunked };
-        forward::response(&head, self.rules, self.asked, delivery, out);
+        forward::response(&head, &self.manner, self.asked, delivery, out);
+        let status = forward::status_of(&head, &self.manner);
         let came = input.get(head.len..).unwrap_or_default();
         if tunnel {
             // The backend's first frame may come glued to its 101.
             out.extend_from_slice(came);
             let body = Pump::new(Decoder::response(BodyFraming::None), Framing::Kept, None);
-            return Look::Final(Box::new((body, Received::tunnel())));
+            return Look::Final(Box::new((body, Received::tunnel(status))));
         }
         let until_close = head.framing == BodyFraming::UntilClose;
         let mut body = Pump::new(Decoder::response(head.framing), framing, None);
@@ -241,6 +275,7 @@ impl Receiver<'_> {
             return Look::Malformed;
         };
         let received = Received {
+            status,
             upstream_reusable: head.keep_alive && !until_close && used == came.len(),
             client_reusable: keep_alive,
             tunnel: false,
@@ -251,7 +286,13 @@ impl Receiver<'_> {
 }
 
 impl Received {
-    fn tunnel() -> Self {
-        Self { upstream_reusable: false, client_reusable: false, tunnel: true, upstream: None }
+    fn tunnel(status: u16) -> Self {
+        Self {
+            status,
+            upstream_reusable: false,
+            client_reusable: false,
+            tunnel: true,
+            upstream: None,
+        }
     }
 }

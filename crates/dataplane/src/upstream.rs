@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use model::{BackendHost, BackendUrl, Instant};
+use probe::Policy;
 use runtime::Clock;
 use tokio::net::TcpStream;
 
@@ -70,11 +71,13 @@ pub(crate) enum ConnectError {
 pub(crate) struct Upstreams {
     by_address: RefCell<HashMap<SocketAddr, Rc<AddressPool>>>,
     names: Names,
+    /// Where backends may be (SPEC 10).
+    policy: Policy,
 }
 
 impl Upstreams {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { by_address: RefCell::default(), names: Names::new(clock) }
+    pub(crate) fn new(clock: Clock, policy: Policy) -> Self {
+        Self { by_address: RefCell::default(), names: Names::new(clock), policy }
     }
 
     /// An endpoint of this worker.
@@ -107,7 +110,7 @@ impl Upstreams {
     /// Opens a connection to the endpoint.
     pub(crate) async fn connect(&self, endpoint: &LocalEndpoint) -> Result<Upstream, ConnectError> {
         match &endpoint.place {
-            Place::At(pool) => Ok(pool.connect().await?),
+            Place::At(pool) => Ok(self.open(pool).await?),
             Place::Named { name, port, next } => {
                 let addresses = self.names.resolve(name).await;
                 let first = next.replace(next.get().wrapping_add(1));
@@ -115,7 +118,7 @@ impl Upstreams {
                 for step in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
                     let ip: Option<&IpAddr> = addresses.get((first + step) % addresses.len());
                     let Some(ip) = ip else { break };
-                    match self.pool(SocketAddr::new(*ip, *port)).connect().await {
+                    match self.open(&self.pool(SocketAddr::new(*ip, *port))).await {
                         Ok(upstream) => return Ok(upstream),
                         Err(error) => last = error.into(),
                     }
@@ -123,6 +126,12 @@ impl Upstreams {
                 Err(last)
             }
         }
+    }
+
+    async fn open(&self, pool: &Rc<AddressPool>) -> io::Result<Upstream> {
+        let denied = |denied| io::Error::new(io::ErrorKind::PermissionDenied, denied);
+        self.policy.permits(pool.address).map_err(denied)?;
+        pool.connect().await
     }
 
     /// Closes what is idle for too long or was closed by the backend, and forgets addresses

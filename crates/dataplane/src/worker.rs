@@ -9,14 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::{Balance, Instant, RouteId};
-use resilience::RetryBudget;
-use routing::{EndpointId, EndpointView, Live, Member, Pool, Table};
+use model::{BackendUrl, Balance, Generation, Instant, RouteId};
+use resilience::{Phase, RetryBudget};
+use routing::{EndpointHealth, EndpointId, EndpointView, Live, Member, Pool, Table};
 use runtime::{Clock, Reader};
 use tokio::net::TcpListener;
 
 use crate::connection;
+use crate::endpoint::EndpointState;
+use crate::identity::Client;
+use crate::ledger::Ledger;
 use crate::plane::Shared;
+use crate::route::RouteState;
+use crate::ticket::LocalRoute;
 use crate::upstream::{LocalEndpoint, Upstreams};
 
 /// Between two looks at idle connections.
@@ -24,35 +29,51 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long accepting pauses when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Servers of maintenance pages that are remembered; what is forgotten is made anew.
+const PAGES_MAX: usize = 1024;
+
 /// What one thread has to itself.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    /// Which one it is.
+    pub(crate) number: usize,
     pub(crate) clock: Clock,
     pub(crate) upstreams: Upstreams,
     pub(crate) budget: RefCell<RetryBudget>,
     table: RefCell<Reader<Table>>,
     endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
+    routes: RefCell<HashMap<RouteId, Rc<LocalRoute>>>,
+    ledger: Ledger,
     /// Where `balance=round_robin` has come to, by the oldest route of the pool.
     rotations: RefCell<HashMap<RouteId, u64>>,
+    /// Servers of maintenance pages.
+    pages: RefCell<HashMap<BackendUrl, Rc<LocalEndpoint>>>,
     connections: Cell<usize>,
     /// Connections that wait for their next request without being quiet.
     pub(crate) pausing: Cell<usize>,
+    /// Requests that are parked, and the bytes they hold.
+    pub(crate) parked: Cell<(usize, usize)>,
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>) -> Rc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
         let clock = shared.clock;
         let table = RefCell::new(shared.table.reader());
         Rc::new(Self {
             clock,
-            upstreams: Upstreams::new(clock),
+            upstreams: Upstreams::new(clock, shared.config.policy.clone()),
             budget: RefCell::new(RetryBudget::new(clock.mono())),
             table,
             endpoints: RefCell::default(),
+            routes: RefCell::default(),
+            ledger: Ledger::new(Arc::clone(&shared.oldest), number),
+            number,
             rotations: RefCell::default(),
+            pages: RefCell::default(),
             connections: Cell::new(0),
             pausing: Cell::new(0),
+            parked: Cell::new((0, 0)),
             shared,
         })
     }
@@ -101,8 +122,41 @@ impl Worker {
         look(self.table.borrow_mut().latest())
     }
 
+    /// Finds the pool of a request, and counts the request under the generation it was found in.
+    pub(crate) fn find(
+        self: &Rc<Self>,
+        find: impl Fn(&Table) -> Option<Arc<Pool>>,
+    ) -> Option<(Arc<Pool>, Entered)> {
+        loop {
+            let (pool, generation) = self.with_table(|table| (find(table), table.generation()));
+            let pool = pool?;
+            let look_again = self.ledger.enter(generation);
+            let entered = Entered { worker: Rc::clone(self), generation };
+            if !look_again || self.with_table(|table| table.generation() == generation) {
+                return Some((pool, entered));
+            }
+        }
+    }
+
+    /// The route of a member, as this worker uses it.
+    pub(crate) fn route(&self, member: &Member) -> Rc<LocalRoute> {
+        if let Some(local) = self.routes.borrow().get(&member.route)
+            && local.leads_to == member.endpoint
+        {
+            return Rc::clone(local);
+        }
+        let local = Rc::new(LocalRoute {
+            route: member.route,
+            leads_to: member.endpoint,
+            endpoint: self.endpoint(member),
+            state: self.shared.routes.get(member.route, member.endpoint),
+        });
+        self.routes.borrow_mut().insert(member.route, Rc::clone(&local));
+        local
+    }
+
     /// The endpoint of a member, as this worker uses it.
-    pub(crate) fn endpoint(&self, member: &Member) -> Rc<LocalEndpoint> {
+    fn endpoint(&self, member: &Member) -> Rc<LocalEndpoint> {
         if let Some(local) = self.endpoints.borrow().get(&member.endpoint) {
             return Rc::clone(local);
         }
@@ -112,10 +166,25 @@ impl Worker {
         local
     }
 
+    /// The server of a maintenance page. It is no endpoint: nobody balances over it.
+    pub(crate) fn page_server(&self, url: &BackendUrl) -> Rc<LocalEndpoint> {
+        let mut pages = self.pages.borrow_mut();
+        if let Some(server) = pages.get(url) {
+            return Rc::clone(server);
+        }
+        if pages.len() >= PAGES_MAX {
+            pages.clear();
+        }
+        let server = Rc::new(self.upstreams.local(Arc::default(), url));
+        pages.insert(url.clone(), Rc::clone(&server));
+        server
+    }
+
     /// What a choice among the endpoints of a pool is drawn by: the next number of its rotation,
-    /// or a random one.
-    pub(crate) fn draw(&self, pool: &Pool) -> u64 {
+    /// the hash of the client, or a random one.
+    pub(crate) fn draw(&self, pool: &Pool, client: &Client) -> u64 {
         match (pool.config.options.balance, pool.members.first()) {
+            (Balance::Hash, _) => client.hash,
             (Balance::RoundRobin, Some(oldest)) => {
                 let mut rotations = self.rotations.borrow_mut();
                 let next = rotations.entry(oldest.route).or_default();
@@ -141,18 +210,76 @@ impl Worker {
         self.upstreams.sweep(now);
         self.with_table(|table| {
             self.endpoints.borrow_mut().retain(|endpoint, _| table.has_endpoint(*endpoint));
+            self.routes.borrow_mut().retain(|route, _| table.get(*route).is_some());
             self.shared.endpoints.retain(|endpoint| table.has_endpoint(endpoint));
+            self.shared.routes.retain(|route| table.get(route).is_some());
             self.rotations.borrow_mut().retain(|route, _| table.get(*route).is_some());
         });
     }
 }
 
-impl Live for Worker {
-    fn endpoint(&self, endpoint: EndpointId, now: Instant) -> EndpointView {
-        match self.endpoints.borrow().get(&endpoint) {
-            Some(local) => local.state.view(now),
-            None => self.shared.endpoints.get(endpoint).view(now),
+/// Endpoints as one request sees them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'w> {
+    pub(crate) worker: &'w Worker,
+    /// Whether maintenance does not hold for it: ACME challenges always pass (SPEC 4).
+    pub(crate) through_maintenance: bool,
+}
+
+impl Live for Sight<'_> {
+    fn member(&self, member: &Member, now: Instant) -> EndpointView {
+        let local = self.worker.route(member);
+        let (endpoint, state) = (&*local.endpoint.state, &*local.state);
+        if state.is_in_maintenance() && !self.through_maintenance {
+            return resting(endpoint.view(now));
         }
+        view(member, (endpoint, endpoint.view(now)), state, now)
+    }
+}
+
+/// An endpoint in maintenance. Whether it is there does not matter: it may well be down.
+pub(crate) fn resting(view: EndpointView) -> EndpointView {
+    EndpointView { health: EndpointHealth::Maintenance, ..view }
+}
+
+/// How requests over a route find its endpoint.
+pub(crate) fn view(
+    member: &Member,
+    (endpoint, mut view): (&EndpointState, EndpointView),
+    state: &RouteState,
+    now: Instant,
+) -> EndpointView {
+    let options = &member.config.options;
+    if view.health == EndpointHealth::Gone {
+        return view;
+    }
+    if let Some(rule) = &member.config.breaker
+        && !state.breaker().may_try(rule, now)
+    {
+        let until = match state.breaker().phase(now) {
+            Phase::Open { until } => until,
+            Phase::Closed | Phase::HalfOpen => now,
+        };
+        view.health = EndpointHealth::Open { until };
+    } else if options.max_in_flight.is_some_and(|max| view.in_flight >= max) {
+        view.health = EndpointHealth::Full;
+    } else if !options.slow_start.is_zero() && view.health == EndpointHealth::Up {
+        let ramp = endpoint.ramp_percent(options.slow_start, now);
+        view.share_percent = view.share_percent.min(ramp);
+    }
+    view
+}
+
+/// Counts a request for as long as it is worked on.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    worker: Rc<Worker>,
+    generation: Generation,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.worker.ledger.leave(self.generation);
     }
 }
 

@@ -13,13 +13,13 @@ use model::{
     RouteSpec, ServiceName, normalize_path,
 };
 use proxyd_routing::{
-    Edit, EndpointHealth, EndpointId, EndpointView, Entry, Head, Live, Table, decide,
+    Choice, Edit, EndpointHealth, EndpointView, Entry, Head, Live, Member, Table, decide,
 };
 
 struct Fine;
 
 impl Live for Fine {
-    fn endpoint(&self, _: EndpointId, _: Instant) -> EndpointView {
+    fn member(&self, _: &Member, _: Instant) -> EndpointView {
         let health = EndpointHealth::Up;
         EndpointView { health, in_flight: 1, latency_micros: 500, share_percent: 100 }
     }
@@ -100,7 +100,12 @@ fn decisions(c: &mut Criterion) {
                 let (host, raw_path) = &asked[turn];
                 let path = normalize_path(raw_path.as_bytes()).expect("is valid");
                 let head = Head { host: host.as_deref(), raw_path, path: &path };
-                let decision = decide(&table, &Fine, black_box(head), Instant::default(), 7, &[]);
+                let decision = decide(
+                    &table,
+                    &Fine,
+                    black_box(head),
+                    &Choice { draw: 7, ..Choice::default() },
+                );
                 black_box(decision);
             });
         });
@@ -118,7 +123,7 @@ fn pools(c: &mut Criterion) {
             let mut draw = 0_u64;
             b.iter(|| {
                 draw = draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                black_box(decide(&table, &Fine, head, Instant::default(), draw, &[]));
+                black_box(decide(&table, &Fine, head, &Choice { draw, ..Choice::default() }));
             });
         });
     }

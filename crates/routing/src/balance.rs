@@ -10,18 +10,30 @@ use std::time::Duration;
 use model::{Balance, Instant};
 
 use crate::hash::spread;
-use crate::{Decision, EndpointHealth, EndpointId, EndpointView, Live, Member, Pool};
+use crate::{
+    Choice, Decision, EndpointHealth, EndpointId, EndpointView, Live, Member, Pool, Sticky,
+    Unavailable,
+};
 
 /// When to come back to a pool that has nothing usable. Ejections end and backends restart
 /// within seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// When to come back to a pool that has enough to do. Requests end.
+const RETRY_FULL_AFTER: Duration = Duration::from_secs(1);
 
 /// Picks the member of a pool that gets a request.
 ///
-/// Connected endpoints are preferred, then those whose connection is lost, then those with no
-/// share left, then those that failed a moment ago. Of those at most half a pool is left out:
-/// with more, some of them get their share as if they were good, unless this request failed
-/// once already. In the class that serves, `balance` picks:
+/// Connected endpoints are preferred, then those whose connection is lost, then those that no
+/// health check has passed yet, then those with no share left, and when every endpoint is bad
+/// those that failed a moment ago or fail their health checks, as if all were good. Of the ones
+/// that failed a moment ago at most half a pool is left out: with more, some of them get their
+/// share as if they were good, unless this request failed once already. Endpoints behind an open
+/// circuit breaker, with `max_in_flight` requests or in maintenance get nothing.
+///
+/// A client that is stuck to an endpoint stays there while it is connected or away; of the
+/// clients of an endpoint that drains, each leaves at a moment of its own.
+///
+/// In the class that serves, `balance` picks:
 ///
 /// - `p2c`: two are drawn by weight and the cheaper one is taken: latency times load, where
 ///   `in_flight` counts by weight. So shares follow weights while idle and loads do while busy.
@@ -34,17 +46,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 ///
 /// While any share in that class is below 100 percent, each member is left out with the
 /// probability that it lacks, and one of the others is picked by weight (SPEC 12).
-pub fn choose<'t>(
-    pool: &'t Arc<Pool>,
-    live: &impl Live,
-    now: Instant,
-    draw: u64,
-    tried: &[EndpointId],
-) -> Decision<'t> {
-    let ask = Ask { members: &pool.members, live, now, draw, tried };
+pub fn choose<'t>(pool: &'t Arc<Pool>, live: &impl Live, choice: &Choice<'_>) -> Decision<'t> {
+    let ask = Ask { members: &pool.members, live, choice };
     match ask.pick(pool.config.options.balance) {
         Some(member) => Decision::Send { pool, member },
-        None => Decision::Unavailable { pool, retry_after: RETRY_AFTER },
+        None => ask.refuse(pool),
     }
 }
 
@@ -53,21 +59,27 @@ pub fn choose<'t>(
 enum Class {
     Connected,
     Away,
+    Unchecked,
     /// Connected or away, with no share left.
     Spent,
+    /// Failed a moment ago, or fails its health checks.
+    Bad,
+    /// Those of the bad ones that failed a moment ago.
     Ejected,
 }
 
 impl Class {
-    const ALL: [Self; 4] = [Self::Connected, Self::Away, Self::Spent, Self::Ejected];
+    const ALL: [Self; 5] = [Self::Connected, Self::Away, Self::Unchecked, Self::Spent, Self::Bad];
 
     fn of(view: &EndpointView) -> Option<Self> {
+        use EndpointHealth as Health;
         match (view.health, view.share_percent) {
-            (EndpointHealth::Gone, _) => None,
-            (EndpointHealth::Ejected, _) => Some(Self::Ejected),
-            (EndpointHealth::Up | EndpointHealth::Away, 0) => Some(Self::Spent),
-            (EndpointHealth::Up, _) => Some(Self::Connected),
-            (EndpointHealth::Away, _) => Some(Self::Away),
+            (Health::Gone | Health::Open { .. } | Health::Full | Health::Maintenance, _) => None,
+            (Health::Ejected | Health::Failing, _) => Some(Self::Bad),
+            (Health::Up | Health::Away | Health::Unchecked, 0) => Some(Self::Spent),
+            (Health::Up, _) => Some(Self::Connected),
+            (Health::Away, _) => Some(Self::Away),
+            (Health::Unchecked, _) => Some(Self::Unchecked),
         }
     }
 }
@@ -92,9 +104,7 @@ const _: () = assert!((Purpose::Place as u64) < 8);
 struct Ask<'a, L> {
     members: &'a [Member],
     live: &'a L,
-    now: Instant,
-    draw: u64,
-    tried: &'a [EndpointId],
+    choice: &'a Choice<'a>,
 }
 
 /// What the first pass found of one class.
@@ -120,8 +130,11 @@ struct Candidate {
 impl<L: Live> Ask<'_, L> {
     fn pick(&self, balance: Balance) -> Option<usize> {
         if let [member] = self.members {
-            let class = Class::of(&self.live.endpoint(member.endpoint, self.now));
-            return (class.is_some() && !self.tried.contains(&member.endpoint)).then_some(0);
+            let class = Class::of(&self.view(member));
+            return (class.is_some() && !self.has_tried(member)).then_some(0);
+        }
+        if let Some(member) = self.choice.sticky.and_then(|sticky| self.where_it_was(sticky)) {
+            return Some(member);
         }
         let (class, census) = self.serving(balance)?;
         if census.members == 1 {
@@ -137,30 +150,75 @@ impl<L: Live> Ask<'_, L> {
         Some(picked.unwrap_or(census.first))
     }
 
+    /// Why nothing was picked.
+    fn refuse<'t>(&self, pool: &'t Arc<Pool>) -> Decision<'t> {
+        let (mut opens, mut full) = (None::<Instant>, false);
+        for (member, of) in self.members.iter().enumerate() {
+            match self.view(of).health {
+                EndpointHealth::Maintenance => return Decision::Maintenance { pool, member },
+                EndpointHealth::Open { until } => {
+                    opens = Some(opens.map_or(until, |opens| opens.min(until)));
+                }
+                EndpointHealth::Full => full = true,
+                EndpointHealth::Up
+                | EndpointHealth::Away
+                | EndpointHealth::Unchecked
+                | EndpointHealth::Ejected
+                | EndpointHealth::Failing
+                | EndpointHealth::Gone => {}
+            }
+        }
+        let (reason, retry_after) = match opens {
+            _ if full => (Unavailable::Full, RETRY_FULL_AFTER),
+            Some(until) => (Unavailable::Open, until.since(self.choice.now)),
+            None => (Unavailable::Gone, RETRY_AFTER),
+        };
+        Decision::Unavailable { pool, reason, retry_after }
+    }
+
+    fn view(&self, member: &Member) -> EndpointView {
+        self.live.member(member, self.choice.now)
+    }
+
+    fn has_tried(&self, member: &Member) -> bool {
+        self.choice.tried.contains(&member.endpoint)
+    }
+
+    /// The member that the client is stuck to, if it can go on there.
+    fn where_it_was(&self, sticky: Sticky) -> Option<usize> {
+        let index = self.members.iter().position(|m| m.weight > 0 && m.token == sticky.token)?;
+        let member = self.members.get(index).filter(|member| !self.has_tried(member))?;
+        let view = self.view(member);
+        let serves = matches!(Class::of(&view), Some(Class::Connected | Class::Away));
+        let turn = scale(spread(sticky.client, member.token), 100);
+        (serves && turn < u64::from(view.share_percent)).then_some(index)
+    }
+
     /// The class that serves this request.
     fn serving(&self, balance: Balance) -> Option<(Class, Census)> {
         let mut counts = [Census::default(); Class::ALL.len()];
-        let (mut endpoints, mut ejected) = (0, 0);
+        let (mut endpoints, mut ejected) = (0, Census::default());
         for (index, member) in self.members.iter().enumerate().filter(|(_, m)| m.weight > 0) {
-            let view = self.live.endpoint(member.endpoint, self.now);
+            let view = self.view(member);
             let Some(class) = Class::of(&view) else { continue };
             endpoints += 1;
-            ejected += u64::from(class == Class::Ejected);
-            if !self.tried.contains(&member.endpoint) {
-                let weight = u64::from(member.weight);
+            let weight = u64::from(member.weight);
+            if view.health == EndpointHealth::Ejected {
+                ejected.count(index, weight, &view, balance);
+            }
+            if !self.has_tried(member) {
                 counts[class as usize].count(index, weight, &view, balance);
             }
         }
         let class = Class::ALL.into_iter().find(|class| counts[*class as usize].members > 0)?;
         let good = counts[class as usize];
-        let bad = counts[Class::Ejected as usize];
         // At most half a pool is ejected (SPEC 4). Which of them are too many is drawn anew for
         // each request; one that failed already does not pay for the rule twice.
-        let too_many = u64::saturating_sub(ejected, endpoints / 2);
-        if self.tried.is_empty() && too_many > 0 && bad.members > 0 {
-            let share = bad.weight * too_many / ejected;
+        let too_many = ejected.members.saturating_sub(endpoints / 2) as u64;
+        if self.choice.tried.is_empty() && too_many > 0 && class != Class::Bad {
+            let share = ejected.weight * too_many / ejected.members as u64;
             if self.below(good.weight + share, Purpose::Half, 0) < share {
-                return Some((Class::Ejected, bad));
+                return Some((Class::Ejected, ejected));
             }
         }
         Some((class, good))
@@ -168,13 +226,17 @@ impl<L: Live> Ask<'_, L> {
 
     /// The untried members of a class.
     fn of(&self, class: Class) -> impl Iterator<Item = Candidate> {
-        let usable = |member: &Member| member.weight > 0 && !self.tried.contains(&member.endpoint);
+        let usable = |member: &Member| member.weight > 0 && !self.has_tried(member);
         let members = self.members.iter().enumerate().filter(move |(_, member)| usable(member));
         members.filter_map(move |(index, member)| {
             let (endpoint, weight) = (member.endpoint, u64::from(member.weight));
-            let view = self.live.endpoint(endpoint, self.now);
+            let view = self.view(member);
             let candidate = Candidate { index, weight, endpoint, view };
-            (Class::of(&view) == Some(class)).then_some(candidate)
+            let is_of = match class {
+                Class::Ejected => view.health == EndpointHealth::Ejected,
+                class => Class::of(&view) == Some(class),
+            };
+            is_of.then_some(candidate)
         })
     }
 
@@ -201,7 +263,7 @@ impl<L: Live> Ask<'_, L> {
 
     fn in_turn(&self, class: Class, census: Census) -> Option<usize> {
         let round = census.weight / census.unit;
-        let turn = self.draw % round;
+        let turn = self.choice.draw % round;
         // With weights, steps by the golden section that reach every place once a round: each
         // member comes as often as its weight says, and not in one run.
         let place =
@@ -261,7 +323,7 @@ impl<L: Live> Ask<'_, L> {
     }
 
     fn random(&self, purpose: Purpose, about: u64) -> u64 {
-        spread(self.draw, about << 3 | purpose as u64)
+        spread(self.choice.draw, about << 3 | purpose as u64)
     }
 }
 

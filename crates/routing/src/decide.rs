@@ -18,6 +18,28 @@ pub struct Head<'a> {
     pub path: &'a NormalPath<'a>,
 }
 
+/// What a choice depends on besides the pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice<'a> {
+    /// Now.
+    pub now: Instant,
+    /// A random number; what else it may be is for `balance` to say ([`choose`]).
+    pub draw: u64,
+    /// The endpoints that failed this request already.
+    pub tried: &'a [EndpointId],
+    /// Where the client was before, if the pool is sticky.
+    pub sticky: Option<Sticky>,
+}
+
+/// What a sticky cookie says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// [`crate::Member::token`] of the endpoint.
+    pub token: u64,
+    /// Tells the client apart from others of the same endpoint.
+    pub client: u64,
+}
+
 /// What to do with a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision<'t> {
@@ -27,8 +49,17 @@ pub enum Decision<'t> {
     Unavailable {
         /// The pool that would have answered.
         pool: &'t Arc<Pool>,
+        /// Why.
+        reason: Unavailable,
         /// When to come back.
         retry_after: Duration,
+    },
+    /// No endpoint but ones in maintenance: their page.
+    Maintenance {
+        /// The pool that would have answered.
+        pool: &'t Arc<Pool>,
+        /// The index of a member in maintenance.
+        member: usize,
     },
     /// Send it there.
     Send {
@@ -39,22 +70,30 @@ pub enum Decision<'t> {
     },
 }
 
-/// Decides where one request goes. `draw` is a random number; `tried` are the endpoints that
-/// failed this request already.
+/// Why no endpoint of a pool is usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// None is there, or all have failed this request.
+    Gone,
+    /// What is there is behind an open circuit breaker.
+    Open,
+    /// What is there works on as many requests as it may.
+    Full,
+}
+
+/// Decides where one request goes.
 ///
 /// [`Table::find`] and [`choose`] in one: for a pool with `balance=round_robin` or
-/// `balance=hash` the draw means something ([`choose`]), and whoever wants to give it that
-/// meaning looks at the pool in between.
+/// `balance=hash` the draw means something, and whoever wants to give it that meaning looks at
+/// the pool in between.
 pub fn decide<'t>(
     table: &'t Table,
     live: &impl Live,
     head: Head<'_>,
-    now: Instant,
-    draw: u64,
-    tried: &[EndpointId],
+    choice: &Choice<'_>,
 ) -> Decision<'t> {
     match table.find(head) {
-        Some(pool) => choose(pool, live, now, draw, tried),
+        Some(pool) => choose(pool, live, choice),
         None => Decision::NoRoute,
     }
 }

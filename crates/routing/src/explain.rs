@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{ExplainCandidate, ExplainEndpoint, ExplainReport, Instant, MatchKind};
 
-use crate::{Decision, EndpointHealth, Head, Live, Member, Pool, RouteKey, Table, decide};
+use crate::{Choice, Decision, EndpointHealth, Head, Live, Member, Pool, RouteKey, Table, decide};
 
 /// Most losers that are told.
 const CANDIDATES_MAX: usize = 100;
@@ -16,9 +16,13 @@ const ENDPOINTS_MAX: usize = 1000;
 /// Where `decide` draws, this shows what the draw 0 decides. At most 100 of the routes that lost
 /// are told, the closest first, and at most 1000 endpoints.
 pub fn explain(table: &Table, live: &impl Live, head: Head<'_>, now: Instant) -> ExplainReport {
-    let (outcome, pool, member) = match decide(table, live, head, now, 0, &[]) {
+    let choice = Choice { now, ..Choice::default() };
+    let (outcome, pool, member) = match decide(table, live, head, &choice) {
         Decision::NoRoute => ("no_route", None, None),
         Decision::Unavailable { pool, .. } => ("unavailable", Some(pool), pool.members.first()),
+        Decision::Maintenance { pool, member } => {
+            ("maintenance", Some(pool), pool.members.get(member))
+        }
         Decision::Send { pool, member } => ("route", Some(pool), pool.members.get(member)),
     };
     let members = pool.into_iter().flat_map(|pool| &pool.members);
@@ -61,25 +65,34 @@ fn why(winner: &RouteKey, loser: &RouteKey) -> &'static str {
     }
 }
 
-/// Breakers and maintenance are no part of what [`Live`] tells: an endpoint that is held back by
-/// one of them is not [`EndpointHealth::Up`].
 fn endpoint(member: &Member, live: &impl Live, now: Instant) -> ExplainEndpoint {
-    let view = live.endpoint(member.endpoint, now);
+    let view = live.member(member, now);
     ExplainEndpoint {
         route: member.route,
         instance: member.instance.clone(),
         backend: member.backend.clone(),
         weight: member.weight,
-        health: match view.health {
-            EndpointHealth::Up => "up",
-            EndpointHealth::Away => "away",
-            EndpointHealth::Ejected => "ejected",
-            EndpointHealth::Gone => "gone",
+        health: health(view.health),
+        breaker: match view.health {
+            EndpointHealth::Open { until } if until > now => "open",
+            EndpointHealth::Open { .. } => "half_open",
+            _ => "closed",
         },
-        breaker: "closed",
         limiter: member.config.limit.map(|limit| limit.requests),
         drain_percent: view.share_percent,
-        in_maintenance: false,
+        in_maintenance: view.health == EndpointHealth::Maintenance,
+    }
+}
+
+fn health(health: EndpointHealth) -> &'static str {
+    match health {
+        EndpointHealth::Up | EndpointHealth::Open { .. } | EndpointHealth::Maintenance => "up",
+        EndpointHealth::Away => "away",
+        EndpointHealth::Unchecked => "unchecked",
+        EndpointHealth::Ejected => "ejected",
+        EndpointHealth::Failing => "failing",
+        EndpointHealth::Gone => "gone",
+        EndpointHealth::Full => "full",
     }
 }
 
@@ -88,8 +101,8 @@ mod tests {
     use model::RouteId;
 
     use super::*;
+    use crate::EndpointView;
     use crate::fixture::{Fine, ask, bury, put, with};
-    use crate::{EndpointId, EndpointView};
 
     fn told(table: &Table, request: &str) -> ExplainReport {
         ask(request, |head| explain(table, &Fine, head, Instant::default()))
@@ -145,8 +158,8 @@ mod tests {
     struct Each([EndpointHealth; 4]);
 
     impl Live for Each {
-        fn endpoint(&self, endpoint: EndpointId, _: Instant) -> EndpointView {
-            let health = self.0[endpoint.0 as usize - 1];
+        fn member(&self, member: &Member, _: Instant) -> EndpointView {
+            let health = self.0[member.endpoint.0 as usize - 1];
             EndpointView { health, in_flight: 0, latency_micros: 0, share_percent: 40 }
         }
     }

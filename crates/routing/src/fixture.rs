@@ -8,15 +8,15 @@ use model::{
 };
 
 use crate::{
-    Changed, Conflict, Decision, Edit, EndpointHealth, EndpointId, EndpointView, Entry, Head, Live,
-    RouteKey, Table, decide,
+    Changed, Choice, Conflict, Decision, Edit, EndpointHealth, EndpointView, Entry, Head, Live,
+    Member, RouteKey, Table, decide,
 };
 
 /// Everything there is is well.
 pub(crate) struct Fine;
 
 impl Live for Fine {
-    fn endpoint(&self, _: EndpointId, _: Instant) -> EndpointView {
+    fn member(&self, _: &Member, _: Instant) -> EndpointView {
         let health = EndpointHealth::Up;
         EndpointView { health, in_flight: 0, latency_micros: 0, share_percent: 100 }
     }
@@ -88,9 +88,9 @@ pub(crate) fn ask<T>(request: &str, then: impl FnOnce(Head<'_>) -> T) -> T {
 
 /// The number of the route that a request is sent to, `404` or `503`.
 pub(crate) fn answer(table: &Table, request: &str) -> u64 {
-    ask(request, |head| match decide(table, &Fine, head, Instant::default(), 0, &[]) {
+    ask(request, |head| match decide(table, &Fine, head, &Choice::default()) {
         Decision::NoRoute => 404,
-        Decision::Unavailable { .. } => 503,
+        Decision::Unavailable { .. } | Decision::Maintenance { .. } => 503,
         Decision::Send { pool, member } => pool.members[member].route.0,
     })
 }

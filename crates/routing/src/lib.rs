@@ -9,7 +9,8 @@
 //! host:  exact name  >  *.suffix  >  **.suffix, longest first  >  *
 //! path:  highest priority, then exact before prefix and raw, then the longest
 //! pool:  every instance of the service that owns the key
-//! pick:  connected endpoints, then those that lost their connection, then those that failed
+//! pick:  connected endpoints, then those that lost their connection, then new ones, then those
+//!        that drain to nothing, then those that failed
 //! ```
 //!
 //! Less specific hosts are asked only when no path of the more specific ones matches. Two keys
@@ -39,9 +40,9 @@ mod fixture;
 mod naive;
 
 pub use balance::choose;
-pub use decide::{Decision, Head, decide};
+pub use decide::{Choice, Decision, Head, Sticky, Unavailable, decide};
 pub use entry::{Conflict, Edit, Entry, RouteKey, keys};
 pub use explain::explain;
 pub use live::{EndpointHealth, EndpointId, EndpointView, Live};
 pub use pool::{Member, Pool};
-pub use table::{Changed, Table};
+pub use table::{Changed, RouteChange, Table};

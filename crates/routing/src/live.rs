@@ -2,6 +2,8 @@
 
 use model::Instant;
 
+use crate::Member;
+
 /// An endpoint: one (service, instance, backend URL), whatever routes lead to it. Given out by
 /// the table, never used again; learned state is kept under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,9 +11,9 @@ pub struct EndpointId(pub u64);
 
 /// What is known about endpoints right now.
 pub trait Live {
-    /// One endpoint, as it is at `now`. Asked up to three times about each member for one
-    /// decision; the answers may differ.
-    fn endpoint(&self, endpoint: EndpointId, now: Instant) -> EndpointView;
+    /// The endpoint of a member, as requests over this member's route find it at `now`. Asked up
+    /// to four times about each member for one decision; the answers may differ.
+    fn member(&self, member: &Member, now: Instant) -> EndpointView;
 }
 
 /// An endpoint right now.
@@ -35,9 +37,22 @@ pub enum EndpointHealth {
     Up,
     /// Its registry connection is lost: only while no connected endpoint is usable.
     Away,
+    /// Its first health check has not passed yet: only while no other endpoint is usable (SPEC 4).
+    Unchecked,
     /// A connect failed a moment ago: only when every endpoint is bad.
     Ejected,
+    /// Its health checks fail: only when every endpoint is bad.
+    Failing,
     /// Not at all: refused a connection while its registry connection is lost (SPEC 4), or is
     /// drained.
     Gone,
+    /// Not at all before then: the circuit breaker of this route is open, or its probes are out.
+    Open {
+        /// When the next request may be tried.
+        until: Instant,
+    },
+    /// Not at all: it works on as many requests as `max_in_flight` allows.
+    Full,
+    /// Not at all: its instance is in maintenance.
+    Maintenance,
 }

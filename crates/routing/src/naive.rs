@@ -15,7 +15,8 @@ use proptest::sample::select;
 
 use crate::fixture::Fine;
 use crate::{
-    Conflict, Decision, Edit, EndpointId, Entry, Head, Pool, RouteKey, Table, decide, explain,
+    Choice, Conflict, Decision, Edit, EndpointId, Entry, Head, Pool, RouteKey, Table, decide,
+    explain,
 };
 
 #[derive(Clone, Default)]
@@ -265,7 +266,7 @@ fn same_decision(table: &Table, naive: &Naive, head: Head<'_>) {
     let found: Vec<RouteKey> = table.matching(head).iter().map(|pool| pool.key.clone()).collect();
     assert_eq!(found, expected, "{head:?}");
     let now = Instant::default();
-    let decision = decide(table, &Fine, head, now, 0, &[]);
+    let decision = decide(table, &Fine, head, &Choice::default());
     let report = explain(table, &Fine, head, now);
     match (decision, expected.first()) {
         (Decision::NoRoute, None) => assert_eq!((report.outcome, report.route), ("no_route", None)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use model::{Generation, RouteId, ServiceName};
 
 use crate::change::Draft;
@@ -29,6 +30,27 @@ pub struct Table {
 pub(crate) struct Held {
     pub(crate) entry: Arc<Entry>,
     pub(crate) endpoint: EndpointId,
+}
+
+/// One route that is not what it was; one of the two is always there.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteChange<'t> {
+    /// What it was, and its endpoint.
+    pub before: Option<(&'t Entry, EndpointId)>,
+    /// What it is.
+    pub now: Option<(&'t Entry, EndpointId)>,
+}
+
+impl Held {
+    fn told(&self) -> (&Entry, EndpointId) {
+        (&self.entry, self.endpoint)
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry) && self.endpoint == other.endpoint
+    }
 }
 
 /// The result of [`Table::with`].
@@ -92,6 +114,18 @@ impl Table {
     /// Every key without routes that is not forgotten yet, the one buried first at the front.
     pub fn tombstones(&self) -> impl Iterator<Item = &RouteKey> {
         self.tombstones.iter()
+    }
+
+    /// What became of the routes since `before`, an earlier table. Costs what changed, not what it
+    /// holds.
+    pub fn changes<'t>(&'t self, before: &'t Self) -> impl Iterator<Item = RouteChange<'t>> {
+        before.routes.diff(&self.routes).map(|item| match item {
+            DiffItem::Add(_, new) => RouteChange { before: None, now: Some(new.told()) },
+            DiffItem::Update { old: (_, old), new: (_, new) } => {
+                RouteChange { before: Some(old.told()), now: Some(new.told()) }
+            }
+            DiffItem::Remove(_, old) => RouteChange { before: Some(old.told()), now: None },
+        })
     }
 
     /// The endpoint of a live route (one for all its domains).

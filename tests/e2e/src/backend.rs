@@ -71,7 +71,7 @@ impl Backend {
         format!("http://{}", self.address)
     }
 
-    /// Requests answered.
+    /// Requests answered, health checks not counted.
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
@@ -115,6 +115,10 @@ fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
+        if head.contains("User-Agent: proxyd-health") {
+            writer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+            continue;
+        }
         state.requests.fetch_add(1, Ordering::SeqCst);
         thread::sleep(state.delay);
         let said = format!("{}\n{head}", state.name);

@@ -1,17 +1,12 @@
 //! Every command on a real socket, with and without a transaction id, and the exact lines.
-//!
-//! What has no effect yet answers `not supported yet`, never a false `OK`. When an effect is built,
-//! its lines here change with it.
 
 use proxyd_e2e::{Proxy, Registry};
-
-const UNBUILT: &str = "ERROR|not supported yet";
-const UNBUILT_TXN: &str = "ERROR|t1|not supported yet";
 
 /// Plays lines and answers. `$sid` is the session; `*` in an answer stands for anything.
 fn play(registry: &mut Registry, transcript: &[(&str, &str)]) {
     for (line, wanted) in transcript {
-        let said = registry.ask(line);
+        // Nothing is asked for the second line of an answer.
+        let said = if line.is_empty() { registry.line() } else { registry.ask(line) };
         let said = match registry.session.as_str() {
             "" => said,
             session => said.replace(session, "$sid"),
@@ -113,18 +108,22 @@ fn settings() {
             ("OPTIONS_SET|$sid|t1|r1|weight|2", "OPTIONS_OK|t1"),
             ("OPTIONS_REMOVE|$sid|ALL|timeout", "OPTIONS_OK"),
             ("OPTIONS_REMOVE|$sid|t1|r1|weight", "OPTIONS_OK|t1"),
-            ("OPTIONS_SET|$sid|ALL|sticky|cookie", UNBUILT),
-            ("HEALTH_SET|$sid|r1|/health|30s|5s", UNBUILT),
-            ("HEALTH_SET|$sid|t1|r1|/health|30s|5s", UNBUILT_TXN),
-            ("RATELIMIT_SET|$sid|r1|100|1m", UNBUILT),
-            ("RATELIMIT_SET|$sid|t1|ALL|100|1m", UNBUILT_TXN),
-            ("CIRCUIT_BREAKER_SET|$sid|ALL|5|30s|2", UNBUILT),
-            ("CIRCUIT_BREAKER_SET|$sid|t1|r1|5|30s|2", UNBUILT_TXN),
-            ("CIRCUIT_BREAKER_STATUS|$sid|r1", UNBUILT),
-            ("CIRCUIT_BREAKER_STATUS|$sid|t1|ALL", UNBUILT_TXN),
-            ("CIRCUIT_BREAKER_RESET|$sid|r1", UNBUILT),
-            ("CIRCUIT_BREAKER_RESET|$sid|t1|r1", UNBUILT_TXN),
+            ("OPTIONS_SET|$sid|ALL|sticky|cookie", "OPTIONS_OK"),
+            ("HEALTH_SET|$sid|r1|/health|30s|5s", "HEALTH_OK"),
+            ("HEALTH_SET|$sid|t1|r1|/health|30s|5s", "HEALTH_OK|t1"),
+            ("RATELIMIT_SET|$sid|r1|100|1m", "RATELIMIT_OK"),
+            ("RATELIMIT_SET|$sid|t1|ALL|100|1m", "RATELIMIT_OK|t1"),
+            ("CIRCUIT_BREAKER_SET|$sid|ALL|5|30s|2", "CIRCUIT_OK"),
+            ("CIRCUIT_BREAKER_SET|$sid|t1|r1|5|30s|2", "CIRCUIT_OK|t1"),
+            ("CIRCUIT_BREAKER_STATUS|$sid|r1", "ERROR|route not found"),
             ("CONFIG_APPLY|$sid", "OK"),
+            (
+                "CIRCUIT_BREAKER_STATUS|$sid|r1",
+                r#"CIRCUIT_STATUS_OK|{"state":"closed","failures":0,"last_failure":null,"next_attempt":null,*"configured":true*}"#,
+            ),
+            ("CIRCUIT_BREAKER_STATUS|$sid|t1|ALL", r#"CIRCUIT_STATUS_OK|t1|[{*}]"#),
+            ("CIRCUIT_BREAKER_RESET|$sid|r1", "CIRCUIT_OK"),
+            ("CIRCUIT_BREAKER_RESET|$sid|t1|ALL", "CIRCUIT_OK|t1"),
         ],
     );
 }
@@ -144,23 +143,35 @@ fn questions_drain_maintenance_and_events() {
                 r#"SESSION_OK|{"session_id":"$sid","service_name":"orbat","instance_name":"orbat.1","connected_at":"*Z","uptime_seconds":*,"routes_active":0,"routes_staged":0,"last_apply":null,"metadata":{"version":"1.2.3"},"last_activity":"*Z","generation":*}"#,
             ),
             ("SESSION_INFO|$sid|t1", r#"SESSION_OK|t1|{"session_id":"$sid",*}"#),
-            ("STATS_GET|$sid", UNBUILT),
-            ("STATS_GET|$sid|ALL|compressed", UNBUILT),
-            ("STATS_GET|$sid|t1|ALL", UNBUILT_TXN),
-            ("BACKEND_TEST|$sid|http://127.0.0.1:1", UNBUILT),
-            ("BACKEND_TEST|$sid|t1|http://127.0.0.1:1", UNBUILT_TXN),
-            ("DRAIN_START|$sid|30s", UNBUILT),
-            ("DRAIN_START|$sid|t1|30s", UNBUILT_TXN),
-            ("DRAIN_STATUS|$sid", UNBUILT),
-            ("DRAIN_STATUS|$sid|t1", UNBUILT_TXN),
-            ("DRAIN_CANCEL|$sid", UNBUILT),
-            ("DRAIN_CANCEL|$sid|t1", UNBUILT_TXN),
-            ("MAINT_ENTER|$sid|ALL|http://127.0.0.1:2", UNBUILT),
-            ("MAINT_ENTER|$sid|t1|ALL|http://127.0.0.1:2", UNBUILT_TXN),
-            ("MAINT_EXIT|$sid|ALL", UNBUILT),
-            ("MAINT_EXIT|$sid|t1|ALL", UNBUILT_TXN),
-            ("MAINT_STATUS|$sid", UNBUILT),
-            ("MAINT_STATUS|$sid|t1", UNBUILT_TXN),
+            ("STATS_GET|$sid", "STATS_OK|[]"),
+            ("STATS_GET|$sid|ALL|compressed", "STATS_OK|H4sI*"),
+            ("STATS_GET|$sid|t1|ALL", "STATS_OK|t1|[]"),
+            ("STATS_GET|$sid|r7", "ERROR|route not found"),
+            (
+                "BACKEND_TEST|$sid|http://127.0.0.1:1",
+                r#"BACKEND_FAIL|{"reachable":false,"error":"connection refused"}"#,
+            ),
+            ("BACKEND_TEST|$sid|t1|http://127.0.0.1:1", "BACKEND_FAIL|t1|{*}"),
+            ("BACKEND_TEST|$sid|::bad", "ERROR|*"),
+            ("DRAIN_START|$sid|30s", "DRAIN_OK|*Z"),
+            ("DRAIN_START|$sid|t1|30s", "DRAIN_OK|t1|*Z"),
+            ("DRAIN_STATUS|$sid", r#"DRAIN_STATUS_OK|{"active":true,*}"#),
+            ("DRAIN_STATUS|$sid|t1", r#"DRAIN_STATUS_OK|t1|{"active":true,*}"#),
+            ("DRAIN_CANCEL|$sid", "DRAIN_OK"),
+            ("DRAIN_CANCEL|$sid|t1", "ERROR|t1|no drain in progress"),
+            ("MAINT_ENTER|$sid|ALL|http://127.0.0.1:2", "ACK"),
+            ("", "MAINT_OK|ALL"),
+            ("MAINT_ENTER|$sid|t1|ALL|http://127.0.0.1:2", "ACK|t1"),
+            ("", "MAINT_OK|t1|ALL"),
+            (
+                "MAINT_STATUS|$sid",
+                r#"MAINT_STATUS_OK|{"in_maintenance":[],"maintenance_backend":"http://127.0.0.1:2",*}"#,
+            ),
+            ("MAINT_EXIT|$sid|ALL", "ACK"),
+            ("", "MAINT_OK|ALL"),
+            ("MAINT_EXIT|$sid|t1|ALL", "ACK|t1"),
+            ("", "MAINT_OK|t1|ALL"),
+            ("MAINT_STATUS|$sid|t1", r#"MAINT_STATUS_OK|t1|{"in_maintenance":[],*}"#),
             ("SUBSCRIBE|$sid|backend_health_changed", "SUBSCRIBE_OK"),
             ("SUBSCRIBE|$sid|t1|all", "SUBSCRIBE_OK|t1"),
             ("UNSUBSCRIBE|$sid|backend_health_changed", "UNSUBSCRIBE_OK"),
@@ -181,8 +192,7 @@ fn extensions() {
             ("REGISTER|orbat|orbat.1|3001|", "ACK|$sid"),
             ("ROUTE_ADD|$sid|a.example.com|/v2|http://127.0.0.1:1|0", "ROUTE_OK|r1"),
             ("CONFIG_CONFIRM|$sid", "ERROR|no try in progress"),
-            ("CONFIG_TRY|$sid|30s|errors<5%", UNBUILT),
-            ("CONFIG_TRY|$sid|30s", "OK"),
+            ("CONFIG_TRY|$sid|30s|errors<5%", "OK"),
             ("CONFIG_TRY|$sid|t1|30s", "ERROR|t1|try in progress"),
             ("CONFIG_APPLY|$sid", "ERROR|try in progress"),
             ("CONFIG_CONFIRM|$sid|t1", "OK|t1"),
@@ -261,8 +271,8 @@ fn version_one() {
             ("OPTIONS|$sid|timeout|60s", "OPTIONS_OK"),
             ("VALIDATE|$sid", "OK"),
             ("VALIDATE|$sid|abc", "OK"),
-            ("MAINT_ENTER|$sid", UNBUILT),
-            ("MAINT_EXIT|$sid", UNBUILT),
+            ("MAINT_ENTER|$sid", "MAINT_OK"),
+            ("MAINT_EXIT|$sid", "MAINT_OK"),
             ("PING|$sid", "PONG"),
             ("ROUTE_LIST|$sid", r#"ROUTE_LIST_OK|[{"route_id":"r1",*,"status":"active"}]"#),
         ],

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use model::{BackendUrl, Instant, RouteId, normalize_authority, normalize_path};
 use resilience::Drain;
-use routing::{Decision, EndpointHealth, EndpointId, EndpointView, Head, Live, Table, choose};
+use routing::{
+    Choice, Decision, EndpointHealth, EndpointId, EndpointView, Head, Live, Member, Table, choose,
+};
 use session::Mode;
 
 use crate::transcript::Goes;
@@ -29,9 +31,12 @@ pub struct Plane {
 }
 
 impl Live for Plane {
-    fn endpoint(&self, endpoint: EndpointId, now: Instant) -> EndpointView {
+    fn member(&self, member: &Member, now: Instant) -> EndpointView {
+        let endpoint = member.endpoint;
         let drain = self.drains.get(&endpoint);
-        let health = if self.gone.contains(&endpoint) || drain.is_some_and(|d| d.is_over(now)) {
+        let health = if self.resting.contains_key(&member.route) {
+            EndpointHealth::Maintenance
+        } else if self.gone.contains(&endpoint) || drain.is_some_and(|d| d.is_over(now)) {
             EndpointHealth::Gone
         } else if self.away.contains(&endpoint) {
             EndpointHealth::Away
@@ -118,30 +123,22 @@ impl Plane {
         let Ok(normal) = normalize_path(path.as_bytes()) else { return Goes::NoRoute };
         let head = Head { host: Some(&host), raw_path: path, path: &normal };
         let Some(pool) = self.table.find(head) else { return Goes::NoRoute };
-        let resting = |route| self.resting.get(&route);
-        // Maintenance takes endpoints out; the page shows when no other is left (SPEC 12).
-        let out: Vec<EndpointId> = pool
-            .members
-            .iter()
-            .filter(|member| resting(member.route).is_some())
-            .map(|member| member.endpoint)
-            .collect();
         let mut backends = BTreeSet::new();
         for draw in 0..DRAWS {
             let draw = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            if let Decision::Send { pool, member } = choose(pool, self, now, draw, &out) {
-                let picked = &pool.members[member];
-                if resting(picked.route).is_none() {
-                    backends.insert(picked.backend.to_string());
+            match choose(pool, self, &Choice { now, draw, ..Choice::default() }) {
+                Decision::Send { pool, member } => {
+                    backends.insert(pool.members[member].backend.to_string());
                 }
+                // Maintenance takes endpoints out; the page shows when no other is left (SPEC 12).
+                Decision::Maintenance { pool, member } => {
+                    let page = self.resting.get(&pool.members[member].route);
+                    let page = page.expect("it is in maintenance");
+                    return Goes::Page(page.as_ref().map(ToString::to_string));
+                }
+                Decision::Unavailable { .. } | Decision::NoRoute => return Goes::Unavailable,
             }
         }
-        if !backends.is_empty() {
-            return Goes::To(backends.into_iter().collect());
-        }
-        match pool.members.iter().find_map(|member| resting(member.route)) {
-            Some(page) => Goes::Page(page.as_ref().map(ToString::to_string)),
-            None => Goes::Unavailable,
-        }
+        Goes::To(backends.into_iter().collect())
     }
 }

@@ -23,6 +23,16 @@ const UP: EndpointView = EndpointView {
 const AWAY: EndpointView = EndpointView { health: EndpointHealth::Away, ..UP };
 const EJECTED: EndpointView = EndpointView { health: EndpointHealth::Ejected, ..UP };
 const GONE: EndpointView = EndpointView { health: EndpointHealth::Gone, ..UP };
+const UNCHECKED: EndpointView = EndpointView { health: EndpointHealth::Unchecked, ..UP };
+const FAILING: EndpointView = EndpointView { health: EndpointHealth::Failing, ..UP };
+const FULL: EndpointView = EndpointView { health: EndpointHealth::Full, ..UP };
+const MAINTENANCE: EndpointView = EndpointView { health: EndpointHealth::Maintenance, ..UP };
+const OPEN: EndpointView = open(0);
+
+const fn open(seconds: u64) -> EndpointView {
+    let until = Instant::from_nanos(seconds * 1_000_000_000);
+    EndpointView { health: EndpointHealth::Open { until }, ..UP }
+}
 
 const fn share(share_percent: u32) -> EndpointView {
     EndpointView { share_percent, ..UP }
@@ -36,8 +46,8 @@ const fn busy(in_flight: u32, latency_micros: u32) -> EndpointView {
 struct World<'a>(&'a [EndpointView]);
 
 impl Live for World<'_> {
-    fn endpoint(&self, endpoint: EndpointId, _: Instant) -> EndpointView {
-        self.0[endpoint.0 as usize]
+    fn member(&self, member: &Member, _: Instant) -> EndpointView {
+        self.0[member.endpoint.0 as usize]
     }
 }
 
@@ -52,6 +62,8 @@ fn pool(balance: Balance, weights: &[u32]) -> Arc<Pool> {
         instance: InstanceName::parse("i").unwrap(),
         backend: BackendUrl::parse("http://b").unwrap(),
         config: Arc::clone(&config),
+        token: n as u64,
+        scope: 0,
         weight: *weight,
         since: Generation(0),
         applied: Generation(0),
@@ -64,14 +76,15 @@ fn pool(balance: Balance, weights: &[u32]) -> Arc<Pool> {
         priority: 0,
     };
     let service = ServiceName::parse("s").unwrap();
-    Arc::new(Pool { key, service, members, config })
+    Arc::new(Pool { key, service, members, config, scope: 0 })
 }
 
 fn pick(pool: &Arc<Pool>, views: &[EndpointView], draw: u64, tried: &[u64]) -> Option<usize> {
     let tried: Vec<EndpointId> = tried.iter().copied().map(EndpointId).collect();
-    match choose(pool, &World(views), Instant::default(), draw, &tried) {
+    let choice = Choice { draw, tried: &tried, ..Choice::default() };
+    match choose(pool, &World(views), &choice) {
         Decision::Send { member, .. } => Some(member),
-        Decision::Unavailable { .. } => None,
+        Decision::Unavailable { .. } | Decision::Maintenance { .. } => None,
         Decision::NoRoute => panic!("a pool is a route"),
     }
 }
@@ -107,7 +120,7 @@ type Case<'a> = (&'a [EndpointView], &'a [u64], &'a [f64], &'a str);
 #[test]
 fn classes() {
     #[rustfmt::skip]
-    let table: [Case<'_>; 17] = [
+    let table: [Case<'_>; 28] = [
         // views                        tried    percent             why
         (&[UP, UP],                     &[],     &[50., 50.],        "both are fine"),
         (&[UP, AWAY],                   &[],     &[100., 0.],        "connected before away"),
@@ -126,6 +139,17 @@ fn classes() {
         (&[UP, UP],                     &[0, 1], &[0., 0.],          "all tried"),
         (&[share(0), AWAY],             &[],     &[0., 100.],        "drained to nothing before away"),
         (&[share(0), GONE],             &[],     &[100., 0.],        "the last one serves with no share left"),
+        (&[UP, UNCHECKED],              &[],     &[100., 0.],        "gated until its first check has passed"),
+        (&[AWAY, UNCHECKED],            &[],     &[100., 0.],        "also while the other is away"),
+        (&[UNCHECKED, FAILING],         &[],     &[100., 0.],        "ungated while no other is usable"),
+        (&[UNCHECKED, UNCHECKED],       &[],     &[50., 50.],        "a new pool serves at once"),
+        (&[UP, FAILING, FAILING],       &[],     &[100., 0., 0.],    "failing ones know no half"),
+        (&[FAILING, EJECTED],           &[],     &[50., 50.],        "all bad, each in its way"),
+        (&[UP, FAILING, EJECTED],       &[],     &[100., 0., 0.],    "one ejected of three is not too many"),
+        (&[UP, OPEN],                   &[],     &[100., 0.],        "an open breaker fails over"),
+        (&[EJECTED, OPEN],              &[],     &[100., 0.],        "even to a bad one"),
+        (&[UP, FULL, MAINTENANCE],      &[],     &[100., 0., 0.],    "full, and in maintenance"),
+        (&[OPEN, FULL, MAINTENANCE],    &[],     &[0., 0., 0.],      "nobody left"),
     ];
     for balance in [Balance::P2c, Balance::RoundRobin, Balance::LeastConn, Balance::Hash] {
         for (views, tried, expected, why) in table {
@@ -236,11 +260,74 @@ fn a_client_stays_where_it_is() {
     assert!((240..360).contains(&moved), "{moved}");
 }
 
+/// SPEC 4: an open breaker is 503 with Retry-After, the last endpoint's maintenance its page.
+#[test]
+fn refusals() {
+    #[rustfmt::skip]
+    let table: [(&[EndpointView], &str, u64, &str); 8] = [
+        // views                    reason         seconds  why
+        (&[GONE],                   "gone",        5,       "nobody there"),
+        (&[open(7)],                "open",        7,       "until it may be tried"),
+        (&[open(7), open(3), GONE], "open",        3,       "the first that may be tried"),
+        (&[FULL],                   "full",        1,       "requests end soon"),
+        (&[open(7), FULL],          "full",        1,       "sooner than a breaker half-opens"),
+        (&[MAINTENANCE],            "maintenance", 0,       "its page"),
+        (&[GONE, MAINTENANCE],      "maintenance", 1,       "its page, although the other is gone"),
+        (&[open(7), FULL, MAINTENANCE], "maintenance", 2,   "the page when no other is left"),
+    ];
+    for (views, expected, number, why) in table {
+        let pool = pool(Balance::P2c, &vec![100; views.len()]);
+        let told = match choose(&pool, &World(views), &Choice::default()) {
+            Decision::NoRoute | Decision::Send { .. } => panic!("{why}"),
+            Decision::Maintenance { member, .. } => ("maintenance", member as u64),
+            Decision::Unavailable { reason, retry_after, .. } => {
+                let reason = match reason {
+                    Unavailable::Gone => "gone",
+                    Unavailable::Open => "open",
+                    Unavailable::Full => "full",
+                };
+                (reason, retry_after.as_secs())
+            }
+        };
+        assert_eq!(told, (expected, number), "{why}");
+    }
+}
+
+/// SPEC 4, sticky: with drains and health.
+#[test]
+fn a_cookie_keeps_a_client() {
+    #[rustfmt::skip]
+    let table: [(&[EndpointView], &[u64], f64, &str); 8] = [
+        // views                 tried  stays  why
+        (&[UP, UP],              &[],   100.,  "home"),
+        (&[UP, AWAY],            &[],   100.,  "home is away and serves"),
+        (&[UP, share(30)],       &[],   40.5,  "30 % stay, of the rest 15 % are drawn to it anew"),
+        (&[UP, share(0)],        &[],     0.,  "nobody stays to the end"),
+        (&[UP, EJECTED],         &[],     0.,  "home failed a moment ago"),
+        (&[UP, UNCHECKED],       &[],     0.,  "home is new"),
+        (&[UP, UP],              &[1],    0.,  "home failed this request"),
+        (&[UP, MAINTENANCE],     &[],     0.,  "home is in maintenance"),
+    ];
+    for (views, tried, expected, why) in table {
+        let pool = pool(Balance::P2c, &vec![100; views.len()]);
+        let tried: Vec<EndpointId> = tried.iter().copied().map(EndpointId).collect();
+        let stays = |client| {
+            let sticky = Some(Sticky { token: 1, client });
+            let draw = spread(client, 5);
+            let choice = Choice { draw, tried: &tried, sticky, ..Choice::default() };
+            matches!(choose(&pool, &World(views), &choice), Decision::Send { member: 1, .. })
+        };
+        let stayed = (0..DRAWS).filter(|client| stays(spread(*client, 3))).count();
+        let percent = stayed as f64 * 100.0 / DRAWS as f64;
+        assert_shares(&[percent], &[expected], why);
+    }
+}
+
 /// Every answer is another one: what the first pass saw is gone in the second.
 struct Fickle(Cell<usize>);
 
 impl Live for Fickle {
-    fn endpoint(&self, _: EndpointId, _: Instant) -> EndpointView {
+    fn member(&self, _: &Member, _: Instant) -> EndpointView {
         self.0.set(self.0.get() + 1);
         [UP, UP, UP, GONE, GONE, GONE][self.0.get() % 6]
     }
@@ -253,7 +340,8 @@ fn endpoints_that_change_under_the_decision_harm_nobody() {
         for start in 0..6 {
             let live = Fickle(Cell::new(start));
             for draw in 0..50 {
-                let decision = choose(&pool, &live, Instant::default(), draw, &[]);
+                let choice = Choice { draw, ..Choice::default() };
+                let decision = choose(&pool, &live, &choice);
                 if let Decision::Send { member, .. } = decision {
                     assert!(member < 3);
                 }
@@ -267,6 +355,11 @@ fn any_view() -> impl Strategy<Value = EndpointView> {
         EndpointHealth::Up,
         EndpointHealth::Away,
         EndpointHealth::Ejected,
+        EndpointHealth::Unchecked,
+        EndpointHealth::Failing,
+        EndpointHealth::Full,
+        EndpointHealth::Maintenance,
+        EndpointHealth::Open { until: Instant::default() },
         EndpointHealth::Gone,
     ]);
     let share = prop_oneof![3 => Just(100_u32), 1 => Just(0), 1 => 0..=100_u32];
@@ -305,7 +398,7 @@ proptest! {
             views.iter().zip(&weights).filter(|(view, weight)| **weight > 0 && wanted(view)).count()
         };
         let ejected = counted(|view| view.health == EndpointHealth::Ejected);
-        let usable = counted(|view| view.health != EndpointHealth::Gone);
+        let usable = counted(|view| Class::of(view).is_some());
         match (picked, by_class.first_key_value()) {
             (None, None) => {}
             (Some(picked), Some((_, best))) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Reply, RouteId, ServiceName, normalize_path};
-use routing::{Decision, EndpointHealth, EndpointId, Head, Live, Member, choose};
+use routing::{Choice, Decision, EndpointHealth, EndpointId, Head, Live, Member, choose};
 
 use super::{ANSWER_WITHIN, Sim, naive};
 use crate::world::{Disk, Heard};
@@ -91,19 +91,22 @@ impl Sim {
         for key in plane.table.entries().flat_map(|entry| entry.keys().collect::<Vec<_>>()) {
             let pool = plane.table.pool(&key).expect("a live route has a pool");
             let class = |member: &Member| {
-                let view = plane.endpoint(member.endpoint, now);
+                let view = plane.member(member, now);
                 match (view.health, view.share_percent) {
-                    (EndpointHealth::Gone | EndpointHealth::Ejected, _) => None,
-                    (_, 0) => Some(2),
+                    (EndpointHealth::Up | EndpointHealth::Away, 0) => Some(2),
                     (EndpointHealth::Away, _) => Some(1),
                     (EndpointHealth::Up, _) => Some(0),
+                    // The plane of the simulation knows no others that serve.
+                    _ => None,
                 }
             };
             let usable = pool.members.iter().filter(|member| member.weight > 0);
             let best = usable.filter_map(class).min();
-            let picked = match choose(pool, plane, now, draw, &[]) {
+            let picked = match choose(pool, plane, &Choice { now, draw, ..Choice::default() }) {
                 Decision::Send { pool, member } => class(&pool.members[member]),
-                Decision::Unavailable { .. } | Decision::NoRoute => None,
+                Decision::Maintenance { .. } | Decision::Unavailable { .. } | Decision::NoRoute => {
+                    None
+                }
             };
             assert_eq!(picked, best, "{key}: how good the endpoint is that was picked");
         }

@@ -1,0 +1,255 @@
+//! One attempt to have a request answered by its endpoint.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use model::Instant;
+use resilience::Outcome;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+
+use crate::answer::Answer;
+use crate::buffers::Buffer;
+use crate::exchange::Exchange;
+use crate::plan::Plan;
+use crate::plane::Notice;
+use crate::pump::{Progress, Pump, PumpError};
+use crate::receive::{Failure, Manner, Received, Receiver};
+use crate::upstream::{ConnectError, Upstream};
+use crate::watch::{TimedOut, Watch};
+
+/// What became of one attempt.
+pub(crate) enum Attempt {
+    Received(Received),
+    /// Nothing was passed on and nothing was processed: may be sent anywhere again.
+    Untouched(Answer),
+    /// Nothing was passed on: may be sent again if asking twice does no harm.
+    Unanswered(Answer),
+    /// Answer this, whatever else.
+    Final(Answer),
+    /// The connection to the client is of no further use.
+    Broken,
+}
+
+impl Exchange<'_> {
+    /// Sends a request and takes the response, as far as that goes.
+    pub(crate) async fn attempt(
+        &mut self,
+        plan: &mut Plan,
+        out: &mut Buffer,
+        fresh_only: bool,
+    ) -> Attempt {
+        let worker = self.worker;
+        let endpoint = Rc::clone(&plan.ticket.route.endpoint);
+        let began = worker.clock.mono();
+        let idle = if fresh_only { None } else { worker.upstreams.idle(&endpoint) };
+        let mut upstream = match idle {
+            Some(upstream) => upstream,
+            None => match self.connect(plan, began).await {
+                Ok(upstream) => upstream,
+                Err(answer) => return Attempt::Untouched(answer),
+            },
+        };
+        let limit = worker.shared.config.body_timeout;
+        match self.watch.within(limit, upstream.stream.write_all(out)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                // An answer that is there already says that the request was read.
+                let silent = !matches!(upstream.stream.try_read(&mut [0]), Ok(1..));
+                let attempt = failed_write(&error, upstream.reused && silent);
+                if matches!(attempt, Attempt::Unanswered(_)) {
+                    plan.ticket.settle(Outcome::Failed);
+                }
+                return attempt;
+            }
+            Err(TimedOut) => {
+                plan.ticket.settle(Outcome::Failed);
+                return Attempt::Final(Answer::TIMEOUT);
+            }
+        }
+        let config = Arc::clone(&plan.member().config);
+        let reused = upstream.reused;
+        let body_sent = Cell::new(plan.body.is_read());
+        let begun = Cell::new(false);
+        let mut receiver = Receiver {
+            asked: plan.asked,
+            manner: Manner::Service { rules: &config.headers, cookie: plan.cookie.as_deref() },
+            timeout: config.options.timeout,
+            idle: limit,
+            body_sent: &body_sent,
+            endpoint: &endpoint,
+            ticket: Some((&mut plan.ticket, config.options.failure)),
+            began,
+            clock: worker.clock,
+            begun: &begun,
+            tally: &self.tally,
+        };
+        let received = if plan.body.is_read() {
+            let (mut from, _) = upstream.stream.split();
+            let (_, mut to) = self.stream.split();
+            receiver.run(&mut self.watch, &mut from, &mut to).await
+        } else {
+            let mut after = Buffer::take();
+            let (complete, moved) = (Cell::new(false), Cell::new(false));
+            let (mut from, mut up) = upstream.stream.split();
+            let (mut down, mut to) = self.stream.split();
+            let mut patience = Watch::new(worker.clock);
+            let body = &mut plan.body;
+            // In a box: only requests whose body is still coming need it, and the task of every
+            // busy connection would be as large.
+            let both = Box::pin(async {
+                let ways = (&mut down, &mut up);
+                let send = send_body(body, &mut patience, limit, ways, &mut after, &moved);
+                let mut send = pin!(send);
+                let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
+                poll_fn(|cx| {
+                    if !body_sent.get() {
+                        match send.as_mut().poll(cx) {
+                            Poll::Ready(Ok(())) => {
+                                complete.set(true);
+                                body_sent.set(true);
+                            }
+                            // A backend may answer without reading to the end.
+                            Poll::Ready(Err(SendError::Backend)) => body_sent.set(true),
+                            Poll::Ready(Err(SendError::Client(answer))) => {
+                                return Poll::Ready(Err(answer));
+                            }
+                            Poll::Pending => {}
+                        }
+                    }
+                    receive.as_mut().poll(cx).map(Ok)
+                })
+                .await
+            })
+            .await;
+            // What came after the body is the start of the next request.
+            plan.streamed = moved.get();
+            plan.sent = complete.get();
+            if !after.is_empty() {
+                plan.used = plan.used.min(self.input.len());
+                self.input.extend_from_slice(&after);
+            }
+            match both {
+                Ok(received) => received,
+                Err(_) if self.tally.status.get() > 0 => return Attempt::Broken,
+                Err(None) => return Attempt::Broken,
+                Err(Some(answer)) => return Attempt::Final(answer),
+            }
+        };
+        match received {
+            Ok(mut received) => {
+                received.upstream = Some(upstream);
+                Attempt::Received(received)
+            }
+            Err(Failure::Client) => Attempt::Broken,
+            Err(Failure::Midway) => {
+                // To a client that takes the end of the connection for the end of the body, a
+                // reset is the only way to say that this was not it.
+                let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+                Attempt::Broken
+            }
+            // The backend's end came before any byte of an answer, on a connection it had
+            // kept open for us: it never read the request.
+            Err(Failure::Ended) if reused => Attempt::Untouched(Answer::INCOMPLETE),
+            Err(failure) => {
+                plan.ticket.settle(Outcome::Failed);
+                match failure {
+                    Failure::Malformed => Attempt::Final(Answer::MALFORMED),
+                    Failure::TimedOut => Attempt::Final(Answer::TIMEOUT),
+                    _ => Attempt::Unanswered(Answer::INCOMPLETE),
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self, plan: &mut Plan, now: Instant) -> Result<Upstream, Answer> {
+        let worker = self.worker;
+        let endpoint = Rc::clone(&plan.ticket.route.endpoint);
+        endpoint.state.begin_trial(now);
+        let limit = worker.shared.config.connect_timeout;
+        let connected = self.watch.within(limit, worker.upstreams.connect(&endpoint)).await;
+        let answer = match connected {
+            Ok(Ok(upstream)) => {
+                endpoint.state.connected();
+                return Ok(upstream);
+            }
+            Ok(Err(ConnectError::Io(error))) if is_ours(&error) => {
+                tracing::warn!(%error, "cannot connect to any backend");
+                return Err(Answer::unavailable(Duration::from_secs(1)));
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(backend = %plan.member().backend, %error, "cannot connect");
+                Answer::unavailable(Duration::from_secs(1))
+            }
+            Err(TimedOut) => Answer::CONNECT_TIMEOUT,
+        };
+        plan.ticket.settle(Outcome::Failed);
+        if endpoint.state.connect_failed(worker.clock.mono()) {
+            worker.shared.tell(Notice::Refused(plan.member().endpoint));
+        }
+        Err(answer)
+    }
+}
+
+/// Errors of a connect that say nothing against the backend: no descriptor, no port left here
+/// (EMFILE, ENFILE, EADDRNOTAVAIL on Linux).
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24 | 99))
+}
+
+/// Linux says EPIPE when the backend's end had come first, so nothing of the request was read;
+/// a reset may come after it was.
+fn failed_write(error: &io::Error, reused: bool) -> Attempt {
+    if reused && error.kind() == io::ErrorKind::BrokenPipe {
+        Attempt::Untouched(Answer::INCOMPLETE)
+    } else {
+        Attempt::Unanswered(Answer::INCOMPLETE)
+    }
+}
+
+enum SendError {
+    /// The client is at fault, or gone (then without an answer).
+    Client(Option<Answer>),
+    /// The backend takes no more.
+    Backend,
+}
+
+/// Streams the rest of a request's body.
+async fn send_body<R, W>(
+    body: &mut Pump,
+    watch: &mut Watch,
+    limit: Duration,
+    (from, to): (&mut R, &mut W),
+    after: &mut Vec<u8>,
+    has_moved: &Cell<bool>,
+) -> Result<(), SendError>
+where
+    R: tokio::io::AsyncRead + Unpin,
+    W: tokio::io::AsyncWrite + Unpin,
+{
+    loop {
+        let moved = watch.within(limit, poll_fn(|cx| body.poll(cx, from, to, after))).await;
+        // Whatever else: something was taken from the client, unless nothing came in time.
+        has_moved.set(has_moved.get() || moved.is_ok());
+        match moved {
+            Ok(Ok(Progress::Moved)) => {}
+            Ok(Ok(Progress::Done)) => return Ok(()),
+            Ok(Err(PumpError::Write(_))) => return Err(SendError::Backend),
+            Ok(Err(PumpError::Read(_))) => return Err(SendError::Client(None)),
+            Ok(Err(PumpError::TooLarge)) => {
+                return Err(SendError::Client(Some(Answer::TOO_LARGE)));
+            }
+            Ok(Err(PumpError::Body(_))) => return Err(SendError::Client(Some(Answer::BAD_BODY))),
+            Err(TimedOut) if body.is_blocked() => {
+                return Err(SendError::Client(Some(Answer::TIMEOUT)));
+            }
+            Err(TimedOut) => return Err(SendError::Client(Some(Answer::SLOW_REQUEST))),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! From the bytes of a request head to what is done about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http1::{Decoder, HeadSpace, Limits, RequestHead, Scan, Target, Verb, parse_request};
+use model::{Instant, NormalPath, Scheme, normalize_authority, normalize_path};
+use routing::choose;
+use routing::{
+    Choice, Decision, EndpointHealth, EndpointId, Head, Live, Member, Pool, Unavailable,
+};
+
+use crate::answer::Answer;
+use crate::exchange::Exchange;
+use crate::forward::{self, Asked};
+use crate::identity::RequestId;
+use crate::page::PagePlan;
+use crate::pump::{Framing, Pump, PumpError};
+use crate::sticky::{self, Cookie};
+use crate::ticket::Ticket;
+use crate::worker::{Entered, Sight};
+
+/// A request, made ready to be sent.
+pub(crate) struct Plan {
+    pub(crate) asked: Asked,
+    pub(crate) pool: Arc<Pool>,
+    member: usize,
+    pub(crate) ticket: Ticket,
+    pub(crate) body: Pump,
+    /// The cookie that keeps the client where it is now, if it has none.
+    pub(crate) cookie: Option<Box<str>>,
+    /// Bytes of the input that are in `out` now: the head and what came of the body.
+    pub(crate) used: usize,
+    /// Bytes of the head alone.
+    pub(crate) head_len: usize,
+    /// Whether more of the body was read since: it is not sent twice.
+    pub(crate) streamed: bool,
+    /// Whether all of the body was read and written. Only then is known where the next request
+    /// of the client begins, and does the backend expect no more of this one.
+    pub(crate) sent: bool,
+    _entered: Entered,
+}
+
+impl Plan {
+    pub(crate) fn member(&self) -> &Member {
+        // Chosen from this very list.
+        &self.pool.members[self.member]
+    }
+}
+
+/// What a look at the input says.
+pub(crate) enum Look {
+    /// The head is not all there.
+    More,
+    /// Answered here.
+    Ours(Ours),
+    /// To be sent.
+    Send(Box<Plan>),
+    /// To be answered with a maintenance page.
+    Page(Box<PagePlan>),
+    /// To be looked at again when something changes, for at most this long; then answered.
+    Park(Duration, Ours),
+}
+
+/// A request that is answered here.
+pub(crate) struct Ours {
+    pub(crate) answer: Answer,
+    pub(crate) asked: Asked,
+    /// How much of the input it was, if the connection can go on.
+    pub(crate) used: Option<usize>,
+    /// Whose it would have been.
+    pub(crate) pool: Option<Arc<Pool>>,
+}
+
+/// What is told of a request again and again.
+struct Facts<'h> {
+    head: &'h RequestHead<'h>,
+    path: NormalPath<'h>,
+    asked: Asked,
+    host: Option<&'h str>,
+    raw_path: &'h str,
+}
+
+/// A request that is answered before anybody asks whose it is.
+fn early(head: &RequestHead<'_>, mut asked: Asked, answer: Answer) -> Look {
+    asked.html = forward::wants_html(head);
+    let whole = Decoder::request(head.framing).is_done();
+    let used = (keeps_connection(&answer) && whole).then_some(head.len);
+    Look::Ours(Ours { answer, asked, used, pool: None })
+}
+
+impl Facts<'_> {
+    fn ours(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Ours {
+        let mut asked = self.asked;
+        asked.html = forward::wants_html(self.head);
+        let whole = Decoder::request(self.head.framing).is_done();
+        let used = (keeps_connection(&answer) && whole).then_some(self.head.len);
+        Ours { answer, asked, used, pool }
+    }
+
+    fn refuse(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Look {
+        Look::Ours(self.ours(answer, pool))
+    }
+}
+
+impl Exchange<'_> {
+    /// Reads the head at the start of the input, decides, and writes it anew into `out`.
+    pub(crate) fn look(
+        &self,
+        scan: &mut Scan,
+        id: &RequestId,
+        tried: &[EndpointId],
+        out: &mut Vec<u8>,
+    ) -> Look {
+        let mut space = HeadSpace::new();
+        let head = match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Look::More,
+            Err(error) => {
+                tracing::debug!(client = %self.client.address, %error, "malformed request");
+                return nobody(Answer::bad_head(error.status()));
+            }
+        };
+        let asked = Asked::of(&head);
+        let target = match head.form {
+            Target::Asterisk => &b"/"[..],
+            _ => head.path_and_query(),
+        };
+        let end = memchr::memchr(b'?', target).unwrap_or(target.len());
+        let raw = target.get(..end).unwrap_or_default();
+        if matches!(head.verb, Verb::Connect | Verb::Trace) {
+            return early(&head, asked, Answer::METHOD);
+        }
+        let Ok(path) = normalize_path(raw) else { return early(&head, asked, Answer::BAD_PATH) };
+        let host = match &head.host {
+            Some(host) => match normalize_authority(host.raw) {
+                Some(host) => Some(host),
+                None => return nobody(Answer::bad_head(400)),
+            },
+            None => None,
+        };
+        let raw_path = std::str::from_utf8(raw).unwrap_or("/");
+        let facts = Facts { head: &head, path, asked, host: host.as_deref(), raw_path };
+        self.decide(&facts, id, tried, out)
+    }
+
+    fn decide(
+        &self,
+        facts: &Facts<'_>,
+        id: &RequestId,
+        tried: &[EndpointId],
+        out: &mut Vec<u8>,
+    ) -> Look {
+        let worker = self.worker;
+        let head = Head { host: facts.host, raw_path: facts.raw_path, path: &facts.path };
+        let Some((pool, entered)) = worker.find(|table| table.find(head).cloned()) else {
+            return facts.refuse(Answer::NO_ROUTE, None);
+        };
+        let now = worker.clock.mono();
+        let is_first = self.is_new.replace(false);
+        if is_first
+            && let Some(quota) = worker.shared.limits.admit(self.client.address, &pool, now)
+            && !quota.allowed
+        {
+            return facts.refuse(Answer::limited(&quota), Some(pool));
+        }
+        let sticky = pool.config.options.sticky.as_deref();
+        let cookie = sticky.and_then(|name| sticky::find(facts.head.fields(), name));
+        let sight = Sight { worker, through_maintenance: is_challenge(facts.raw_path) };
+        match self.choose(&pool, sight, now, tried, cookie) {
+            Chosen::Send(member, ticket) => {
+                let chosen = (pool, member, ticket, entered);
+                self.send(facts, chosen, cookie, (id, is_first), out)
+            }
+            Chosen::Page(member) => {
+                self.page_plan(facts.head, facts.asked, (&pool, member), id, entered)
+            }
+            Chosen::Unavailable(answer) => {
+                let park = pool.config.options.park;
+                let waits = !park.is_zero() && is_expected_back(&pool, sight, now);
+                let ours = facts.ours(answer, Some(pool));
+                if waits { Look::Park(park, ours) } else { Look::Ours(ours) }
+            }
+        }
+    }
+
+    fn choose(
+        &self,
+        pool: &Arc<Pool>,
+        sight: Sight<'_>,
+        now: Instant,
+        tried: &[EndpointId],
+        cookie: Option<Cookie>,
+    ) -> Chosen {
+        let draw = self.worker.draw(pool, &self.client);
+        let sticky = cookie.map(Cookie::sticky);
+        // Endpoints that others filled, drained or probed between the look and the ticket.
+        let mut passed = Vec::new();
+        loop {
+            let tried = if passed.is_empty() { tried } else { &passed };
+            match choose(pool, &sight, &Choice { now, draw, tried, sticky }) {
+                Decision::NoRoute => return Chosen::Unavailable(Answer::NO_ROUTE),
+                Decision::Unavailable { retry_after, reason, .. } => {
+                    return Chosen::Unavailable(match reason {
+                        Unavailable::Full => Answer::overloaded(retry_after),
+                        Unavailable::Gone | Unavailable::Open => Answer::unavailable(retry_after),
+                    });
+                }
+                Decision::Maintenance { member, .. } => return Chosen::Page(member),
+                Decision::Send { pool, member } => {
+                    let Some(to) = pool.members.get(member) else {
+                        return Chosen::Unavailable(Answer::NO_ROUTE);
+                    };
+                    if let Some(ticket) = Ticket::take(self.worker, to) {
+                        return Chosen::Send(member, ticket);
+                    }
+                    let endpoint = to.endpoint;
+                    if passed.is_empty() {
+                        passed = tried.to_vec();
+                    }
+                    passed.push(endpoint);
+                }
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        facts: &Facts<'_>,
+        (pool, member, ticket, entered): (Arc<Pool>, usize, Ticket, Entered),
+        cookie: Option<Cookie>,
+        (id, is_first): (&RequestId, bool),
+        out: &mut Vec<u8>,
+    ) -> Look {
+        let mut asked = facts.asked;
+        let Some(to) = pool.members.get(member) else {
+            return facts.refuse(Answer::NO_ROUTE, None);
+        };
+        let options = &to.config.options;
+        let head = facts.head;
+        let refused = if !matches!(to.backend.scheme(), Scheme::Http | Scheme::Ws) {
+            Some(Answer::TLS_BACKEND)
+        } else if asked.websocket && !options.websocket {
+            Some(Answer::NO_WEBSOCKET)
+        } else {
+            match (options.max_body, head.framing) {
+                (Some(max), http1::Framing::Length(length)) if length > max => {
+                    Some(Answer::TOO_LARGE)
+                }
+                _ => None,
+            }
+        };
+        if let Some(answer) = refused {
+            return facts.refuse(answer, Some(pool));
+        }
+        if is_first {
+            self.worker.budget.borrow_mut().request(self.worker.clock.mono());
+        }
+        let endpoint = &ticket.route.endpoint;
+        forward::request(head, &facts.path, (to, endpoint), (&self.client, id), out);
+        let mut body = Pump::new(Decoder::request(head.framing), Framing::Kept, options.max_body);
+        let came = self.input.get(head.len..).unwrap_or_default();
+        let used = match body.start(came, out) {
+            Ok(used) => head.len + used,
+            Err(error) => {
+                let answer = match error {
+                    PumpError::TooLarge => Answer::TOO_LARGE,
+                    _ => Answer::BAD_BODY,
+                };
+                return Look::Ours(Ours { answer, asked, used: None, pool: Some(pool) });
+            }
+        };
+        asked.keep_alive &= !self.worker.is_draining();
+        let sticky = pool.config.options.sticky.as_deref();
+        let cookie = sticky
+            .filter(|_| cookie.is_none_or(|cookie| cookie.token != to.token))
+            .map(|name| sticky::set(name, to.token));
+        let (sent, head_len) = (body.is_read(), head.len);
+        Look::Send(Box::new(Plan {
+            asked,
+            member,
+            ticket,
+            body,
+            cookie,
+            used,
+            head_len,
+            streamed: false,
+            sent,
+            pool,
+            _entered: entered,
+        }))
+    }
+}
+
+/// What became of the choice.
+enum Chosen {
+    Send(usize, Ticket),
+    Page(usize),
+    Unavailable(Answer),
+}
+
+fn nobody(answer: Answer) -> Look {
+    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None })
+}
+
+/// Whether the connection can go on after an answer of ours.
+fn keeps_connection(answer: &Answer) -> bool {
+    matches!(answer.status, 404 | 405 | 429 | 502 | 503 | 504)
+}
+
+/// Whoever fetches these proves that the domain is ours; maintenance must not hinder it (SPEC 4).
+fn is_challenge(path: &str) -> bool {
+    path.starts_with("/.well-known/acme-challenge/")
+}
+
+/// Whether every endpoint there was is only away for the moment: in reconnect grace, handed over
+/// or announced to restart (SPEC 4, "Parking").
+fn is_expected_back(pool: &Pool, sight: Sight<'_>, now: Instant) -> bool {
+    pool.members.iter().all(|member| {
+        let away = sight.worker.route(member).endpoint.state.is_away();
+        away || sight.member(member, now).health == EndpointHealth::Gone
+    })
+}

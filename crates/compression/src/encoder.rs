@@ -3,6 +3,7 @@
 //! The libraries write into a `Vec<u8>` of their own. It stays empty: for the time of a call
 //! the caller's buffer takes its place, so nothing is copied twice and nothing is kept.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::mem;
 
@@ -48,6 +49,12 @@ enum Inner {
     Br(Box<CompressorWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Gzip(GzEncoder<Vec<u8>>),
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("coding", &self.coding()).finish_non_exhaustive()
+    }
 }
 
 impl Encoder {

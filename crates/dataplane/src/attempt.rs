@@ -88,6 +88,7 @@ impl Exchange<'_> {
             began,
             clock: worker.clock,
             begun: &begun,
+            encoders: &worker.encoders,
             tally: &self.tally,
         };
         let received = if plan.body.is_read() {
@@ -245,7 +246,9 @@ where
             Ok(Err(PumpError::TooLarge)) => {
                 return Err(SendError::Client(Some(Answer::TOO_LARGE)));
             }
-            Ok(Err(PumpError::Body(_))) => return Err(SendError::Client(Some(Answer::BAD_BODY))),
+            Ok(Err(PumpError::Body(_) | PumpError::Coding(_))) => {
+                return Err(SendError::Client(Some(Answer::BAD_BODY)));
+            }
             Err(TimedOut) if body.is_blocked() => {
                 return Err(SendError::Client(Some(Answer::TIMEOUT)));
             }

@@ -21,7 +21,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, peer: Sock
     loop {
         let first = tokio::time::timeout(patience, read_into_new(&mut stream)).await;
         let Ok(Ok(Some(input))) = first else { return };
-        let client = Client::new(peer, port, worker.is_trusted(peer));
+        let client = Client::new(peer, port, worker.is_trusted(peer.ip()));
         match Box::pin(exchange::burst(worker, &mut stream, client, input)).await {
             After::Quiet => patience = worker.shared.config.idle_timeout,
             After::Close => return,

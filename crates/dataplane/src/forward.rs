@@ -1,11 +1,12 @@
 //! Heads on their way: what a backend is told of a request, and a client of a response (SPEC 5).
 
-use http1::{EndToEnd, Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
+use http1::{Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
 use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
 use routing::Member;
 
 use crate::answer::MAINTENANCE_RETRY_AFTER_SECONDS;
 use crate::buffers::Buffer;
+use crate::coding::{Dressing, Wanted};
 use crate::identity::{Client, RequestId};
 use crate::receive::Manner;
 use crate::upstream::LocalEndpoint;
@@ -20,12 +21,20 @@ pub(crate) struct Asked {
     pub(crate) websocket: bool,
     /// Whether errors are better shown as a page.
     pub(crate) html: bool,
+    /// How the response may be compressed, if its route does that.
+    pub(crate) coding: Option<Wanted>,
 }
 
 impl Asked {
     /// Of a request whose head could not be read.
-    pub(crate) const NOBODY: Self =
-        Self { verb: Verb::Other, old: false, keep_alive: false, websocket: false, html: false };
+    pub(crate) const NOBODY: Self = Self {
+        verb: Verb::Other,
+        old: false,
+        keep_alive: false,
+        websocket: false,
+        html: false,
+        coding: None,
+    };
 
     pub(crate) fn of(head: &RequestHead<'_>) -> Self {
         Self {
@@ -34,6 +43,7 @@ impl Asked {
             keep_alive: head.keep_alive,
             websocket: head.upgrade_websocket,
             html: false,
+            coding: None,
         }
     }
 }
@@ -70,6 +80,8 @@ pub(crate) fn request(
         None => encode::request_line(out, head.method, as_sent),
     }
     let mut seen = Seen::default();
+    let mut forwarded_for_lines =
+        head.end_to_end().filter(|field| field.known == Known::XForwardedFor).count();
     for field in head.end_to_end() {
         let keep = match field.known {
             Known::Host => {
@@ -81,12 +93,16 @@ pub(crate) fn request(
                 true
             }
             Known::XForwardedFor => {
+                forwarded_for_lines -= 1;
                 if client.trusted {
                     seen.forwarded_for = true;
                     out.extend_from_slice(b"X-Forwarded-For: ");
                     out.extend_from_slice(field.value);
-                    out.extend_from_slice(b", ");
-                    out.extend_from_slice(client.text.as_bytes());
+                    // The lines are one list: whoever sent it comes at its very end.
+                    if forwarded_for_lines == 0 {
+                        out.extend_from_slice(b", ");
+                        out.extend_from_slice(client.text.as_bytes());
+                    }
                     out.extend_from_slice(b"\r\n");
                 }
                 false
@@ -249,6 +265,7 @@ fn stripped<'p>(path: &'p str, prefix: &str) -> &'p str {
 pub(crate) struct Delivery {
     pub(crate) keep_alive: bool,
     pub(crate) chunked: bool,
+    pub(crate) dressing: Dressing,
 }
 
 /// Writes the head of a response for its client.
@@ -259,6 +276,7 @@ pub(crate) fn response(
     delivery: Delivery,
     out: &mut Vec<u8>,
 ) {
+    let dressing = delivery.dressing;
     let rules = match manner {
         Manner::Service { rules, .. } => rules,
         Manner::MaintenancePage | Manner::MaintenanceAsset => &[][..],
@@ -274,7 +292,12 @@ pub(crate) fn response(
         }
         Manner::Service { cookie, .. } => {
             encode::status_line(out, head.status, head.reason);
-            fields(head.end_to_end(), rules, out);
+            for field in head.end_to_end() {
+                if !is_replaced(rules, HeaderSide::Response, &field) {
+                    dressing.field(&field, out);
+                }
+            }
+            dressing.fields(out);
             if let Some(cookie) = cookie {
                 encode::field(out, b"Set-Cookie", cookie.as_bytes());
             }
@@ -318,16 +341,10 @@ fn page_fields(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
 /// Writes an interim response.
 pub(crate) fn interim(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
     encode::status_line(out, head.status, head.reason);
-    fields(head.end_to_end(), &[], out);
-    encode::blank_line(out);
-}
-
-fn fields(fields: EndToEnd<'_>, rules: &[HeaderRule], out: &mut Vec<u8>) {
-    for field in fields {
-        if !is_replaced(rules, HeaderSide::Response, &field) {
-            encode::field(out, field.name, field.value);
-        }
+    for field in head.end_to_end() {
+        encode::field(out, field.name, field.value);
     }
+    encode::blank_line(out);
 }
 
 /// Whether a setting replaces or strips what was sent under this name.

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use http1::{Fields, Known};
+
 /// A request's own id, 32 hexadecimal digits. Also the trace id of requests that bring none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId([u8; 32]);
@@ -50,8 +52,6 @@ pub(crate) struct Client {
     pub(crate) port: Box<str>,
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
-    /// Where `balance=hash` puts it.
-    pub(crate) hash: u64,
 }
 
 impl Client {
@@ -67,13 +67,53 @@ impl Client {
             );
         }
         let port = port.to_string().into();
-        let hash = hash(address);
-        Self { address, trusted, text: text.into(), port, lines: lines.into_bytes().into(), hash }
+        Self { address, trusted, text: text.into(), port, lines: lines.into_bytes().into() }
     }
 }
 
-/// Spreads addresses that lie side by side (the finalizer of splitmix64).
-fn hash(address: IpAddr) -> u64 {
+/// Elements of `X-Forwarded-For` that are looked at, from the end: so many proxies stand in a row
+/// nowhere.
+const HOPS_MAX: usize = 32;
+
+/// Who asks, as far as it can be known: the peer, or what a chain of trusted peers says. Of
+/// `X-Forwarded-For` the last address that no trusted proxy has counts: whatever stands before it
+/// was written by whoever is there.
+pub(crate) fn asker(
+    client: &Client,
+    fields: Fields<'_>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    if !client.trusted {
+        return client.address;
+    }
+    let values: Vec<&[u8]> = fields
+        .filter(|field| field.known == Known::XForwardedFor)
+        .flat_map(|field| field.value.split(|byte| *byte == b','))
+        .collect();
+    let mut asker = client.address;
+    for value in values.into_iter().rev().take(HOPS_MAX) {
+        let Some(address) = address_of(value) else { return asker };
+        asker = address;
+        if !is_trusted(address) {
+            return asker;
+        }
+    }
+    asker
+}
+
+/// An element of `X-Forwarded-For`; some write ports into it.
+fn address_of(value: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let address = match text.parse::<SocketAddr>() {
+        Ok(address) => address.ip(),
+        Err(_) => text.trim_start_matches('[').trim_end_matches(']').parse().ok()?,
+    };
+    Some(address.to_canonical())
+}
+
+/// Where `balance=hash` puts an address: those that lie side by side are spread (the finalizer of
+/// splitmix64).
+pub(crate) fn hash(address: IpAddr) -> u64 {
     let bits = match address {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         // A network of /64 is one client (SPEC 4).
@@ -94,6 +134,39 @@ mod tests {
         let id = RequestId::new(0x0123_4567_89ab_cdef, 1);
         assert_eq!(id.as_bytes(), b"0123456789abcdef0000000000000001");
         assert_eq!(&id.traceparent(), b"00-0123456789abcdef0000000000000001-0000000000000001-00");
+    }
+
+    #[test]
+    fn the_last_address_that_nobody_trusted_has() {
+        use http1::{HeadSpace, Limits, Scan, parse_request};
+
+        let trusted = |ip: IpAddr| ip.to_string().starts_with("10.");
+        for (lines, expected) in [
+            (&[][..], "10.0.0.1"),
+            (&["1.2.3.4"], "1.2.3.4"),
+            (&["9.9.9.9, 1.2.3.4"], "1.2.3.4"),
+            (&["1.2.3.4, 10.0.0.7"], "1.2.3.4"),
+            (&["1.2.3.4", "10.0.0.7, 10.0.0.8"], "1.2.3.4"),
+            (&["1.2.3.4:55"], "1.2.3.4"),
+            (&["[2001:db8::1]:55"], "2001:db8::1"),
+            (&["2001:db8::1"], "2001:db8::1"),
+            (&["::ffff:1.2.3.4"], "1.2.3.4"),
+            (&["1.2.3.4, nonsense, 10.0.0.7"], "10.0.0.7"),
+            (&["10.0.0.9"], "10.0.0.9"),
+        ] {
+            let fields: String =
+                lines.iter().map(|line| format!("X-Forwarded-For: {line}\r\n")).collect();
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let mut space = HeadSpace::new();
+            let limits = &Limits::STANDARD;
+            let head = parse_request(head.as_bytes(), &mut Scan::new(), limits, &mut space);
+            let head = head.unwrap().unwrap();
+            let mut client = Client::new("10.0.0.1:5".parse().unwrap(), 80, true);
+            let asker_of = |client: &Client| asker(client, head.fields(), trusted).to_string();
+            assert_eq!(asker_of(&client), expected, "{lines:?}");
+            client.trusted = false;
+            assert_eq!(asker_of(&client), "10.0.0.1", "{lines:?} of a stranger");
+        }
     }
 
     #[test]

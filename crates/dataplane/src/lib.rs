@@ -23,6 +23,7 @@
 mod answer;
 mod attempt;
 mod buffers;
+mod coding;
 mod connection;
 mod endpoint;
 mod exchange;

@@ -163,6 +163,7 @@ impl Exchange<'_> {
             began: worker.clock.mono(),
             clock: worker.clock,
             begun: &begun,
+            encoders: &worker.encoders,
             tally: &self.tally,
         };
         let (mut from, _) = upstream.stream.split();

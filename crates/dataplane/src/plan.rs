@@ -11,9 +11,10 @@ use routing::{
 };
 
 use crate::answer::Answer;
+use crate::coding;
 use crate::exchange::Exchange;
 use crate::forward::{self, Asked};
-use crate::identity::RequestId;
+use crate::identity::{self, RequestId};
 use crate::page::PagePlan;
 use crate::pump::{Framing, Pump, PumpError};
 use crate::sticky::{self, Cookie};
@@ -158,8 +159,10 @@ impl Exchange<'_> {
         };
         let now = worker.clock.mono();
         let is_first = self.is_new.replace(false);
+        let trusted = |ip| worker.is_trusted(ip);
+        let asker = identity::asker(&self.client, facts.head.fields(), trusted);
         if is_first
-            && let Some(quota) = worker.shared.limits.admit(self.client.address, &pool, now)
+            && let Some(quota) = worker.shared.limits.admit(asker, &pool, now)
             && !quota.allowed
         {
             return facts.refuse(Answer::limited(&quota), Some(pool));
@@ -167,7 +170,8 @@ impl Exchange<'_> {
         let sticky = pool.config.options.sticky.as_deref();
         let cookie = sticky.and_then(|name| sticky::find(facts.head.fields(), name));
         let sight = Sight { worker, through_maintenance: is_challenge(facts.raw_path) };
-        match self.choose(&pool, sight, now, tried, cookie) {
+        let draw = worker.draw(&pool, asker);
+        match self.choose(&pool, sight, (now, draw), tried, cookie) {
             Chosen::Send(member, ticket) => {
                 let chosen = (pool, member, ticket, entered);
                 self.send(facts, chosen, cookie, (id, is_first), out)
@@ -188,11 +192,10 @@ impl Exchange<'_> {
         &self,
         pool: &Arc<Pool>,
         sight: Sight<'_>,
-        now: Instant,
+        (now, draw): (Instant, u64),
         tried: &[EndpointId],
         cookie: Option<Cookie>,
     ) -> Chosen {
-        let draw = self.worker.draw(pool, &self.client);
         let sticky = cookie.map(Cookie::sticky);
         // Endpoints that others filled, drained or probed between the look and the ticket.
         let mut passed = Vec::new();
@@ -271,6 +274,7 @@ impl Exchange<'_> {
             }
         };
         asked.keep_alive &= !self.worker.is_draining();
+        asked.coding = options.compression.then(|| coding::wanted(head));
         let sticky = pool.config.options.sticky.as_deref();
         let cookie = sticky
             .filter(|_| cookie.is_none_or(|cookie| cookie.token != to.token))

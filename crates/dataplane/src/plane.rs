@@ -1,13 +1,14 @@
 //! The data plane as a whole: its workers, and what they share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::{
     BackendUrl, CircuitReport, ExplainReport, Generation, Guard, Instant, RouteId, StatsReport,
 };
@@ -51,7 +52,7 @@ pub struct Config {
     /// Between two pieces of a body.
     pub body_timeout: Duration,
     /// Peers whose forwarding fields are believed.
-    pub trusted_proxies: BTreeSet<IpAddr>,
+    pub trusted_proxies: Vec<IpNet>,
     /// Which addresses health checks may connect to.
     pub policy: Policy,
 }
@@ -67,7 +68,7 @@ impl Config {
             idle_timeout: Duration::from_secs(75),
             connect_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
-            trusted_proxies: BTreeSet::new(),
+            trusted_proxies: Vec::new(),
             policy: Policy::default(),
         }
     }

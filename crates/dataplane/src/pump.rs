@@ -5,10 +5,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use compression::Encoder;
 use http1::{BodyError, Decoder, Step, encode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffers::{Buffer, poll_read_with};
+use crate::coding::Place;
 
 /// Why a body did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,9 @@ pub(crate) enum PumpError {
     /// Larger than allowed.
     #[error("too large")]
     TooLarge,
+    /// It could not be compressed.
+    #[error(transparent)]
+    Coding(#[from] compression::EncodeError),
 }
 
 /// How the receiver is told where the body ends.
@@ -48,6 +53,18 @@ pub(crate) struct Pump {
     /// What the receiver had no room for.
     pending: Option<(Buffer, usize)>,
     bytes_max: u64,
+    coding: Option<Box<Coded>>,
+}
+
+/// A body that is compressed on its way; its framing is [`Framing::Chunked`].
+#[derive(Debug)]
+struct Coded {
+    /// None when the body has ended.
+    encoder: Option<Encoder>,
+    out: Vec<u8>,
+    /// Bytes that came out so far.
+    bytes: u64,
+    _place: Place,
 }
 
 /// How far a pump came.
@@ -62,7 +79,14 @@ pub(crate) enum Progress {
 impl Pump {
     pub(crate) fn new(decoder: Decoder, framing: Framing, bytes_max: Option<u64>) -> Self {
         let bytes_max = bytes_max.unwrap_or(u64::MAX);
-        Self { decoder, framing, closed: false, pending: None, bytes_max }
+        Self { decoder, framing, closed: false, pending: None, bytes_max, coding: None }
+    }
+
+    /// The same, compressed on its way and sent in chunks.
+    pub(crate) fn coded(decoder: Decoder, encoder: Encoder, place: Place) -> Self {
+        let encoder = Some(encoder);
+        let coded = Coded { encoder, out: Vec::new(), bytes: 0, _place: place };
+        Self { coding: Some(Box::new(coded)), ..Self::new(decoder, Framing::Chunked, None) }
     }
 
     /// Whether the whole body has been read; what was written may still be on its way.
@@ -73,6 +97,11 @@ impl Pump {
     /// Bytes of payload that have been read.
     pub(crate) fn payload_bytes(&self) -> u64 {
         self.decoder.payload_bytes()
+    }
+
+    /// Bytes of payload for the receiver.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.coding.as_ref().map_or(self.decoder.payload_bytes(), |coded| coded.bytes)
     }
 
     /// Whether it is the receiver that is waited for.
@@ -159,14 +188,10 @@ impl Pump {
                 Framing::Bare | Framing::Chunked => match self.decoder.decode(input)? {
                     Step::Payload(len) => {
                         let payload = input.get(..len).unwrap_or_default();
-                        if self.framing == Framing::Chunked {
-                            let mut size = Vec::with_capacity(20);
-                            encode::chunk_size(&mut size, len);
-                            send(&size);
-                            send(payload);
-                            send(b"\r\n");
-                        } else {
-                            send(payload);
+                        match &mut self.coding {
+                            Some(coded) => coded.write(payload)?,
+                            None if self.framing == Framing::Chunked => chunk(payload, &mut send),
+                            None => send(payload),
                         }
                         used += len;
                     }
@@ -178,9 +203,21 @@ impl Pump {
         if self.decoder.payload_bytes() > self.bytes_max {
             return Err(PumpError::TooLarge);
         }
-        if self.framing == Framing::Chunked && self.decoder.is_done() && !self.closed {
+        let done = self.decoder.is_done();
+        if let Some(coded) = &mut self.coding {
+            // What the backend has sent so far must not wait in here for the rest.
+            coded.flush(done)?;
+            if !coded.out.is_empty() {
+                coded.bytes += coded.out.len() as u64;
+                chunk(&coded.out, &mut send);
+                coded.out.clear();
+            }
+        }
+        if self.framing == Framing::Chunked && done && !self.closed {
             self.closed = true;
-            send(b"0\r\n\r\n");
+            let mut last = Vec::new();
+            encode::last_chunk(&mut last, self.decoder.trailers());
+            send(&last);
         }
         Ok(used)
     }
@@ -205,6 +242,30 @@ impl Pump {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+impl Coded {
+    fn write(&mut self, payload: &[u8]) -> Result<(), PumpError> {
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        Ok(encoder.write(payload, &mut self.out)?)
+    }
+
+    fn flush(&mut self, done: bool) -> Result<(), PumpError> {
+        if done {
+            let Some(encoder) = self.encoder.take() else { return Ok(()) };
+            return Ok(encoder.finish(&mut self.out)?);
+        }
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        Ok(encoder.flush(&mut self.out)?)
+    }
+}
+
+fn chunk(payload: &[u8], send: &mut impl FnMut(&[u8])) {
+    let mut size = Vec::with_capacity(20);
+    encode::chunk_size(&mut size, payload.len());
+    send(&size);
+    send(payload);
+    send(b"\r\n");
 }
 
 /// Writes what the receiver has room for now, keeps the rest.

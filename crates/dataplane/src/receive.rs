@@ -3,14 +3,17 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
-use http1::{BodyFraming, Decoder, HeadSpace, Limits, Scan, parse_response};
+use compression::Encoder;
+use http1::{BodyFraming, Decoder, HeadSpace, Limits, ResponseHead, Scan, Verb, parse_response};
 use model::{FailureClass, HeaderRule, Instant};
 use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::buffers::Buffer;
+use crate::coding::{self, Dressing, Place};
 use crate::forward::{self, Asked, Delivery};
 use crate::pump::{Framing, Progress, Pump, PumpError};
 use crate::tally::Tally;
@@ -70,6 +73,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) clock: Clock,
     /// Whether the client has got something.
     pub(crate) begun: &'a Cell<bool>,
+    /// Responses that this worker compresses.
+    pub(crate) encoders: &'a Rc<Cell<usize>>,
     /// Its status is set when the client has got the beginning of the final response.
     pub(crate) tally: &'a Tally,
 }
@@ -144,7 +149,7 @@ impl Receiver<'_> {
             ticket.settle(outcome_of(status, *failure));
         }
         self.tally.status.set(status);
-        let head_bytes = (out.len() as u64).saturating_sub(body.payload_bytes());
+        let head_bytes = (out.len() as u64).saturating_sub(body.sent_bytes());
         self.tally.sent.set(out.len() as u64);
         self.write(watch, to, &out).await?;
         drop(out);
@@ -152,12 +157,17 @@ impl Receiver<'_> {
         while !body.is_finished() {
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
             let moved = watch.within(self.idle, step).await;
-            self.tally.sent.set(head_bytes.saturating_add(body.payload_bytes()));
+            self.tally.sent.set(head_bytes.saturating_add(body.sent_bytes()));
             match moved {
                 Ok(Ok(Progress::Done)) => break,
                 Ok(Ok(Progress::Moved)) => {}
                 Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
-                Ok(Err(PumpError::Read(_) | PumpError::Body(_) | PumpError::TooLarge))
+                Ok(Err(
+                    PumpError::Read(_)
+                    | PumpError::Body(_)
+                    | PumpError::TooLarge
+                    | PumpError::Coding(_),
+                ))
                 | Err(TimedOut) => {
                     self.tally.broke.set(true);
                     return Err(Failure::Midway);
@@ -226,6 +236,21 @@ impl Receiver<'_> {
         }
     }
 
+    /// Whether the response is compressed on its way.
+    fn dress(&self, head: &ResponseHead<'_>, tunnel: bool) -> (Dressing, Option<(Encoder, Place)>) {
+        // HTTP/1.0 has no chunks to send a body of unknown length in.
+        let Some(wanted) = self.asked.coding.filter(|_| !tunnel && !self.asked.old) else {
+            return (Dressing::AsItIs, None);
+        };
+        let dressing = coding::dressing(wanted, head, self.asked.verb == Verb::Head);
+        let Dressing::Coded(coding) = dressing else { return (dressing, None) };
+        let encoder = Place::take(self.encoders).zip(Encoder::new(coding).ok());
+        match encoder {
+            Some((place, encoder)) => (dressing, Some((encoder, place))),
+            None => (Dressing::Varies, None),
+        }
+    }
+
     fn look(&self, input: &[u8], scan: &mut Scan, out: &mut Vec<u8>) -> Look {
         if input.is_empty() {
             return Look::More;
@@ -258,7 +283,9 @@ impl Receiver<'_> {
             (BodyFraming::None | BodyFraming::Length(_), _) => (Framing::Kept, false),
         };
         let keep_alive = self.asked.keep_alive && framing != Framing::Bare;
-        let delivery = Delivery { keep_alive, chunked };
+        let (dressing, encoder) = self.dress(&head, tunnel);
+        let chunked = chunked || encoder.is_some();
+        let delivery = Delivery { keep_alive, chunked, dressing };
         forward::response(&head, &self.manner, self.asked, delivery, out);
         let status = forward::status_of(&head, &self.manner);
         let came = input.get(head.len..).unwrap_or_default();
@@ -269,7 +296,11 @@ impl Receiver<'_> {
             return Look::Final(Box::new((body, Received::tunnel(status))));
         }
         let until_close = head.framing == BodyFraming::UntilClose;
-        let mut body = Pump::new(Decoder::response(head.framing), framing, None);
+        let decoder = Decoder::response(head.framing);
+        let mut body = match encoder {
+            Some((encoder, place)) => Pump::coded(decoder, encoder, place),
+            None => Pump::new(decoder, framing, None),
+        };
         let Ok(used) = body.start(came, out) else {
             out.clear();
             return Look::Malformed;

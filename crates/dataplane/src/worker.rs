@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::connection;
 use crate::endpoint::EndpointState;
-use crate::identity::Client;
+use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::Shared;
 use crate::route::RouteState;
@@ -52,6 +52,8 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// Connections that wait for their next request without being quiet.
     pub(crate) pausing: Cell<usize>,
+    /// Responses that are compressed on their way.
+    pub(crate) encoders: Rc<Cell<usize>>,
     /// Requests that are parked, and the bytes they hold.
     pub(crate) parked: Cell<(usize, usize)>,
 }
@@ -73,6 +75,7 @@ impl Worker {
             pages: RefCell::default(),
             connections: Cell::new(0),
             pausing: Cell::new(0),
+            encoders: Rc::default(),
             parked: Cell::new((0, 0)),
             shared,
         })
@@ -182,9 +185,9 @@ impl Worker {
 
     /// What a choice among the endpoints of a pool is drawn by: the next number of its rotation,
     /// the hash of the client, or a random one.
-    pub(crate) fn draw(&self, pool: &Pool, client: &Client) -> u64 {
+    pub(crate) fn draw(&self, pool: &Pool, client: IpAddr) -> u64 {
         match (pool.config.options.balance, pool.members.first()) {
-            (Balance::Hash, _) => client.hash,
+            (Balance::Hash, _) => identity::hash(client),
             (Balance::RoundRobin, Some(oldest)) => {
                 let mut rotations = self.rotations.borrow_mut();
                 let next = rotations.entry(oldest.route).or_default();
@@ -200,9 +203,9 @@ impl Worker {
         self.shared.draining.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_trusted(&self, peer: SocketAddr) -> bool {
-        let ip = peer.ip().to_canonical();
-        self.shared.config.trusted_proxies.contains(&ip)
+    pub(crate) fn is_trusted(&self, peer: IpAddr) -> bool {
+        let ip = peer.to_canonical();
+        self.shared.config.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 
     fn sweep(&self) {

@@ -142,7 +142,8 @@ impl Config {
         let workers = raw.workers.unwrap_or(cores);
         let listen = raw.http.listen.unwrap_or_else(|| vec![any(80)]);
         let mut http = dataplane::Config::new(listen, workers);
-        http.trusted_proxies.extend(raw.http.trusted_proxies.into_iter().flatten());
+        let trusted = raw.http.trusted_proxies.into_iter().flatten();
+        http.trusted_proxies.extend(trusted.map(|network| network.0.trunc()));
         set(&mut http.connections_max, raw.http.connections_max);
         duration("http.header_timeout", raw.http.header_timeout, &mut http.header_timeout)?;
         duration("http.idle_timeout", raw.http.idle_timeout, &mut http.idle_timeout)?;

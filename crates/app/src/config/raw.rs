@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 /// A whole file.
@@ -30,11 +31,26 @@ pub(super) struct Raw {
     service_proxy: Option<toml::Value>,
 }
 
+/// `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Network(pub(super) IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse::<IpNet>();
+        let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(Self).map_err(|_| "want an address or a network like 10.0.0.0/8".to_owned())
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Http {
     pub(super) listen: Option<Vec<SocketAddr>>,
-    pub(super) trusted_proxies: Option<Vec<IpAddr>>,
+    pub(super) trusted_proxies: Option<Vec<Network>>,
     pub(super) connections_max: Option<usize>,
     pub(super) header_timeout: Option<String>,
     pub(super) idle_timeout: Option<String>,

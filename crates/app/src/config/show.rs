@@ -12,7 +12,7 @@ pub fn show(config: &Config) -> String {
     let from = config.file.as_ref().map_or("defaults".to_owned(), |f| f.display().to_string());
     let http = &config.http;
     let session = &config.session;
-    let trusted: Vec<String> = http.trusted_proxies.iter().map(|ip| format!("{ip:?}")).collect();
+    let trusted = http.trusted_proxies.iter();
     // Writing into a String cannot fail.
     let _ = write!(
         out,
@@ -21,7 +21,7 @@ pub fn show(config: &Config) -> String {
          body_timeout = {}\n\n[registry]\nlisten = {}\n",
         http.workers,
         list(&http.listen),
-        trusted.iter().map(|ip| format!("\"{ip}\"")).collect::<Vec<_>>().join(", "),
+        trusted.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
         http.connections_max,
         text(http.header_timeout),
         text(http.idle_timeout),

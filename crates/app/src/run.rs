@@ -120,14 +120,14 @@ impl App {
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
         let policy = Policy::new(bound.control());
         let http = dataplane::Config { policy: policy.clone(), ..config.http.clone() };
-        let (plane, notices) = Plane::start(http, clock, registry.table().clone())?;
+        let (mut plane, notices) = Plane::bind(http, clock, registry.table().clone())?;
         bound.http = plane.bound().to_vec();
 
         // Reads the system's certificates, once and before anybody waits for an answer.
         let hands = Hands { plane: plane.publisher(), clock, tls: Tls::new(), policy };
         let (tellers, told) = std::sync::mpsc::channel();
         let mut teller = None;
-        let (task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
+        let (mut task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
             // Sent before the task runs for the first time.
             let teller = teller.get_or_insert_with(|| told.recv().ok());
             if let Some(teller) = teller {
@@ -135,6 +135,9 @@ impl App {
             }
         });
         let _ = tellers.send(handle.teller());
+        // Drains, maintenance and what was learned hold from the first request on.
+        task.begin();
+        plane.serve()?;
         tokio::spawn(wiring::tell(notices, handle.teller()));
         let registry = tokio::spawn(task.run());
 

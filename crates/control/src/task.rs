@@ -80,9 +80,14 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
         (task, handle)
     }
 
+    /// Carries out what the machine wants done before anything happens: what was remembered.
+    pub fn begin(&mut self) {
+        self.perform();
+    }
+
     /// Runs until no [`Handle`] is left and everything is saved.
     pub async fn run(mut self) -> Store {
-        self.perform();
+        self.begin();
         while !self.is_ending || self.store.unreported() > 0 || !self.unsaved.is_empty() {
             self.turn().await;
         }

@@ -175,9 +175,11 @@ impl Exchange<'_> {
         endpoint.state.begin_trial(now);
         let limit = worker.shared.config.connect_timeout;
         let connected = self.watch.within(limit, worker.upstreams.connect(&endpoint)).await;
-        let answer = match connected {
+        let (answer, reason) = match connected {
             Ok(Ok(upstream)) => {
-                endpoint.state.connected();
+                if endpoint.state.connected() {
+                    worker.shared.tell(Notice::Health(plan.member().route, true, "connected"));
+                }
                 return Ok(upstream);
             }
             Ok(Err(ConnectError::Io(error))) if is_ours(&error) => {
@@ -186,12 +188,16 @@ impl Exchange<'_> {
             }
             Ok(Err(error)) => {
                 tracing::debug!(backend = %plan.member().backend, %error, "cannot connect");
-                Answer::unavailable(Duration::from_secs(1))
+                (Answer::unavailable(Duration::from_secs(1)), error.reason())
             }
-            Err(TimedOut) => Answer::CONNECT_TIMEOUT,
+            Err(TimedOut) => (Answer::CONNECT_TIMEOUT, "connection_timeout"),
         };
         plan.ticket.settle(Outcome::Failed);
-        if endpoint.state.connect_failed(worker.clock.mono()) {
+        let failed = endpoint.state.connect_failed(worker.clock.mono());
+        if failed.is_first {
+            worker.shared.tell(Notice::Health(plan.member().route, false, reason));
+        }
+        if failed.is_gone {
             worker.shared.tell(Notice::Refused(plan.member().endpoint));
         }
         Err(answer)

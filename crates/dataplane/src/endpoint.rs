@@ -42,6 +42,15 @@ pub(crate) enum Checked {
     Failing,
 }
 
+/// What a failed connect changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectFailed {
+    /// The endpoint was not ejected before.
+    pub(crate) is_first: bool,
+    /// It is out until it returns.
+    pub(crate) is_gone: bool,
+}
+
 /// A drain in atomics. Written rarely; a reader that comes in between mixes the old and the new
 /// drain for one request, which is a share and never a refusal.
 #[derive(Debug, Default)]
@@ -168,19 +177,23 @@ impl EndpointState {
         let _ = self.ejection.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
-    pub(crate) fn connected(&self) {
+    /// A connect succeeded; tells whether the endpoint was ejected before.
+    pub(crate) fn connected(&self) -> bool {
+        let healthy = Ejection::default().to_bits();
         // Healthy nearly always: look before writing.
-        if self.ejection.load(Ordering::Relaxed) != Ejection::default().to_bits() {
-            self.ejection.store(Ejection::default().to_bits(), Ordering::Relaxed);
-        }
+        self.ejection.load(Ordering::Relaxed) != healthy
+            && self.ejection.swap(healthy, Ordering::Relaxed) != healthy
     }
 
-    /// A connect failed. Tells whether the endpoint is out until it returns, for the registry.
-    pub(crate) fn connect_failed(&self, now: Instant) -> bool {
+    /// A connect failed.
+    pub(crate) fn connect_failed(&self, now: Instant) -> ConnectFailed {
         let step = |bits| Some(Ejection::from_bits(bits).failed(now).to_bits());
-        let _ = self.ejection.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        let before = self.ejection.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
         let away = self.away.load(Ordering::Relaxed);
-        away && !self.gone.swap(true, Ordering::Relaxed)
+        ConnectFailed {
+            is_first: before == Ok(Ejection::default().to_bits()),
+            is_gone: away && !self.gone.swap(true, Ordering::Relaxed),
+        }
     }
 
     fn set_presence(&self, connected: bool) {

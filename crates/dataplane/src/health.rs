@@ -131,7 +131,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let now = shared.clock.mono();
         let latest = shared.table.load();
         if !Arc::ptr_eq(&latest, &table) {
-            subjects.take(&latest, &table, now);
+            subjects.take(&shared, &latest, &table, now);
             table = latest;
         }
         while running.len() < RUNNING_MAX
@@ -174,13 +174,13 @@ async fn one(
 
 impl Subjects {
     /// Takes over what changed between two tables.
-    fn take(&mut self, now_is: &Table, before: &Table, now: Instant) {
+    fn take(&mut self, shared: &Shared, now_is: &Table, before: &Table, now: Instant) {
         for change in now_is.changes(before) {
             if let Some((entry, endpoint)) = change.before {
                 self.leave(entry, endpoint);
             }
             if let Some((entry, endpoint)) = change.now {
-                self.join(entry, endpoint, now);
+                self.join(shared, entry, endpoint, now);
             }
         }
         self.by_id.retain(|endpoint, subject| {
@@ -192,10 +192,14 @@ impl Subjects {
         });
     }
 
-    fn join(&mut self, entry: &Entry, endpoint: EndpointId, now: Instant) {
+    fn join(&mut self, shared: &Shared, entry: &Entry, endpoint: EndpointId, now: Instant) {
         let is_new = !self.by_id.contains_key(&endpoint);
-        let subject =
-            self.by_id.entry(endpoint).or_insert_with(|| Subject::new(entry.spec.backend.clone()));
+        let subject = self.by_id.entry(endpoint).or_insert_with(|| {
+            // What was learned in a life before this one holds until the checks say otherwise.
+            let failing = shared.endpoints.get(endpoint).checked() == Checked::Failing;
+            let health = if failing { Health::down() } else { Health::default() };
+            Subject { health, ..Subject::new(entry.spec.backend.clone()) }
+        });
         let before = subject.rule();
         subject.routes.insert(entry.route);
         if let Some(rule) = Rule::of(&entry.config) {

@@ -17,8 +17,8 @@
 //!
 //! # Driving it
 //!
-//! [`Plane::start`] binds and spawns the workers; [`Publisher::publish`] gives them a table;
-//! [`Plane::drain`] lets what is in flight finish.
+//! [`Plane::bind`] takes the addresses and [`Plane::serve`] starts the workers;
+//! [`Publisher::publish`] gives them a table; [`Plane::drain`] lets what is in flight finish.
 
 mod answer;
 mod attempt;

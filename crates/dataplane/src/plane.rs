@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,7 +18,7 @@ use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::endpoint::Endpoints;
+use crate::endpoint::{Checked, Endpoints};
 use crate::ledger::Oldest;
 use crate::limits::Limits;
 use crate::monitor::{self, Watched};
@@ -141,51 +141,59 @@ impl Shared {
 pub struct Plane {
     shared: Arc<Shared>,
     bound: Vec<SocketAddr>,
-    workers: Vec<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Per worker; nobody accepts on them yet.
+    listeners: Vec<Vec<TcpListener>>,
+    threads: Vec<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Plane {
-    /// Binds every address for every worker and starts the threads, which route by `table` from
-    /// the first request on.
+    /// Binds every address for every worker. Whoever connects waits until [`Plane::serve`].
     ///
     /// # Errors
     ///
-    /// [`StartError`]; nothing is left running then.
-    pub fn start(
+    /// [`StartError::Bind`].
+    pub fn bind(
         config: Config,
         clock: Clock,
         table: Arc<Table>,
     ) -> Result<(Self, mpsc::Receiver<Notice>), StartError> {
         let workers = config.workers.max(1);
         let mut bound = Vec::new();
-        let mut sockets: Vec<Vec<std::net::TcpListener>> =
-            (0..workers).map(|_| Vec::new()).collect();
+        let mut listeners: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
         for address in &config.listen {
             let fail = |source| StartError::Bind { address: *address, source };
             let mut actual = *address;
-            for sockets in &mut sockets {
-                let socket = runtime::net::listen_shared(actual).map_err(fail)?;
+            for listeners in &mut listeners {
+                let listener = runtime::net::listen_shared(actual).map_err(fail)?;
                 // Port 0 is chosen by the first, the others join it.
-                actual = socket.local_addr().map_err(fail)?;
-                sockets.push(socket);
+                actual = listener.local_addr().map_err(fail)?;
+                listeners.push(listener);
             }
             bound.push(actual);
         }
         let (shared, receiver) = shared(config, clock, table);
-        let mut plane = Self { shared, bound, workers: Vec::new() };
-        for (number, sockets) in sockets.into_iter().enumerate() {
-            let shared = Arc::clone(&plane.shared);
+        Ok((Self { shared, bound, listeners, threads: Vec::new() }, receiver))
+    }
+
+    /// Starts the threads. Every order that was given before holds from the first request on.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Worker`]; what was started ends when the plane is dropped.
+    pub fn serve(&mut self) -> Result<(), StartError> {
+        for (number, listeners) in std::mem::take(&mut self.listeners).into_iter().enumerate() {
+            let shared = Arc::clone(&self.shared);
             let worker = spawn(format!("worker-{number}"), move || async move {
-                if let Err(error) = Worker::new(shared, number).run(sockets).await {
+                if let Err(error) = Worker::new(shared, number).run(listeners).await {
                     tracing::error!(%error, number, "a worker ended");
                 }
             });
-            plane.workers.push(worker.map_err(StartError::Worker)?);
+            self.threads.push(worker.map_err(StartError::Worker)?);
         }
-        let shared = Arc::clone(&plane.shared);
+        let shared = Arc::clone(&self.shared);
         let monitor = spawn("monitor".to_owned(), || monitor::run(shared));
-        plane.workers.push(monitor.map_err(StartError::Worker)?);
-        Ok((plane, receiver))
+        self.threads.push(monitor.map_err(StartError::Worker)?);
+        Ok(())
     }
 
     /// The addresses really bound, in the order of the configuration.
@@ -211,7 +219,7 @@ impl Plane {
         }
         let finished = in_flight() == 0;
         let joins: Vec<_> = self
-            .workers
+            .threads
             .into_iter()
             .map(|(stop, join)| {
                 drop(stop);
@@ -252,6 +260,15 @@ impl Publisher {
     pub fn set_drain(&self, endpoints: &[EndpointId], drain: Option<Drain>) {
         self.shared.endpoints.set_drain(endpoints, drain);
         self.wake();
+    }
+
+    /// The backends of these routes failed their health checks when they were asked last, in a
+    /// life before this one.
+    pub fn set_failing(&self, routes: &[RouteId]) {
+        let (table, now) = (self.shared.table.load(), self.shared.clock.mono());
+        for endpoint in routes.iter().filter_map(|route| table.endpoint_of(*route)) {
+            self.shared.endpoints.get(endpoint).set_checked(Checked::Failing, now);
+        }
     }
 
     /// A route goes into maintenance, with a page of its own or the built-in one, or comes back.

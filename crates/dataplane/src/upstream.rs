@@ -66,6 +66,21 @@ pub(crate) enum ConnectError {
     Io(#[from] io::Error),
 }
 
+impl ConnectError {
+    /// In a word, for events.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoAddress => "name_not_resolved",
+            Self::Io(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => "connection_refused",
+                io::ErrorKind::PermissionDenied => "destination_denied",
+                io::ErrorKind::TimedOut => "connection_timeout",
+                _ => "connection_failed",
+            },
+        }
+    }
+}
+
 /// All connections of one worker to backends.
 #[derive(Debug)]
 pub(crate) struct Upstreams {

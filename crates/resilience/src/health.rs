@@ -69,6 +69,11 @@ impl Health {
         Self(Known::Up { fails: 0 })
     }
 
+    /// An endpoint that failed its checks when it was asked last.
+    pub const fn down() -> Self {
+        Self(Known::Down { passes: 0 })
+    }
+
     /// A check passed.
     pub fn passed(&mut self) -> Option<Change> {
         match self.0 {

@@ -274,7 +274,7 @@ impl Publisher {
     /// A route goes into maintenance, with a page of its own or the built-in one, or comes back.
     /// Holds from the next publication on, at the latest.
     pub fn set_maintenance(&self, route: RouteId, page: Option<Option<BackendUrl>>) {
-        self.shared.routes.set_maintenance(route, page);
+        self.shared.routes.set_maintenance(route, page, self.shared.clock.mono());
     }
 
     /// Watches these routes, and tells by [`Notice::Tripped`] when the guard trips; `None` ends

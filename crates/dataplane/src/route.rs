@@ -8,11 +8,16 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use model::{BackendUrl, BreakerSpec, Instant, RouteId};
 use resilience::{Breaker, Outcome, Permit, Phase};
 use routing::EndpointId;
 use telemetry::{HistogramPool, RouteStats};
+
+/// How long an order for a route that is not published yet is kept. The next publication follows
+/// within milliseconds.
+const ORDER_KEPT: Duration = Duration::from_secs(60);
 
 /// The state of one route.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct RouteState {
     in_maintenance: AtomicBool,
     /// Where its maintenance page is.
     page: Mutex<Option<BackendUrl>>,
+    /// When maintenance was ordered or ended last, in nanoseconds.
+    ordered_at: AtomicU64,
     /// What it led to last; 0 is nothing yet.
     endpoint: AtomicU64,
 }
@@ -36,6 +43,7 @@ impl RouteState {
             failed_at: AtomicU64::new(0),
             in_maintenance: AtomicBool::new(false),
             page: Mutex::new(None),
+            ordered_at: AtomicU64::new(0),
             endpoint: AtomicU64::new(0),
         }
     }
@@ -113,8 +121,9 @@ impl RouteState {
         Breaker::from_bits(before).phase(now) != Phase::Closed
     }
 
-    fn set_maintenance(&self, page: Option<Option<BackendUrl>>) {
+    fn set_maintenance(&self, page: Option<Option<BackendUrl>>, now: Instant) {
         let active = page.is_some();
+        self.ordered_at.store(now.as_nanos(), Ordering::Relaxed);
         *self.page.lock().unwrap_or_else(PoisonError::into_inner) = page.flatten();
         self.in_maintenance.store(active, Ordering::SeqCst);
     }
@@ -159,13 +168,22 @@ impl Routes {
     }
 
     /// Begins or ends maintenance of a route: `Some` with where its page is, if it has one.
-    pub(crate) fn set_maintenance(&self, route: RouteId, page: Option<Option<BackendUrl>>) {
-        self.entry(&mut self.lock(), route).set_maintenance(page);
+    pub(crate) fn set_maintenance(
+        &self,
+        route: RouteId,
+        page: Option<Option<BackendUrl>>,
+        now: Instant,
+    ) {
+        self.entry(&mut self.lock(), route).set_maintenance(page, now);
     }
 
-    /// Forgets routes that are no more.
-    pub(crate) fn retain(&self, keep: impl Fn(RouteId) -> bool) {
-        self.lock().retain(|route, state| keep(*route) || state.is_in_maintenance());
+    /// Forgets routes that are no more. An order comes before the publication it holds from, so
+    /// one that was given a moment ago is not forgotten with the route that is not there yet.
+    pub(crate) fn retain(&self, keep: impl Fn(RouteId) -> bool, now: Instant) {
+        self.lock().retain(|route, state| {
+            let ordered = Instant::from_nanos(state.ordered_at.load(Ordering::Relaxed));
+            keep(*route) || state.is_in_maintenance() && now.since(ordered) < ORDER_KEPT
+        });
     }
 
     fn entry(

@@ -215,7 +215,7 @@ impl Worker {
             self.endpoints.borrow_mut().retain(|endpoint, _| table.has_endpoint(*endpoint));
             self.routes.borrow_mut().retain(|route, _| table.get(*route).is_some());
             self.shared.endpoints.retain(|endpoint| table.has_endpoint(endpoint));
-            self.shared.routes.retain(|route| table.get(route).is_some());
+            self.shared.routes.retain(|route| table.get(route).is_some(), now);
             self.rotations.borrow_mut().retain(|route, _| table.get(*route).is_some());
         });
     }

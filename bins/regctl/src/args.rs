@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use client::Address;
 
 use crate::protocol::Protocol;
@@ -119,6 +120,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Send lines of the protocol as they are, and print the answers.
     Raw(RawArgs),
+    /// Print what makes a shell complete our command lines.
+    Completion(CompletionArgs),
     #[command(flatten)]
     Protocol(Protocol),
 }
@@ -283,6 +286,13 @@ pub(crate) struct RawArgs {
     pub(crate) follow: bool,
 }
 
+/// `regctl completion`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// For this shell.
+    pub(crate) shell: Shell,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -311,6 +321,8 @@ mod tests {
             "stats 1 -s a/b",
             "top a/b --count 0",
             "sessions a/b",
+            "completion",
+            "completion cmd",
             "--timeout 0 ping",
             "--addr nowhere ping",
             "route-add a.example no-slash http://b",

@@ -17,8 +17,8 @@ mod values;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command};
-use clap::Parser;
+use args::{Cli, Command, CompletionArgs};
+use clap::{CommandFactory, Parser};
 use failure::Failure;
 use output::Output;
 
@@ -59,6 +59,14 @@ async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Drain(args) => operate::drain(global, &args, output).await,
         Command::Maint(args) => operate::maint(global, &args, output).await,
         Command::Explain(args) => operate::explain(global, &args, output).await,
+        Command::Completion(args) => completion(args, output),
         Command::Protocol(command) => operate::protocol(global, &command, output).await,
     }
+}
+
+/// A script for the shell, made of the same description as `--help`.
+fn completion(args: CompletionArgs, output: &Output) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "regctl", &mut script);
+    output.write(&String::from_utf8_lossy(&script))
 }

@@ -15,6 +15,10 @@ use crate::reach::{Reached, admin, reach, reach_all, reach_any, registry};
 
 /// How often a drain is looked at.
 const DRAIN_POLL: Duration = Duration::from_secs(1);
+/// Characters of the bar on a terminal.
+const TERMINAL_BAR: u32 = 40;
+/// The same in a log.
+const LOG_BAR: u32 = 20;
 /// Longest wait for maintenance to be live: requests that began before may take 3 s (SPEC 4).
 const MAINTENANCE_WAIT_MIN: Duration = Duration::from_secs(10);
 
@@ -152,20 +156,54 @@ pub(crate) async fn drain(
     if !args.wait {
         return output.said(&started);
     }
-    let is_terminal = std::io::stderr().is_terminal();
-    let mut shown = None;
-    loop {
+    let mut progress = Progress::new(output);
+    let over = loop {
         let said = reached.ask(&Line::new("DRAIN_STATUS", &[])).await?;
         let status = DrainStatus::read(said.rest())?;
+        progress.show(&status);
         if !status.is_active {
-            return output.said(&said);
+            break said;
         }
-        // A log wants to know what changes, a person also that time passes.
-        if is_terminal || shown != Some(status.percent) {
-            output.talk(&status.shown());
-        }
-        shown = Some(status.percent);
         tokio::time::sleep(DRAIN_POLL).await;
+    };
+    drop(progress);
+    output.said(&over)
+}
+
+/// A drain as people watch it: one line that is drawn again and again, or in a log a new one with
+/// each change.
+struct Progress<'a> {
+    output: &'a Output,
+    is_terminal: bool,
+    last: Option<u32>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(output: &'a Output) -> Self {
+        Self { output, is_terminal: std::io::stderr().is_terminal(), last: None }
+    }
+
+    fn show(&mut self, status: &DrainStatus) {
+        // One that was over before it was watched draws nothing.
+        let is_news = self.last != Some(status.percent);
+        match (self.is_terminal, status.is_active) {
+            (true, true) => self.output.redraw(&status.shown(TERMINAL_BAR)),
+            (true, false) if self.last.is_some() => {
+                self.output.redraw(&status.shown(TERMINAL_BAR));
+            }
+            (false, true) if is_news => self.output.talk(&status.shown(LOG_BAR)),
+            (true | false, _) => return,
+        }
+        self.last = Some(status.percent);
+    }
+}
+
+impl Drop for Progress<'_> {
+    /// What is printed next begins a line of its own, also when it is an error.
+    fn drop(&mut self) {
+        if self.is_terminal && self.last.is_some() {
+            self.output.talk("");
+        }
     }
 }
 
@@ -189,10 +227,11 @@ impl DrainStatus {
         })
     }
 
-    /// A bar of twenty, the share of traffic and the time left.
-    fn shown(&self) -> String {
-        let full = usize::try_from(self.percent.min(100) / 5).unwrap_or_default();
-        let bar = format!("{}{}", "#".repeat(full), ".".repeat(20 - full));
+    /// A bar, the share of traffic and the time left.
+    fn shown(&self, width: u32) -> String {
+        let full = self.percent.min(100) * width / 100;
+        let bar = |sign: &str, length: u32| sign.repeat(length.try_into().unwrap_or_default());
+        let bar = format!("{}{}", bar("#", full), bar(".", width - full));
         format!("draining [{bar}] {:>3} % of traffic, {} s left", self.percent, self.remaining)
     }
 }
@@ -253,7 +292,13 @@ mod tests {
         let text = r#"{"active":true,"started_at":"2024-12-20T11:30:00Z","duration_seconds":120,"elapsed_seconds":45,"remaining_seconds":75,"traffic_percent":62}"#;
         let status = DrainStatus::read(text).unwrap();
         let shown = "draining [############........]  62 % of traffic, 75 s left";
-        assert_eq!((status.is_active, status.shown().as_str()), (true, shown));
+        assert_eq!((status.is_active, status.shown(LOG_BAR).as_str()), (true, shown));
+        for (percent, full) in [(0, 0), (2, 0), (3, 1), (62, 24), (99, 39), (100, 40), (250, 40)] {
+            let status = DrainStatus { is_active: true, percent, remaining: "1".to_owned() };
+            let shown = status.shown(TERMINAL_BAR);
+            let bar = shown.split(['[', ']']).nth(1).unwrap();
+            assert_eq!((bar.len(), bar.matches('#').count()), (40, full), "{percent}");
+        }
         let over = r#"{"active":false,"traffic_percent":0}"#;
         assert!(!DrainStatus::read(over).unwrap().is_active);
         for text in ["", "[]", "{}", r#"{"active":true,"traffic_percent":"x"}"#] {

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use crate::failure::Failure;
 use crate::json::Json;
 
+/// Clears a terminal's line from here on.
+const CLEAR_TO_END: &str = "\x1b[K";
+
 /// How to print.
 pub(crate) struct Output {
     json: bool,
@@ -93,6 +96,13 @@ impl Output {
     /// Something for people only. That nobody listens is no reason to stop.
     pub(crate) fn talk(&self, text: &str) {
         drop(writeln!(std::io::stderr(), "{text}"));
+    }
+
+    /// Something for a person at a terminal, in place of what was drawn on this line before.
+    pub(crate) fn redraw(&self, text: &str) {
+        let mut terminal = std::io::stderr().lock();
+        let drawn = write!(terminal, "\r{text}{CLEAR_TO_END}");
+        drop(drawn.and_then(|()| terminal.flush()));
     }
 
     /// Why we end.

@@ -26,6 +26,18 @@ fn it_says_what_it_can_do() {
 }
 
 #[test]
+fn shells_learn_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = regctl(&["completion", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        let script = text(&output.stdout);
+        for word in ["regctl", "apply", "route-add", "drain", "wait"] {
+            assert!(script.contains(word), "{shell}: {word} is missing");
+        }
+    }
+}
+
+#[test]
 fn wrong_words_are_usage_errors() {
     for words in [&["frobnicate"][..], &["drain", "a/b"], &["ping", "-s", "a/b", "-r", "a/b"], &[]]
     {

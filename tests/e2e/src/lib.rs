@@ -4,14 +4,22 @@
 //! goes when it is dropped.
 
 mod backend;
+mod client;
+mod draw;
 mod program;
 mod proxy;
 mod registry;
+mod release;
+mod websocket;
 
 pub use backend::Backend;
+pub use client::{Client, Reply, field, read_head};
+pub use draw::Draw;
 pub use program::Program;
 pub use proxy::{Answer, Proxy, binary, curl, get};
 pub use registry::Registry;
+pub use release::Release;
+pub use websocket::{Echo, WebSocket};
 
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client::Said;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 
 use crate::args::{Global, StatsArgs, TopArgs};
 use crate::events::Stop;
@@ -69,16 +69,18 @@ pub(crate) async fn top(global: &Global, args: &TopArgs, output: &Output) -> Res
     let mut reached = reach(global, args.session.as_deref()).await?;
     let mut stop = Stop::new()?;
     let line = Line::new("STATS_GET", &["ALL"]);
+    let mut ticks = tokio::time::interval(INTERVAL);
+    // A server that was slow to answer is asked again a whole second later.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looked = ticks.tick().await;
     let mut before = read(&reached.ask(&line).await?)?;
-    let mut looked = instant();
     let mut left = args.count;
     while left != Some(0) {
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
+        let at = tokio::select! {
+            at = ticks.tick() => at,
             () = stop.asked() => break,
-        }
+        };
         let now = read(&reached.ask(&line).await?)?;
-        let at = instant();
         show(&before, &now, at.duration_since(looked), output)?;
         looked = at;
         before = now;
@@ -86,11 +88,6 @@ pub(crate) async fn top(global: &Global, args: &TopArgs, output: &Output) -> Res
     }
     reached.leave().await;
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a client brings no runtime of ours along")]
-fn instant() -> Instant {
-    Instant::now()
 }
 
 fn read(said: &Said) -> Result<Vec<Counts>, Failure> {

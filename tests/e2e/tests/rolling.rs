@@ -1,7 +1,7 @@
 //! A rolling deploy loses nothing: two instances are replaced in turn, under load.
 //!
-//! `ROUNDS=50` in the environment replaces both that often; a few times is what the usual run
-//! does.
+//! `ROUNDS=50` in the environment replaces both that often, in two minutes: run that with
+//! `cargo test`, which has no time limit. A few times is what the usual run does.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

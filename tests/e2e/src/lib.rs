@@ -3,22 +3,30 @@
 //! Everything listens on free ports of loopback, waits for conditions instead of sleeping, and
 //! goes when it is dropped.
 
+mod actor;
 mod backend;
+mod caller;
 mod client;
 mod draw;
 mod program;
 mod proxy;
 mod registry;
 mod release;
+mod session;
+mod tuned;
 mod websocket;
 
+pub use actor::{Act, Actor, Asked};
 pub use backend::Backend;
+pub use caller::{Caller, Said};
 pub use client::{Client, Reply, field, read_head};
 pub use draw::Draw;
 pub use program::Program;
 pub use proxy::{Answer, Proxy, binary, curl, get};
 pub use registry::Registry;
 pub use release::Release;
+pub use session::Session;
+pub use tuned::Tuned;
 pub use websocket::{Echo, WebSocket};
 
 use std::time::{Duration, Instant};

@@ -102,6 +102,9 @@ impl Exchange<'_> {
             let (mut down, mut to) = self.stream.split();
             let mut patience = Watch::new(worker.clock);
             let body = &mut plan.body;
+            if reused || plan.asked.verb.is_idempotent() {
+                body.keep_for_replay();
+            }
             // In a box: only requests whose body is still coming need it, and the task of every
             // busy connection would be as large.
             let both = Box::pin(async {
@@ -130,17 +133,29 @@ impl Exchange<'_> {
             })
             .await;
             // What came after the body is the start of the next request.
-            plan.streamed = moved.get();
             plan.sent = complete.get();
-            if !after.is_empty() {
-                plan.used = plan.used.min(self.input.len());
-                self.input.extend_from_slice(&after);
+            plan.used = plan.used.min(self.input.len());
+            match plan.body.take_replay() {
+                // It stands where it would have stood had it come together with the head.
+                Some(replay) if both.as_ref().is_ok_and(Result::is_err) => {
+                    self.input.truncate(plan.used);
+                    self.input.extend_from_slice(&replay);
+                    plan.used += replay.len();
+                }
+                _ => plan.streamed = moved.get(),
             }
+            self.input.extend_from_slice(&after);
             match both {
                 Ok(received) => received,
                 Err(_) if self.tally.status.get() > 0 => return Attempt::Broken,
                 Err(None) => return Attempt::Broken,
-                Err(Some(answer)) => return Attempt::Final(answer),
+                Err(Some(answer)) => {
+                    // A backend that stops reading is as bad as one that does not answer.
+                    if answer == Answer::TIMEOUT {
+                        plan.ticket.settle(Outcome::Failed);
+                    }
+                    return Attempt::Final(answer);
+                }
             }
         };
         match received {

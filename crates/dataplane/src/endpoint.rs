@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use model::Instant;
 use resilience::{Drain, Ejection, Ewma, Ramp, Verdict};
-use routing::{EndpointHealth, EndpointId, EndpointView};
+use routing::{EndpointHealth, EndpointId, EndpointView, Table};
+use runtime::Snapshot;
 
 /// The state of one endpoint. Alone on its cache lines: every request writes it.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct EndpointState {
     /// When it came up last, in nanoseconds; 0 is long ago.
     up_since: AtomicU64,
     drain: DrainCell,
+    /// It was forgotten: whoever holds it asks for the one that is remembered now.
+    retired: AtomicBool,
 }
 
 /// What health checks say.
@@ -115,9 +118,15 @@ impl EndpointState {
     /// Counts first and looks then: whoever sees a drain that is over and a count of zero knows
     /// that nothing will come any more.
     pub(crate) fn begin(&self, max: Option<u32>, now: impl Fn() -> Instant) -> bool {
-        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let over = || self.drain.get().is_some_and(|drain| drain.is_over(now()));
-        if max.is_some_and(|max| before >= max) || over() {
+        let order = Ordering::SeqCst;
+        let counted = match max {
+            None => Ok(self.in_flight.fetch_add(1, order)),
+            Some(max) => self.in_flight.fetch_update(order, order, |n| (n < max).then_some(n + 1)),
+        };
+        if counted.is_err() {
+            return false;
+        }
+        if self.drain.get().is_some_and(|drain| drain.is_over(now())) {
             self.end();
             return false;
         }
@@ -132,6 +141,10 @@ impl EndpointState {
     pub(crate) fn is_drained(&self, now: Instant) -> bool {
         let over = self.drain.get().is_some_and(|drain| drain.is_over(now));
         over && self.in_flight.load(Ordering::SeqCst) == 0
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// Whether its registry connection is lost.
@@ -196,11 +209,13 @@ impl EndpointState {
         }
     }
 
-    fn set_presence(&self, connected: bool) {
+    fn set_presence(&self, connected: bool, now: Instant) {
         self.away.store(!connected, Ordering::Relaxed);
         self.gone.store(false, Ordering::Relaxed);
         if connected {
             self.ejection.store(Ejection::default().to_bits(), Ordering::Relaxed);
+            // Back is as good as new: it starts slowly.
+            self.up_since.store(now.as_nanos(), Ordering::Relaxed);
         }
     }
 }
@@ -218,10 +233,10 @@ impl Endpoints {
         Arc::clone(self.lock().entry(endpoint).or_default())
     }
 
-    pub(crate) fn set_presence(&self, endpoints: &[EndpointId], connected: bool) {
+    pub(crate) fn set_presence(&self, endpoints: &[EndpointId], connected: bool, now: Instant) {
         let mut states = self.lock();
         for endpoint in endpoints {
-            states.entry(*endpoint).or_default().set_presence(connected);
+            states.entry(*endpoint).or_default().set_presence(connected, now);
         }
     }
 
@@ -238,16 +253,22 @@ impl Endpoints {
     }
 
     /// Everything that drains or is drained.
-    pub(crate) fn draining(&self) -> Vec<(EndpointId, Drain, Arc<EndpointState>)> {
-        let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
-        draining.iter().map(|(id, (drain, state))| (*id, *drain, Arc::clone(state))).collect()
+    pub(crate) fn draining(&self) -> BTreeMap<EndpointId, (Drain, Arc<EndpointState>)> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Forgets endpoints that no route leads to.
-    pub(crate) fn retain(&self, keep: impl Fn(EndpointId) -> bool) {
-        self.lock().retain(|endpoint, _| keep(*endpoint));
+    pub(crate) fn sweep(&self, table: &Snapshot<Table>) {
+        let mut states = self.lock();
+        // Loaded with the lock held: no endpoint that is in here for a newer table is missed.
+        let table = table.load();
+        states.retain(|endpoint, state| {
+            let stays = table.has_endpoint(*endpoint);
+            state.retired.store(!stays, Ordering::Relaxed);
+            stays
+        });
         let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
-        draining.retain(|endpoint, _| keep(*endpoint));
+        draining.retain(|endpoint, _| table.has_endpoint(*endpoint));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, Arc<EndpointState>>> {

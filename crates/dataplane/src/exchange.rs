@@ -1,9 +1,8 @@
 //! One request and its response, again and again on one connection.
 //!
 //! The head stays where it was read until a response has begun, so that a request whose
-//! connection broke can be planned again for another endpoint (SPEC 4, "Retries"). A body is
-//! kept only as far as it came together with the head; one that was streamed further is not
-//! sent twice.
+//! connection broke can be planned again for another endpoint (SPEC 4, "Retries"). So does a body,
+//! up to a bound; one that was streamed further is not sent twice.
 
 use std::cell::Cell;
 use std::io;
@@ -57,8 +56,9 @@ pub(crate) async fn burst(
     input: Buffer,
 ) -> After {
     let watch = Watch::new(worker.clock);
-    let (is_new, tally) = (Cell::new(true), Tally::default());
-    let mut exchange = Exchange { worker, stream, client, watch, input, is_new, tally };
+    let (is_new, parked) = (Cell::new(true), Cell::new(false));
+    let tally = Tally::default();
+    let mut exchange = Exchange { worker, stream, client, watch, input, is_new, parked, tally };
     loop {
         if !matches!(exchange.one().await, Ok(Turn::Again)) {
             return After::Close;
@@ -84,6 +84,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) input: Buffer,
     /// Whether the request has not been counted against its limits yet.
     pub(crate) is_new: Cell<bool>,
+    /// Whether it has waited for its backend.
+    pub(crate) parked: Cell<bool>,
     pub(crate) tally: Tally,
 }
 
@@ -110,6 +112,7 @@ struct Tries {
 impl Exchange<'_> {
     async fn one(&mut self) -> io::Result<Turn> {
         self.is_new.set(true);
+        self.parked.set(false);
         let id = RequestId::new(fastrand::u64(..), fastrand::u64(..));
         let turn = self.serve(&id).await;
         self.tally.record(self.worker);
@@ -150,6 +153,7 @@ impl Exchange<'_> {
                     };
                     Parked::wait(self.worker, &mut self.watch, until).await;
                     tries.endpoints.clear();
+                    self.parked.set(true);
                 }
                 Look::Page(page) => return Box::pin(self.page(*page, id)).await,
                 Look::Ours(ours) => return self.refuse(ours, tries.failed, id).await,
@@ -176,6 +180,7 @@ impl Exchange<'_> {
             Attempt::Unanswered(_) => {
                 tries.repeats += 1;
                 let harmless = plan.asked.verb.is_idempotent()
+                    && !plan.streamed
                     && tries.repeats <= plan.member().config.options.retries;
                 let now = self.worker.clock.mono();
                 harmless && self.worker.budget.borrow_mut().try_retry(now)
@@ -211,7 +216,8 @@ impl Exchange<'_> {
         failed: Option<Answer>,
         id: &RequestId,
     ) -> io::Result<Turn> {
-        if let Some(member) = ours.pool.as_ref().and_then(|pool| pool.members.first()) {
+        let first = ours.pool.as_ref().and_then(|pool| pool.members.first());
+        if let Some(member) = first.filter(|_| !self.tally.has_route()) {
             self.tally.of(&self.worker.route(member));
         }
         self.answer(failed.unwrap_or(ours.answer), ours.asked, ours.used, id).await
@@ -239,7 +245,8 @@ impl Exchange<'_> {
         if received.tunnel {
             self.tally.record(self.worker);
             // A tunnel counts at its endpoint, and no longer as a request of its generation.
-            let Plan { ticket, .. } = plan;
+            let Plan { ticket, entered, .. } = plan;
+            drop(entered);
             // Bytes that came glued to the handshake are the first of the tunnel.
             let glued = self.input.get(used..).unwrap_or_default();
             if !glued.is_empty() {

@@ -169,7 +169,16 @@ pub(crate) fn page_request(
         encode::field(out, b"X-Forwarded-Host", host.raw);
     }
     encode::field(out, b"X-Request-Id", id.as_bytes());
+    // A page server sees a request now and then: no connection waits for the next one.
+    encode::field(out, b"Connection", b"close");
     encode::blank_line(out);
+}
+
+/// The path without dot segments, and the query.
+pub(crate) fn resolved(head: &RequestHead<'_>, path: &NormalPath<'_>) -> String {
+    let target = head.path_and_query();
+    let query = memchr::memchr(b'?', target).map_or(&b""[..], |at| &target[at..]);
+    format!("{}{}", path.forwarded, String::from_utf8_lossy(query))
 }
 
 /// Which fields a request brought that we would add otherwise.

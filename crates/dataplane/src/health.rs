@@ -18,7 +18,7 @@ use crate::endpoint::Checked;
 use crate::plane::{Notice, Shared};
 
 /// Checks at a time. A check that waits for a dead backend lasts its whole timeout.
-const RUNNING_MAX: usize = 256;
+const RUNNING_MAX: usize = 1024;
 /// SPEC 4.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// SPEC 4.
@@ -86,12 +86,13 @@ struct Subject {
     health: Health,
     /// When it is checked next; none while it is being checked, or never is.
     due: Option<Instant>,
+    running: bool,
 }
 
 impl Subject {
     fn new(url: BackendUrl) -> Self {
         let (routes, rules) = (BTreeSet::new(), BTreeMap::new());
-        Self { url, routes, rules, health: Health::default(), due: None }
+        Self { url, routes, rules, health: Health::default(), due: None, running: false }
     }
 
     /// The rule of its newest route that has one.
@@ -175,39 +176,47 @@ async fn one(
 impl Subjects {
     /// Takes over what changed between two tables.
     fn take(&mut self, shared: &Shared, now_is: &Table, before: &Table, now: Instant) {
+        // What was asked before of each endpoint that is touched; nothing of a new one.
+        let mut touched: BTreeMap<EndpointId, Option<Rule>> = BTreeMap::new();
         for change in now_is.changes(before) {
+            for (_, endpoint) in change.before.into_iter().chain(change.now) {
+                let rule = || self.by_id.get(&endpoint).map(Subject::rule);
+                touched.entry(endpoint).or_insert_with(rule);
+            }
             if let Some((entry, endpoint)) = change.before {
                 self.leave(entry, endpoint);
             }
             if let Some((entry, endpoint)) = change.now {
-                self.join(shared, entry, endpoint, now);
+                self.join(shared, entry, endpoint);
             }
         }
-        self.by_id.retain(|endpoint, subject| {
-            let stays = !subject.routes.is_empty();
-            if !stays && let Some(due) = subject.due {
-                self.due.remove(&(due, *endpoint));
+        for (endpoint, asked) in touched {
+            let Some(subject) = self.by_id.get(&endpoint) else { continue };
+            if subject.routes.is_empty() {
+                self.remove(endpoint);
+            } else if asked.as_ref() != Some(&subject.rule()) && !subject.running {
+                // At once for a new endpoint (SPEC 4), and whenever something else is asked.
+                self.plan(endpoint, now);
             }
-            stays
-        });
+        }
     }
 
-    fn join(&mut self, shared: &Shared, entry: &Entry, endpoint: EndpointId, now: Instant) {
-        let is_new = !self.by_id.contains_key(&endpoint);
+    fn remove(&mut self, endpoint: EndpointId) {
+        if let Some(due) = self.by_id.remove(&endpoint).and_then(|subject| subject.due) {
+            self.due.remove(&(due, endpoint));
+        }
+    }
+
+    fn join(&mut self, shared: &Shared, entry: &Entry, endpoint: EndpointId) {
         let subject = self.by_id.entry(endpoint).or_insert_with(|| {
             // What was learned in a life before this one holds until the checks say otherwise.
             let failing = shared.endpoints.get(endpoint).checked() == Checked::Failing;
             let health = if failing { Health::down() } else { Health::default() };
             Subject { health, ..Subject::new(entry.spec.backend.clone()) }
         });
-        let before = subject.rule();
         subject.routes.insert(entry.route);
         if let Some(rule) = Rule::of(&entry.config) {
             subject.rules.insert(entry.route, rule);
-        }
-        // At once for a new endpoint (SPEC 4), and whenever something else is asked.
-        if is_new || subject.rule() != before {
-            self.plan(endpoint, now);
         }
     }
 
@@ -239,6 +248,7 @@ impl Subjects {
             subject.due = None;
             let rule = subject.rule();
             if rule.check.is_some() {
+                subject.running = true;
                 return Some((endpoint, subject.url.clone(), rule));
             }
             subject.health = Health::up();
@@ -251,9 +261,13 @@ impl Subjects {
         let Done { endpoint, rule, result } = done;
         let now = shared.clock.mono();
         let Some(subject) = self.by_id.get_mut(&endpoint) else { return };
+        subject.running = false;
         // Something else is asked by now: the answer says nothing.
         if subject.rule() != rule {
-            return;
+            return self.plan(endpoint, now);
+        }
+        if let Err(Failed::ConnectionRefused) = &result {
+            refused(shared, endpoint, now);
         }
         let was_known = subject.health != Health::default();
         let change = match &result {
@@ -278,6 +292,14 @@ impl Subjects {
         }
         let wait = subject.health.next(rule.interval, fastrand::u64(..));
         self.plan(endpoint, now.after(wait));
+    }
+}
+
+/// Nobody is there, and nobody in the registry says otherwise: it is out until it returns.
+fn refused(shared: &Shared, endpoint: EndpointId, now: Instant) {
+    let state = shared.endpoints.get(endpoint);
+    if state.is_away() && state.connect_failed(now).is_gone {
+        shared.tell(Notice::Refused(endpoint));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use model::{CircuitReport, Generation, Guard, RouteId, UnixMillis};
+use model::{CircuitReport, Generation, Guard, Instant, RouteId, UnixMillis};
 use resilience::{Drain, Phase};
 use routing::EndpointId;
 use telemetry::Totals;
@@ -16,6 +16,13 @@ use crate::ticket::phase_name;
 
 /// Between two looks at requests that have to end.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// After this long nobody waits any more for what was published (SPEC 4: MAINT_OK, at most 3 s),
+/// and an exit permit may be a little later.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two looks from then on.
+const LOOK_LATE_EVERY: Duration = Duration::from_millis(50);
+/// Between two looks for what no route leads to any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at statistics.
 const JUDGE_EVERY: Duration = Duration::from_millis(100);
 /// Requests that a guard must have seen before it says anything: of fewer, one failure would be
@@ -70,7 +77,8 @@ pub(crate) fn circuit(shared: &Shared, route: RouteId) -> CircuitReport {
 /// Runs until it is dropped.
 pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::task::spawn_local(health::run(Arc::clone(&shared)));
-    let mut live = shared.table.load().generation();
+    tokio::task::spawn_local(sweep(Arc::clone(&shared)));
+    let mut live = Waiting::new(shared.table.load().generation(), shared.clock.mono());
     let mut drained: BTreeMap<EndpointId, Drain> = BTreeMap::new();
     loop {
         let waits =
@@ -83,23 +91,55 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Tells of generations that became live; how long to wait if there will be more.
-fn generations(shared: &Shared, live: &mut Generation) -> Option<Duration> {
-    let published = shared.table.load().generation();
-    let now = shared.oldest.live(published);
-    if now > *live && shared.tell(Notice::Live(now)) {
-        *live = now;
+/// Forgets what no route leads to any more, in one place and not in each worker.
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        shared.endpoints.sweep(&shared.table);
+        shared.routes.sweep(&shared.table, shared.clock.mono());
     }
-    (*live < published).then_some(LOOK_EVERY)
+}
+
+/// How far the registry was told.
+struct Waiting {
+    live: Generation,
+    published: Generation,
+    /// When `published` was seen first.
+    since: Instant,
+}
+
+impl Waiting {
+    fn new(generation: Generation, now: Instant) -> Self {
+        Self { live: generation, published: generation, since: now }
+    }
+}
+
+/// Tells of generations that became live; how long to wait if there will be more.
+fn generations(shared: &Shared, waiting: &mut Waiting) -> Option<Duration> {
+    let published = shared.table.load().generation();
+    let now = shared.clock.mono();
+    if published > waiting.published {
+        (waiting.published, waiting.since) = (published, now);
+    }
+    let live = shared.oldest.live(published);
+    if live > waiting.live && shared.tell(Notice::Live(live)) {
+        waiting.live = live;
+    }
+    (waiting.live < published).then(|| look_again(now.since(waiting.since)))
+}
+
+/// Often at first, when somebody waits, and seldom when something lasts.
+fn look_again(waited: Duration) -> Duration {
+    if waited < PATIENCE { LOOK_EVERY } else { LOOK_LATE_EVERY }
 }
 
 /// Tells of drains that are done, once each.
 fn drains(shared: &Shared, told: &mut BTreeMap<EndpointId, Drain>) -> Option<Duration> {
     let now = shared.clock.mono();
     let draining = shared.endpoints.draining();
-    told.retain(|endpoint, _| draining.iter().any(|(id, ..)| id == endpoint));
+    told.retain(|endpoint, _| draining.contains_key(endpoint));
     let mut wait = None::<Duration>;
-    for (endpoint, drain, state) in draining {
+    for (endpoint, (drain, state)) in draining {
         if told.get(&endpoint) == Some(&drain) {
             continue;
         }
@@ -107,7 +147,10 @@ fn drains(shared: &Shared, told: &mut BTreeMap<EndpointId, Drain>) -> Option<Dur
             told.insert(endpoint, drain);
             continue;
         }
-        let left = drain.remaining(now).max(LOOK_EVERY);
+        let left = match drain.remaining(now) {
+            Duration::ZERO => look_again(now.since(drain.ends())),
+            left => left,
+        };
         wait = Some(wait.map_or(left, |wait| wait.min(left)));
     }
     wait

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http1::{Decoder, Known, RequestHead, Verb};
-use model::{BackendUrl, Scheme};
+use model::{BackendUrl, NormalPath, Scheme};
 use routing::Pool;
 use tokio::io::AsyncWriteExt;
 
@@ -22,7 +22,6 @@ use crate::identity::RequestId;
 use crate::plan::Look;
 use crate::receive::{Failure, Manner, Received, Receiver};
 use crate::ticket::LocalRoute;
-use crate::upstream::Upstream;
 use crate::worker::Entered;
 
 /// For a connection to a page server. It should be near, and the built-in page is there at once.
@@ -78,7 +77,7 @@ impl Exchange<'_> {
     /// Makes a request ready that finds its route in maintenance.
     pub(crate) fn page_plan(
         &self,
-        head: &RequestHead<'_>,
+        (head, path): (&RequestHead<'_>, &NormalPath<'_>),
         mut asked: Asked,
         (pool, member): (&Arc<Pool>, usize),
         id: &RequestId,
@@ -97,8 +96,8 @@ impl Exchange<'_> {
         if let Some(url) = &server {
             let to = self.worker.page_server(url);
             let base = if url.base().is_empty() { "/" } else { url.base() };
-            let target = if is_asset { head.path_and_query() } else { base.as_bytes() };
-            forward::page_request(head, target, &to, (&self.client, id), &mut request);
+            let target = if is_asset { forward::resolved(head, path) } else { base.into() };
+            forward::page_request(head, target.as_bytes(), &to, (&self.client, id), &mut request);
         }
         asked.keep_alive &= !self.worker.is_draining();
         Look::Page(Box::new(PagePlan {
@@ -119,19 +118,14 @@ impl Exchange<'_> {
         // Where the request goes on cannot be told while its body is on its way.
         plan.asked.keep_alive &= plan.used.is_some();
         match self.fetch(&plan).await {
-            Some(Ok((received, upstream))) => {
-                if received.upstream_reusable {
-                    upstream.give_back(self.worker.clock.mono());
+            Some(Ok(received)) => match plan.used.filter(|_| received.client_reusable) {
+                Some(used) => {
+                    let used = used.min(self.input.len());
+                    self.input.drain(..used);
+                    Ok(Turn::Again)
                 }
-                match plan.used.filter(|_| received.client_reusable) {
-                    Some(used) => {
-                        let used = used.min(self.input.len());
-                        self.input.drain(..used);
-                        Ok(Turn::Again)
-                    }
-                    None => self.close_gently(plan.used.is_none()).await,
-                }
-            }
+                None => self.close_gently(plan.used.is_none()).await,
+            },
             Some(Err(())) => Ok(Turn::Close),
             None => {
                 let answer =
@@ -143,7 +137,7 @@ impl Exchange<'_> {
 
     /// The answer of the page server, passed on; nothing if there is none, an error if it broke
     /// off.
-    async fn fetch(&mut self, plan: &PagePlan) -> Option<Result<(Received, Upstream), ()>> {
+    async fn fetch(&mut self, plan: &PagePlan) -> Option<Result<Received, ()>> {
         let worker = self.worker;
         let server = worker.page_server(plan.server.as_ref()?);
         let connect = worker.upstreams.connect(&server);
@@ -169,7 +163,7 @@ impl Exchange<'_> {
         let (mut from, _) = upstream.stream.split();
         let (_, mut to) = self.stream.split();
         match receiver.run(&mut self.watch, &mut from, &mut to).await {
-            Ok(received) => Some(Ok((received, upstream))),
+            Ok(received) => Some(Ok(received)),
             Err(Failure::Client | Failure::Midway) => Some(Err(())),
             Err(_) if begun.get() => Some(Err(())),
             Err(_) => None,

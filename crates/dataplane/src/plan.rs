@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     /// Whether all of the body was read and written. Only then is known where the next request
     /// of the client begins, and does the backend expect no more of this one.
     pub(crate) sent: bool,
-    _entered: Entered,
+    pub(crate) entered: Entered,
 }
 
 impl Plan {
@@ -169,18 +169,24 @@ impl Exchange<'_> {
         }
         let sticky = pool.config.options.sticky.as_deref();
         let cookie = sticky.and_then(|name| sticky::find(facts.head.fields(), name));
-        let sight = Sight { worker, through_maintenance: is_challenge(facts.raw_path) };
+        let sight = Sight { worker, through_maintenance: is_challenge(&facts.path.forwarded) };
         let draw = worker.draw(&pool, asker);
+        let park = pool.config.options.park;
+        // One that waits does not knock at every door again whenever something changes.
+        if self.parked.get() && !park.is_zero() && is_out(&pool, sight, now) {
+            let ours = facts.ours(Answer::unavailable(PARKED_RETRY_AFTER), Some(pool));
+            return Look::Park(park, ours);
+        }
         match self.choose(&pool, sight, (now, draw), tried, cookie) {
             Chosen::Send(member, ticket) => {
                 let chosen = (pool, member, ticket, entered);
                 self.send(facts, chosen, cookie, (id, is_first), out)
             }
             Chosen::Page(member) => {
-                self.page_plan(facts.head, facts.asked, (&pool, member), id, entered)
+                let request = (facts.head, &facts.path);
+                self.page_plan(request, facts.asked, (&pool, member), id, entered)
             }
             Chosen::Unavailable(answer) => {
-                let park = pool.config.options.park;
                 let waits = !park.is_zero() && is_expected_back(&pool, sight, now);
                 let ours = facts.ours(answer, Some(pool));
                 if waits { Look::Park(park, ours) } else { Look::Ours(ours) }
@@ -291,7 +297,7 @@ impl Exchange<'_> {
             streamed: false,
             sent,
             pool,
-            _entered: entered,
+            entered,
         }))
     }
 }
@@ -312,16 +318,29 @@ fn keeps_connection(answer: &Answer) -> bool {
     matches!(answer.status, 404 | 405 | 429 | 502 | 503 | 504)
 }
 
+/// What a client is told whose backend did not come back in time.
+const PARKED_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Whoever fetches these proves that the domain is ours; maintenance must not hinder it (SPEC 4).
 fn is_challenge(path: &str) -> bool {
     path.starts_with("/.well-known/acme-challenge/")
 }
 
 /// Whether every endpoint there was is only away for the moment: in reconnect grace, handed over
-/// or announced to restart (SPEC 4, "Parking").
+/// or announced to restart (SPEC 4, "Parking"). Of a process that ends, clients may hear a moment
+/// before the registry does: one that refused just now is away too.
 fn is_expected_back(pool: &Pool, sight: Sight<'_>, now: Instant) -> bool {
     pool.members.iter().all(|member| {
         let away = sight.worker.route(member).endpoint.state.is_away();
-        away || sight.member(member, now).health == EndpointHealth::Gone
+        away || is_out_now(sight.member(member, now).health)
     })
+}
+
+/// Whether no endpoint is worth a try.
+fn is_out(pool: &Pool, sight: Sight<'_>, now: Instant) -> bool {
+    pool.members.iter().all(|member| is_out_now(sight.member(member, now).health))
+}
+
+fn is_out_now(health: EndpointHealth) -> bool {
+    matches!(health, EndpointHealth::Gone | EndpointHealth::Ejected)
 }

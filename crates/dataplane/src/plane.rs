@@ -252,7 +252,7 @@ impl Publisher {
 
     /// The registry connection behind these endpoints was lost, or is back.
     pub fn set_presence(&self, endpoints: &[EndpointId], connected: bool) {
-        self.shared.endpoints.set_presence(endpoints, connected);
+        self.shared.endpoints.set_presence(endpoints, connected, self.shared.clock.mono());
         self.wake();
     }
 

@@ -54,7 +54,12 @@ pub(crate) struct Pump {
     pending: Option<(Buffer, usize)>,
     bytes_max: u64,
     coding: Option<Box<Coded>>,
+    /// What was read so far, as it came, while it is little enough to be sent twice.
+    replay: Option<Buffer>,
 }
+
+/// Most of a body that is kept to be sent a second time (SPEC 4: "replay buffer bounded").
+const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
 /// A body that is compressed on its way; its framing is [`Framing::Chunked`].
 #[derive(Debug)]
@@ -79,7 +84,15 @@ pub(crate) enum Progress {
 impl Pump {
     pub(crate) fn new(decoder: Decoder, framing: Framing, bytes_max: Option<u64>) -> Self {
         let bytes_max = bytes_max.unwrap_or(u64::MAX);
-        Self { decoder, framing, closed: false, pending: None, bytes_max, coding: None }
+        Self {
+            decoder,
+            framing,
+            closed: false,
+            pending: None,
+            bytes_max,
+            coding: None,
+            replay: None,
+        }
     }
 
     /// The same, compressed on its way and sent in chunks.
@@ -87,6 +100,16 @@ impl Pump {
         let encoder = Some(encoder);
         let coded = Coded { encoder, out: Vec::new(), bytes: 0, _place: place };
         Self { coding: Some(Box::new(coded)), ..Self::new(decoder, Framing::Chunked, None) }
+    }
+
+    /// Keeps what is read from now on, so that it can be sent again.
+    pub(crate) fn keep_for_replay(&mut self) {
+        self.replay = Some(Buffer::none());
+    }
+
+    /// What was read since [`Pump::keep_for_replay`], if it was not too much.
+    pub(crate) fn take_replay(&mut self) -> Option<Buffer> {
+        self.replay.take()
     }
 
     /// Whether the whole body has been read; what was written may still be on its way.
@@ -153,6 +176,7 @@ impl Pump {
                     failed = offer(to, cx, piece, &mut pending).err();
                 }
             })?;
+            self.remember(bytes.get(..used).unwrap_or_default());
             rest.extend_from_slice(bytes.get(used..).unwrap_or_default());
             if let Some(error) = failed {
                 return Err(PumpError::Write(error));
@@ -166,6 +190,15 @@ impl Pump {
             return Poll::Ready(Ok(Progress::Done));
         }
         Poll::Ready(Ok(Progress::Moved))
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        let Some(replay) = &mut self.replay else { return };
+        if replay.len() + bytes.len() > REPLAY_BYTES_MAX {
+            self.replay = None;
+        } else {
+            replay.extend_from_slice(bytes);
+        }
     }
 
     /// Looks at `bytes` and gives what is to be sent to `send`, piece by piece; returns how many

@@ -201,6 +201,12 @@ impl Receiver<'_> {
                 Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
                 Ok(Ok(_)) => return Ok(()),
+                // Linux says EPIPE of a reset when the backend's end had come before it (SPEC 4).
+                Ok(Err(error))
+                    if error.kind() == io::ErrorKind::BrokenPipe && input.is_empty() && !heard =>
+                {
+                    return Err(Failure::Ended);
+                }
                 Ok(Err(_)) => return Err(self.failed(Failure::Reset)),
                 // While the request is still being sent its own limit holds, and afterwards
                 // the backend has its whole time.
@@ -271,6 +277,9 @@ impl Receiver<'_> {
             }
             return Look::Interim(head.len);
         }
+        if matches!(self.manner, Manner::MaintenancePage) && !is_page(&head) {
+            return Look::Malformed;
+        }
         let tunnel = head.is_upgrade();
         if tunnel && !(self.asked.websocket && head.upgrade_websocket) {
             return Look::Malformed;
@@ -314,6 +323,11 @@ impl Receiver<'_> {
         };
         Look::Final(Box::new((body, received)))
     }
+}
+
+/// Whether this can be shown as a page: it has a body, and does not lead elsewhere.
+fn is_page(head: &ResponseHead<'_>) -> bool {
+    matches!(head.status, 200..=203 | 400..)
 }
 
 impl Received {

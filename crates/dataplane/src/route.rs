@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use model::{BackendUrl, BreakerSpec, Instant, RouteId};
 use resilience::{Breaker, Outcome, Permit, Phase};
-use routing::EndpointId;
+use routing::{EndpointId, Table};
+use runtime::Snapshot;
 use telemetry::{HistogramPool, RouteStats};
 
 /// How long an order for a route that is not published yet is kept. The next publication follows
@@ -33,6 +34,8 @@ pub(crate) struct RouteState {
     ordered_at: AtomicU64,
     /// What it led to last; 0 is nothing yet.
     endpoint: AtomicU64,
+    /// It was forgotten: whoever holds it asks for the one that is remembered now.
+    retired: AtomicBool,
 }
 
 impl RouteState {
@@ -45,7 +48,12 @@ impl RouteState {
             page: Mutex::new(None),
             ordered_at: AtomicU64::new(0),
             endpoint: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_in_maintenance(&self) -> bool {
@@ -70,22 +78,27 @@ impl RouteState {
         rule: &BreakerSpec,
         now: Instant,
     ) -> Option<(Permit, Option<Phase>)> {
-        let mut taken = None;
-        let step = |bits| {
-            let (next, permit) = Breaker::from_bits(bits).admit(rule, now)?;
-            taken = Some(permit);
-            Some(next.to_bits())
-        };
-        let before = self.breaker();
-        if before == Breaker::default() {
-            // Closed and without failures, nearly always: nothing to write.
-            return before.admit(rule, now).map(|(_, permit)| (permit, None));
+        let mut before = self.breaker.load(Ordering::SeqCst);
+        loop {
+            let (next, permit) = Breaker::from_bits(before).admit(rule, now)?;
+            // Closed, nearly always: nothing to write.
+            if next.to_bits() == before {
+                return Some((permit, None));
+            }
+            let swapped = self.breaker.compare_exchange_weak(
+                before,
+                next.to_bits(),
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            let Err(now_is) = swapped else {
+                // Before all time, an open breaker reads as open and not as half-open.
+                let stored = Breaker::from_bits(before).phase(Instant::from_nanos(0));
+                let first_probe = matches!(stored, Phase::Open { .. });
+                return Some((permit, first_probe.then_some(Phase::HalfOpen)));
+            };
+            before = now_is;
         }
-        let before = self.breaker.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).ok()?;
-        // Before all time, an open breaker reads as open and not as half-open.
-        let stored = Breaker::from_bits(before).phase(Instant::from_nanos(0));
-        let first_probe = matches!(stored, Phase::Open { .. });
-        Some((taken?, first_probe.then_some(Phase::HalfOpen)))
     }
 
     /// Gives a permit back; the phase is told when that changed it.
@@ -96,9 +109,6 @@ impl RouteState {
         outcome: Outcome,
         now: Instant,
     ) -> Option<Phase> {
-        if outcome == Outcome::Passed && self.breaker() == Breaker::default() {
-            return None;
-        }
         let step = |bits| {
             let next = Breaker::from_bits(bits).settle(rule, permit, outcome, now).to_bits();
             (next != bits).then_some(next)
@@ -129,9 +139,11 @@ impl RouteState {
     }
 
     fn lead_to(&self, endpoint: EndpointId) {
-        let before = self.endpoint.swap(endpoint.0, Ordering::Relaxed);
-        if before != endpoint.0 && before != 0 {
-            self.breaker.store(0, Ordering::SeqCst);
+        // Ids grow: whoever still has the old table does not lead it back.
+        let before = self.endpoint.fetch_max(endpoint.0, Ordering::Relaxed);
+        if before < endpoint.0 && before != 0 {
+            let step = |bits| Some(Breaker::from_bits(bits).reset().to_bits());
+            let _ = self.breaker.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
             self.failed_at.store(0, Ordering::Relaxed);
         }
     }
@@ -179,10 +191,16 @@ impl Routes {
 
     /// Forgets routes that are no more. An order comes before the publication it holds from, so
     /// one that was given a moment ago is not forgotten with the route that is not there yet.
-    pub(crate) fn retain(&self, keep: impl Fn(RouteId) -> bool, now: Instant) {
-        self.lock().retain(|route, state| {
+    pub(crate) fn sweep(&self, table: &Snapshot<Table>, now: Instant) {
+        let mut states = self.lock();
+        // Loaded with the lock held: no route that is in here for a newer table is missed.
+        let table = table.load();
+        states.retain(|route, state| {
             let ordered = Instant::from_nanos(state.ordered_at.load(Ordering::Relaxed));
-            keep(*route) || state.is_in_maintenance() && now.since(ordered) < ORDER_KEPT
+            let stays = table.get(*route).is_some()
+                || state.is_in_maintenance() && now.since(ordered) < ORDER_KEPT;
+            state.retired.store(!stays, Ordering::Relaxed);
+            stays
         });
     }
 

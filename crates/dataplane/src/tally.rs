@@ -40,6 +40,11 @@ impl Tally {
         self.route.replace(Some(Rc::clone(route)));
     }
 
+    /// Whether it counts for a route already.
+    pub(crate) fn has_route(&self) -> bool {
+        self.route.borrow().is_some()
+    }
+
     /// It was answered here.
     pub(crate) fn answered(&self, status: u16, bytes: u64) {
         self.status.set(status);

@@ -145,6 +145,8 @@ impl Worker {
     pub(crate) fn route(&self, member: &Member) -> Rc<LocalRoute> {
         if let Some(local) = self.routes.borrow().get(&member.route)
             && local.leads_to == member.endpoint
+            && !local.state.is_retired()
+            && !local.endpoint.state.is_retired()
         {
             return Rc::clone(local);
         }
@@ -160,7 +162,9 @@ impl Worker {
 
     /// The endpoint of a member, as this worker uses it.
     fn endpoint(&self, member: &Member) -> Rc<LocalEndpoint> {
-        if let Some(local) = self.endpoints.borrow().get(&member.endpoint) {
+        if let Some(local) = self.endpoints.borrow().get(&member.endpoint)
+            && !local.state.is_retired()
+        {
             return Rc::clone(local);
         }
         let state = self.shared.endpoints.get(member.endpoint);
@@ -214,8 +218,6 @@ impl Worker {
         self.with_table(|table| {
             self.endpoints.borrow_mut().retain(|endpoint, _| table.has_endpoint(*endpoint));
             self.routes.borrow_mut().retain(|route, _| table.get(*route).is_some());
-            self.shared.endpoints.retain(|endpoint| table.has_endpoint(endpoint));
-            self.shared.routes.retain(|route| table.get(route).is_some(), now);
             self.rotations.borrow_mut().retain(|route, _| table.get(*route).is_some());
         });
     }

@@ -26,6 +26,10 @@ const FALL: u32 = 3;
 /// get traffic for another minute and a repaired one none for as long.
 const SOON: Duration = Duration::from_secs(2);
 
+/// After so many the wait has grown from 2 s to an hour. What stays down must not take the place of
+/// checks that say something.
+const DOUBLINGS_MAX: u32 = 11;
+
 /// What the checks of one endpoint say so far. Nothing is known by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health(Known);
@@ -52,9 +56,17 @@ pub enum Change {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    New { fails: u32 },
-    Up { fails: u32 },
-    Down { passes: u32 },
+    New {
+        fails: u32,
+    },
+    Up {
+        fails: u32,
+    },
+    /// `fails` since it went down, for who asks how long to wait.
+    Down {
+        passes: u32,
+        fails: u32,
+    },
 }
 
 impl Default for Known {
@@ -71,15 +83,15 @@ impl Health {
 
     /// An endpoint that failed its checks when it was asked last.
     pub const fn down() -> Self {
-        Self(Known::Down { passes: 0 })
+        Self(Known::Down { passes: 0, fails: 0 })
     }
 
     /// A check passed.
     pub fn passed(&mut self) -> Option<Change> {
         match self.0 {
             Known::Up { .. } => self.set(Known::Up { fails: 0 }),
-            Known::Down { passes } if passes + 1 < RISE => {
-                self.set(Known::Down { passes: passes + 1 })
+            Known::Down { passes, .. } if passes + 1 < RISE => {
+                self.set(Known::Down { passes: passes + 1, fails: 0 })
             }
             Known::New { .. } | Known::Down { .. } => self.set(Known::Up { fails: 0 }),
         }
@@ -90,9 +102,10 @@ impl Health {
         match self.0 {
             Known::New { fails } if fails + 1 < FALL => self.set(Known::New { fails: fails + 1 }),
             Known::Up { fails } if fails + 1 < FALL => self.set(Known::Up { fails: fails + 1 }),
-            Known::New { .. } | Known::Up { .. } | Known::Down { .. } => {
-                self.set(Known::Down { passes: 0 })
+            Known::Down { fails, .. } => {
+                self.set(Known::Down { passes: 0, fails: (fails + 1).min(DOUBLINGS_MAX) })
             }
+            Known::New { .. } | Known::Up { .. } => self.set(Known::Down { passes: 0, fails: 0 }),
         }
     }
 
@@ -111,13 +124,16 @@ impl Health {
     }
 
     /// How long to wait before the next check: `interval` while it is up and its last check passed,
-    /// else at most 2 s; give or take a tenth, by `draw` (SPEC 4: jittered).
+    /// else at most 2 s, doubling up to `interval` with every further fail while it is down; give
+    /// or take a tenth, by `draw` (SPEC 4: jittered).
     pub fn next(self, interval: Duration, draw: u64) -> Duration {
         match self.0 {
             Known::Up { fails: 0 } => jittered(interval, draw),
-            Known::Up { .. } | Known::New { .. } | Known::Down { .. } => {
-                jittered(interval.min(SOON), draw)
+            Known::Down { fails, .. } => {
+                let wait = SOON.saturating_mul(1 << fails.min(DOUBLINGS_MAX));
+                jittered(interval.min(wait), draw)
             }
+            Known::Up { .. } | Known::New { .. } => jittered(interval.min(SOON), draw),
         }
     }
 
@@ -201,6 +217,10 @@ mod tests {
             ("",       30,        2),
             ("-",      30,        2),
             ("---",    30,        2),
+            ("----",   30,        4),
+            ("-----",  30,        8),
+            ("------------", 30, 30),
+            ("------------+", 30, 2),
             ("---+",   30,        2),
             ("---++",  30,       30),
             ("---",     1,        1),

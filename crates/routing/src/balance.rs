@@ -153,7 +153,7 @@ impl<L: Live> Ask<'_, L> {
     /// Why nothing was picked.
     fn refuse<'t>(&self, pool: &'t Arc<Pool>) -> Decision<'t> {
         let (mut opens, mut full) = (None::<Instant>, false);
-        for (member, of) in self.members.iter().enumerate() {
+        for (member, of) in self.members.iter().enumerate().filter(|(_, of)| of.weight > 0) {
             match self.view(of).health {
                 EndpointHealth::Maintenance => return Decision::Maintenance { pool, member },
                 EndpointHealth::Open { until } => {

@@ -43,11 +43,22 @@ impl Client {
     ///
     /// As [`Self::get`].
     pub fn ask(&mut self, request: &[u8]) -> Result<Reply> {
+        self.ask_in_parts(&[request])
+    }
+
+    /// Sends a request in parts, each with a write of its own, and takes the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn ask_in_parts(&mut self, parts: &[&[u8]]) -> Result<Reply> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        connection.get_mut().write_all(request)?;
+        for part in parts {
+            connection.get_mut().write_all(part)?;
+        }
         let head = read_head(&mut connection)?.ok_or(ErrorKind::UnexpectedEof)?;
         let reply = Reply::read(head, &mut connection)?;
         if reply.field("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")) {

@@ -108,8 +108,23 @@ fn read_request(stream: &mut BufReader<TcpStream>) -> Result<Option<(String, usi
     Ok(Some((field("x-id").to_owned(), length)))
 }
 
+/// How a client sends a request with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    /// With one write.
+    Whole,
+    /// The head with one write, the body with another: as most HTTP libraries do.
+    Apart,
+}
+
 /// Sends so many requests and returns what went wrong.
-fn ask(http: SocketAddr, first: usize, count: usize, mut draw: Draw) -> Vec<String> {
+fn ask(
+    http: SocketAddr,
+    first: usize,
+    count: usize,
+    writes: Writes,
+    mut draw: Draw,
+) -> Vec<String> {
     let mut client = Client::new(http);
     let mut faults = Vec::new();
     for number in first..first + count {
@@ -123,9 +138,12 @@ fn ask(http: SocketAddr, first: usize, count: usize, mut draw: Draw) -> Vec<Stri
         if verb == "POST" {
             request += &format!("Content-Length: {length}\r\n");
         }
-        let mut request = (request + "\r\n").into_bytes();
-        request.append(&mut draw.bytes(length));
-        match client.ask(&request) {
+        let (head, body) = ((request + "\r\n").into_bytes(), draw.bytes(length));
+        let answer = match writes {
+            Writes::Whole => client.ask(&[head, body].concat()),
+            Writes::Apart => client.ask_in_parts(&[&head, &body]),
+        };
+        match answer {
             Ok(reply) if reply.status == 200 && reply.text() == format!("{id} {length}") => {}
             Ok(reply) => faults.push(format!("{id}: {} {}", reply.status, reply.text())),
             Err(error) => faults.push(format!("{id}: {error}")),
@@ -140,6 +158,16 @@ fn ask(http: SocketAddr, first: usize, count: usize, mut draw: Draw) -> Vec<Stri
 
 #[test]
 fn connections_that_end_while_idle_cost_no_request_and_repeat_none() {
+    run(Writes::Whole);
+}
+
+#[test]
+fn bodies_that_come_after_their_heads_are_sent_again_too() {
+    run(Writes::Apart);
+}
+
+#[expect(clippy::print_stdout, reason = "a test of chance prints its seed")]
+fn run(writes: Writes) {
     let named = std::env::var("REQUESTS").ok().and_then(|requests| requests.parse().ok());
     let each = named.unwrap_or(2_000) / CLIENTS;
     let seed = Draw::seed();
@@ -151,7 +179,7 @@ fn connections_that_end_while_idle_cost_no_request_and_repeat_none() {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (http, draw) = (proxy.http(), Draw::new(seed ^ ((client as u64 + 1) << 32)));
-            thread::spawn(move || ask(http, client * each, each, draw))
+            thread::spawn(move || ask(http, client * each, each, writes, draw))
         })
         .collect();
     let faults: Vec<String> =

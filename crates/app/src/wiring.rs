@@ -28,6 +28,7 @@ impl Hands {
             Effect::Presence(endpoints, connected) => {
                 self.plane.set_presence(&endpoints, connected);
             }
+            Effect::Failing(routes) => self.plane.set_failing(&routes),
             Effect::Drain(endpoints, drain) => self.plane.set_drain(&endpoints, drain),
             Effect::Maintenance(modes) => {
                 for (route, mode) in modes {

@@ -15,6 +15,8 @@ pub enum Effect {
     Publish(Arc<Table>),
     /// The registry connection behind these endpoints was lost (`false`), or is back.
     Presence(Vec<EndpointId>, bool),
+    /// The backends of these routes failed when they were checked last, in a life before this one.
+    Failing(Vec<RouteId>),
     /// These endpoints drain, or no longer do.
     Drain(Vec<EndpointId>, Option<Drain>),
     /// How these routes answer, from the next publication on.

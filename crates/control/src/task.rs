@@ -171,6 +171,7 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
                 Output::Presence(endpoints, connected) => {
                     (self.effects)(Effect::Presence(endpoints, connected));
                 }
+                Output::Failing(routes) => (self.effects)(Effect::Failing(routes)),
                 Output::Drain(endpoints, drain) => (self.effects)(Effect::Drain(endpoints, drain)),
                 Output::Maintenance(modes) => (self.effects)(Effect::Maintenance(modes)),
                 Output::Watch(watch, what) => (self.effects)(Effect::Watch(watch, what)),

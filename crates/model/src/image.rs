@@ -3,17 +3,27 @@
 //! The plain reading of [`Record`], against which a store and the session machine are tested. It
 //! searches instead of indexing, so it is for tests and simulations and not for a running proxy.
 
-use crate::{Draft, Image, Record, RouteId, SessionId, SessionRow, Settings, StoredSession};
+use crate::{
+    Draft, Image, Record, RouteId, RouteSpec, SessionId, SessionRow, Settings, StoredSession,
+};
 
 impl Image {
     /// Carries out one record. What names a session that is not there changes nothing.
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::PutSession(row) => self.put_session(row),
-            Record::RemoveSession(id) => self.sessions.retain(|held| held.row.session != *id),
+            Record::RemoveSession(id) => {
+                self.with(id, |held| held.routes.clear());
+                self.sessions.retain(|held| held.row.session != *id);
+                self.forget_health();
+            }
             Record::PutRoute { session, route, spec, since } => {
                 if self.session(session).is_none() {
                     return;
+                }
+                let was = self.route(*route).map(|was| &was.backend);
+                if was != Some(&spec.backend) {
+                    self.failing.remove(route);
                 }
                 self.remove_route(*route);
                 if let Some(held) = self.session(session) {
@@ -21,7 +31,16 @@ impl Image {
                     held.routes.insert(at, (*route, spec.clone(), *since));
                 }
             }
-            Record::RemoveRoute(route) => self.remove_route(*route),
+            Record::RemoveRoute(route) => {
+                self.remove_route(*route);
+                self.failing.remove(route);
+            }
+            Record::PutHealth(route, true) => drop(self.failing.remove(route)),
+            Record::PutHealth(route, false) => {
+                if self.route(*route).is_some() {
+                    self.failing.insert(*route);
+                }
+            }
             Record::PutSettings(id, edits) => self.with(id, |held| held.settings.apply(edits)),
             Record::StageRoute(id, route, staged) => self.with(id, |held| match staged {
                 Some(staged) => drop(held.draft.routes.insert(*route, staged.clone())),
@@ -73,6 +92,18 @@ impl Image {
         }
     }
 
+    /// Routes that went with their session.
+    fn forget_health(&mut self) {
+        let mut failing = std::mem::take(&mut self.failing);
+        failing.retain(|route| self.route(*route).is_some());
+        self.failing = failing;
+    }
+
+    fn route(&self, route: RouteId) -> Option<&RouteSpec> {
+        let mut routes = self.sessions.iter().flat_map(|held| &held.routes);
+        routes.find(|(id, ..)| *id == route).map(|(_, spec, _)| spec)
+    }
+
     fn with(&mut self, id: &SessionId, change: impl FnOnce(&mut StoredSession)) {
         if let Some(held) = self.session(id) {
             change(held);
@@ -91,8 +122,8 @@ mod tests {
     use super::*;
     use crate::{
         BackendUrl, DrainRow, Generation, HostPattern, InstanceName, LimitSpec, MaintenanceRow,
-        MaintenanceTarget, OptionKey, OptionValue, RoutePath, RouteSpec, ServiceName,
-        SettingsEdits, StagedRoute, Target, TryRow, UnixMillis, Version,
+        MaintenanceTarget, OptionKey, OptionValue, RoutePath, ServiceName, SettingsEdits,
+        StagedRoute, Target, TryRow, UnixMillis, Version,
     };
 
     #[test]
@@ -136,6 +167,7 @@ mod tests {
             Record::RemoveSession(id("x")),
             route("x", 1),
             Record::RemoveRoute(RouteId(9)),
+            Record::PutHealth(RouteId(9), false),
             Record::PutSettings(id("x"), limit(Some(5))),
             Record::StageRoute(id("x"), RouteId(1), Some(StagedRoute::Removed)),
             Record::StageSettings(id("x"), limit(Some(5))),
@@ -145,6 +177,31 @@ mod tests {
             let mut after = before.clone();
             after.apply(&record);
             assert_eq!(after, before, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn health_is_kept_as_long_as_the_route_leads_there() {
+        let fails = |route| Record::PutHealth(RouteId(route), false);
+        let mut image = image(&[put("a"), put("b"), route("a", 1), route("a", 2), route("b", 3)]);
+        [1, 2, 3].into_iter().for_each(|route| image.apply(&fails(route)));
+        let elsewhere = RouteSpec { backend: BackendUrl::parse("http://b").unwrap(), ..spec() };
+        #[rustfmt::skip]
+        let table = [
+            (route("a", 1),                           vec![1, 2, 3], "put again as it was"),
+            (Record::PutHealth(RouteId(2), true),     vec![1, 3],    "well again"),
+            (Record::PutRoute {
+                session: id("a"), route: RouteId(1), spec: elsewhere, since: Generation(1),
+            },                                        vec![3],       "another backend"),
+            (fails(1),                                vec![1, 3],    "which fails too"),
+            (Record::RemoveRoute(RouteId(1)),         vec![3],       "gone"),
+            (route("a", 1),                           vec![3],       "and back, of which nothing is known"),
+            (Record::RemoveSession(id("b")),          vec![],        "gone with its session"),
+        ];
+        for (record, failing, why) in table {
+            image.apply(&record);
+            let held: Vec<u64> = image.failing.iter().map(|route| route.0).collect();
+            assert_eq!(held, failing, "{why}");
         }
     }
 

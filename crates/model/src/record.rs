@@ -3,6 +3,7 @@
 //! The session machine hands out [`Batch`]es of [`Record`]s; a store makes each batch durable as a
 //! whole or not at all, in order, and gives back an [`Image`] of everything at the next start.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::{
@@ -41,6 +42,9 @@ pub enum Record {
     },
     /// A route is no longer live.
     RemoveRoute(RouteId),
+    /// Whether the backend of a live route is well. One that is put anew with another backend
+    /// counts as well again.
+    PutHealth(RouteId, bool),
     /// Active settings changed.
     PutSettings(SessionId, SettingsEdits),
     /// A route's staged change; `None` when it is no longer staged.
@@ -161,6 +165,8 @@ pub struct Image {
     pub generation: Generation,
     /// Sessions, in the order of their registration.
     pub sessions: Vec<StoredSession>,
+    /// Live routes whose backends failed when they were checked last.
+    pub failing: BTreeSet<RouteId>,
 }
 
 /// One session with everything kept under it.

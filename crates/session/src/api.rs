@@ -136,6 +136,9 @@ pub enum Output {
     /// The registry connection behind these endpoints was lost, or is back. An endpoint that was
     /// never mentioned is connected.
     Presence(Vec<EndpointId>, bool),
+    /// The backends of these live routes failed when they were checked last, in a life before
+    /// this one. One route for each endpoint; comes once, after the first publication.
+    Failing(Vec<RouteId>),
     /// These endpoints drain, or no longer do. An endpoint that was never mentioned does not.
     Drain(Vec<EndpointId>, Option<Drain>),
     /// How these routes answer. A route that was never mentioned serves. Comes before the

@@ -37,6 +37,7 @@ impl Registry {
         self.check_seats();
         self.check_sums();
         self.check_presence();
+        self.check_health();
         self.check_bounds();
     }
 
@@ -178,6 +179,13 @@ impl Registry {
         assert_eq!(self.away, away, "endpoints whose connection is lost");
         assert!(self.gone.is_subset(&self.away), "only who is away can be gone");
         assert_eq!(self.draining, draining);
+    }
+
+    fn check_health(&self) {
+        for (endpoint, route) in &self.failing {
+            let leads = self.table.endpoint_of(*route);
+            assert_eq!(leads, Some(*endpoint), "{route} bears the mark of where it leads");
+        }
     }
 
     fn check_bounds(&self) {

@@ -22,6 +22,7 @@ impl Registry {
         now: Now,
     ) {
         let mut touched: BTreeMap<Sid, BTreeSet<EndpointId>> = BTreeMap::new();
+        let marked = self.marked(leaving);
         for (sid, route) in leaving {
             let Some(endpoint) = self.table.endpoint_of(*route) else { continue };
             let Some(session) = self.sessions.get_mut(sid) else { continue };
@@ -42,6 +43,7 @@ impl Registry {
             *session.endpoints.entry(endpoint).or_default() += 1;
             touched.entry(*sid).or_default().insert(endpoint);
         }
+        self.hand_on_marks(marked, coming);
         let mut by_identity: BTreeMap<Identity, BTreeSet<EndpointId>> = BTreeMap::new();
         for (sid, endpoints) in touched {
             let Some(session) = self.session(sid) else { continue };

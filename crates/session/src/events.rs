@@ -126,11 +126,14 @@ impl Registry {
         }
     }
 
-    /// Something happened outside: whose it is, is told.
+    /// Something happened outside: whose it is, is told, and what must outlive us is remembered.
     pub(crate) fn happened(&mut self, event: &Event) {
         let concerned: Vec<Sid> = match event {
-            Event::BackendHealthChanged { route, .. }
-            | Event::CircuitStateChanged { route, .. } => {
+            Event::BackendHealthChanged { route, healthy, .. } => {
+                self.remember_health(*route, *healthy);
+                self.owner_of(*route).map(|(sid, _)| sid).into_iter().collect()
+            }
+            Event::CircuitStateChanged { route, .. } => {
                 self.owner_of(*route).map(|(sid, _)| sid).into_iter().collect()
             }
             Event::CertRenewed { domain, .. } => self.sessions_with(domain, event.kind()),

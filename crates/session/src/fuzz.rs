@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
             }),
             _ => Input::Happened(Event::BackendHealthChanged {
                 route: RouteId(number),
-                healthy: false,
+                healthy: self.words.below(3) == 0,
                 reason: "connection_timeout".into(),
             }),
         };
@@ -292,6 +292,7 @@ impl<'a> Run<'a> {
                 | Output::Speaks(..)
                 | Output::Publish(_)
                 | Output::Presence(..)
+                | Output::Failing(_)
                 | Output::Drain(..)
                 | Output::Maintenance(_)
                 | Output::Note(_) => {}

@@ -27,6 +27,7 @@ impl Registry {
             last_route: self.ids.taken().0,
             generation: self.generation,
             sessions: sessions.collect(),
+            failing: self.failing.values().copied().collect(),
         }
     }
 }

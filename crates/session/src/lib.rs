@@ -47,6 +47,7 @@ mod ending;
 mod events;
 mod flight;
 mod handover;
+mod health;
 mod ids;
 mod image;
 mod immediate;

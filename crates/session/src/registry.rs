@@ -10,6 +10,7 @@ use crate::claims::Claims;
 use crate::deadline::{Deadlines, Due};
 use crate::flight::Flight;
 use crate::handover::Offers;
+use crate::health::Failing;
 use crate::ids::Ids;
 use crate::live::LiveWaits;
 use crate::state::{Conn, Identity, Seat, Session, Sid, Ticket, Waiting};
@@ -52,6 +53,7 @@ pub struct Registry {
     pub(crate) gone: BTreeSet<EndpointId>,
     /// Endpoints that drain.
     pub(crate) draining: BTreeSet<EndpointId>,
+    pub(crate) failing: Failing,
     pub(crate) table: Arc<Table>,
     /// The last generation given out; the table's own may still be on its way.
     pub(crate) generation: Generation,
@@ -88,6 +90,7 @@ impl Registry {
             away: BTreeSet::new(),
             gone: BTreeSet::new(),
             draining: BTreeSet::new(),
+            failing: Failing::new(),
             table: Arc::new(Table::default()),
             generation: image.generation,
             counted: image.generation,

@@ -31,6 +31,7 @@ impl Registry {
             *session.endpoints.entry(endpoint).or_default() += 1;
         }
         self.emit(Output::Publish(Arc::clone(&self.table)));
+        self.restore_health(image.failing);
         let sids: Vec<Sid> = self.sessions.keys().copied().collect();
         for sid in sids {
             self.restore_grace(sid, now);

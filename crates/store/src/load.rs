@@ -1,6 +1,6 @@
 //! The database into an [`Image`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{
@@ -49,7 +49,7 @@ impl LoadError {
 pub(crate) fn image(connection: &Connection) -> Result<Image, LoadError> {
     let mut sessions = Sessions::default();
     load_sessions(connection, &mut sessions)?;
-    load_routes(connection, &mut sessions)?;
+    let failing = load_routes(connection, &mut sessions)?;
     load_settings(connection, "settings", &mut sessions, |held, edits| {
         held.settings.apply(&edits)
     })?;
@@ -62,7 +62,8 @@ pub(crate) fn image(connection: &Connection) -> Result<Image, LoadError> {
         connection.query_row("SELECT last_route, generation FROM counters", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-    Ok(Image { last_route, generation: Generation(generation), sessions: sessions.list })
+    let (generation, sessions) = (Generation(generation), sessions.list);
+    Ok(Image { last_route, generation, sessions, failing })
 }
 
 /// Sessions in order, and where the one of each key stands.
@@ -142,15 +143,24 @@ fn load_sessions(connection: &Connection, sessions: &mut Sessions) -> Result<(),
     })
 }
 
-fn load_routes(connection: &Connection, sessions: &mut Sessions) -> Result<(), LoadError> {
-    let sql = "SELECT session, route, domains, path, backend, priority, since
+/// Gives those whose backends failed.
+fn load_routes(
+    connection: &Connection,
+    sessions: &mut Sessions,
+) -> Result<BTreeSet<RouteId>, LoadError> {
+    let mut failing = BTreeSet::new();
+    let sql = "SELECT session, route, domains, path, backend, priority, since, failing
                FROM routes ORDER BY route";
     each(connection, "routes", 1, sql, |row| {
         let spec = read_spec(text(row, 2)?, text(row, 3)?, text(row, 4)?, row.get(5)?)?;
         let route = (RouteId(row.get(1)?), spec, Generation(row.get(6)?));
+        if row.get(7)? {
+            failing.insert(route.0);
+        }
         sessions.get(row.get(0)?)?.routes.push(route);
         Ok(())
-    })
+    })?;
+    Ok(failing)
 }
 
 /// Gathers the rows of one session, then hands them over.

@@ -41,8 +41,10 @@ statements! {
         "INSERT INTO routes (session, route, domains, path, backend, priority, since)
          SELECT key, ?2, ?3, ?4, ?5, ?6, ?7 FROM sessions WHERE id = ?1
          ON CONFLICT (route) DO UPDATE SET session = excluded.session, domains = ?3, path = ?4,
-             backend = ?5, priority = ?6, since = ?7";
+             backend = ?5, priority = ?6, since = ?7,
+             failing = failing AND backend = excluded.backend";
     remove_route: "DELETE FROM routes WHERE route = ?1";
+    put_health: "UPDATE routes SET failing = NOT ?2 WHERE route = ?1";
 
     put_setting:
         "INSERT OR REPLACE INTO settings (session, kind, target, name, value)

@@ -112,6 +112,9 @@ impl<'c> Writer<'c> {
                 to.put_route.execute(row)?;
             }
             Record::RemoveRoute(route) => drop(to.remove_route.execute([route.0])?),
+            Record::PutHealth(route, healthy) => {
+                to.put_health.execute((route.0, healthy))?;
+            }
             Record::PutSettings(id, edits) => self.put_settings(id, edits)?,
             Record::StageRoute(id, route, staged) => {
                 self.stage_route(id, *route, staged.as_ref())?;

@@ -24,6 +24,8 @@ pub struct Plane {
     pub resting: BTreeMap<RouteId, Option<BackendUrl>>,
     /// Endpoints without their registry connection.
     pub away: BTreeSet<EndpointId>,
+    /// Endpoints that failed their checks in a life before this one.
+    pub failing: BTreeSet<EndpointId>,
     /// Endpoints that drain.
     pub drains: BTreeMap<EndpointId, Drain>,
     /// Of those away, the ones that refused a connection since.
@@ -73,6 +75,18 @@ impl Plane {
             } else {
                 self.away.insert(*endpoint);
             }
+        }
+    }
+
+    /// The backends of these routes failed before.
+    ///
+    /// # Panics
+    ///
+    /// When one is not live, or an endpoint is told twice.
+    pub fn failing(&mut self, routes: &[RouteId]) {
+        for route in routes {
+            let endpoint = self.table.endpoint_of(*route).expect("who fails is live");
+            assert!(self.failing.insert(endpoint), "{route}: {endpoint:?} is told twice");
         }
     }
 

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ConnId, EventKind, Image, RouteId, SessionId};
-use routing::Table;
+use model::{ConnId, Event, EventKind, Image, RouteId, SessionId};
+use routing::{EndpointId, Table};
 use session::Input;
 
 use self::lines::Words;
@@ -61,6 +61,8 @@ pub struct Sim {
     careless: bool,
     /// Whether such a batch has failed.
     diverged: bool,
+    /// Endpoints that fail, as far as the machine was told.
+    failing: BTreeSet<EndpointId>,
     /// The table that was looked at last, and how many batches there were then.
     checked: (Arc<Table>, u64),
 }
@@ -80,6 +82,7 @@ impl Sim {
             subscriptions: BTreeMap::new(),
             careless: seed % 8 == 7,
             diverged: false,
+            failing: BTreeSet::new(),
             checked: (Arc::default(), u64::MAX),
         }
     }
@@ -110,7 +113,8 @@ impl Sim {
             }
             168..176 => self.change_disk(),
             176..188 => self.write(),
-            188..191 => self.refuse(),
+            188..190 => self.refuse(),
+            190 => self.turn_health(),
             191..193 => self.trip(),
             193..196 => {
                 self.world.busy = self.rng.percent(50);
@@ -218,6 +222,24 @@ impl Sim {
         }
     }
 
+    /// A backend begins to fail, or is well again.
+    fn turn_health(&mut self) {
+        let routes: Vec<_> = self.world.plane.table.entries().map(|entry| entry.route).collect();
+        if routes.is_empty() {
+            return;
+        }
+        let (route, healthy) = (*self.rng.pick(&routes), self.rng.percent(30));
+        self.note(format!("{route} is well: {healthy}"));
+        let endpoint = self.world.plane.table.endpoint_of(route).expect("it is live");
+        match healthy {
+            true => drop(self.failing.remove(&endpoint)),
+            false => drop(self.failing.insert(endpoint)),
+        }
+        let reason = "check_failed".into();
+        let event = Event::BackendHealthChanged { route, healthy, reason };
+        self.world.input(Input::Happened(event));
+    }
+
     /// The guard of a try trips.
     fn trip(&mut self) {
         let Some(watch) = self.world.watches.first().copied() else { return };
@@ -233,6 +255,8 @@ impl Sim {
         }
         self.note(format!("restart, {arrived} more batches written"));
         self.world.restart();
+        self.failing = checks::endpoints(&self.world.image.failing, &self.world.plane.table);
+        assert_eq!(self.world.plane.failing, self.failing, "what failed is told at the start");
         self.holds.clear();
         self.void.clear();
         self.tokens.clear();

@@ -313,6 +313,7 @@ impl World {
                 self.plane.publish(table);
             }
             Output::Presence(endpoints, connected) => self.plane.presence(&endpoints, connected),
+            Output::Failing(routes) => self.plane.failing(&routes),
             Output::Drain(endpoints, drain) => {
                 self.drained.retain(|endpoint| !endpoints.contains(endpoint));
                 self.plane.drain(&endpoints, drain);

@@ -24,6 +24,7 @@ fn story(world: &World) -> Vec<String> {
         Output::Publish(_) => "publish".to_owned(),
         Output::Presence(endpoints, true) => format!("back {}", ids(endpoints)),
         Output::Presence(endpoints, false) => format!("lost {}", ids(endpoints)),
+        Output::Failing(routes) => format!("failing {}", routes.len()),
         Output::Drain(endpoints, Some(_)) => format!("drain {}", ids(endpoints)),
         Output::Drain(endpoints, None) => format!("full {}", ids(endpoints)),
         Output::Maintenance(modes) => format!("maintenance {}", modes.len()),

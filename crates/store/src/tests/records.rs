@@ -22,6 +22,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             Record::PutRoute { session, route, spec, since: Generation(since) }
         }),
         2 => route().prop_map(Record::RemoveRoute),
+        4 => (route(), any::<bool>()).prop_map(|(id, healthy)| Record::PutHealth(id, healthy)),
         4 => (session(), edits()).prop_map(|(id, edits)| Record::PutSettings(id, edits)),
         3 => (session(), route(), option::of(staged()))
             .prop_map(|(id, route, staged)| Record::StageRoute(id, route, staged)),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Reply, RouteId, ServiceName, normalize_path};
-use routing::{Choice, Decision, EndpointHealth, EndpointId, Head, Live, Member, choose};
+use routing::{Choice, Decision, EndpointHealth, EndpointId, Head, Live, Member, Table, choose};
 
 use super::{ANSWER_WITHIN, Sim, naive};
 use crate::world::{Disk, Heard};
@@ -13,11 +13,18 @@ const HOSTS: [Option<&str>; 5] =
     [Some("a.example"), Some("b.a.example"), Some("c.example"), Some("x"), None];
 const PATHS: [&str; 6] = ["/", "/a", "/a/", "/a/b/c", "/ab", "/c"];
 
+/// Where these routes lead.
+pub(super) fn endpoints(routes: &BTreeSet<RouteId>, table: &Table) -> BTreeSet<EndpointId> {
+    routes.iter().filter_map(|route| table.endpoint_of(*route)).collect()
+}
+
 impl Sim {
     /// # Panics
     ///
     /// When something does not hold that always should.
     pub(super) fn check(&mut self) {
+        let table = Arc::clone(&self.world.plane.table);
+        self.failing.retain(|endpoint| table.has_endpoint(*endpoint));
         self.answers_are_in_time();
         self.nobody_waits_for_nothing();
         self.one_session_one_connection();
@@ -31,6 +38,8 @@ impl Sim {
             if published || self.checked.1 != self.world.batches() {
                 self.world.registry.check();
                 self.the_table_is_what_is_remembered();
+                let failing = endpoints(&self.world.image.failing, &table);
+                assert_eq!(failing, self.failing, "endpoints that fail");
             }
             self.presence_is_that_of_sessions();
             self.drains_are_those_ordered();

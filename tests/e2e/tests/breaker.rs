@@ -241,3 +241,40 @@ fn clients_that_go_away_do_not_count() {
     assert_eq!(state(&mut session, &route), "closed");
     assert!(session.events().is_empty());
 }
+
+/// SPEC 2.5: what was learned "survives every apply that does not change that identity".
+#[test]
+fn an_apply_closes_nothing() {
+    let (proxy, backend) = (Proxy::start(), Told::start(503, Duration::ZERO));
+    let (mut session, route) = serve(&proxy, &backend.actor, "5|60s|3");
+    statuses(&proxy, 5);
+    for n in 0..3 {
+        session.stage(&format!("n{n}.example.com"), "/", &backend.actor.url());
+        session.expect("HEADERS_SET|$sid|ALL|X-Version|2", "HEADERS_OK");
+        session.expect("CONFIG_APPLY|$sid", "OK");
+        assert_eq!(statuses(&proxy, 2), [503; 2]);
+        assert_eq!(state(&mut session, &route), "open");
+    }
+    assert_eq!(backend.actor.requests(), 5);
+}
+
+/// SPEC 4: "timeouts before response headers" are failures, and so are resets.
+#[test]
+fn silence_and_hanging_up_count() {
+    for (delay, status) in [(2000, 504), (0, 502)] {
+        let proxy = Proxy::start();
+        let backend = Actor::start(move |_| {
+            thread::sleep(Duration::from_millis(delay));
+            Act::HangUp
+        });
+        let mut session = Session::register(&proxy, "circuit", "circuit.1");
+        let route = session.stage(HOST, "/", &backend.url());
+        session.expect("OPTIONS_SET|$sid|ALL|timeout|200ms", "OPTIONS_OK");
+        session.expect("OPTIONS_SET|$sid|ALL|retries|0", "OPTIONS_OK");
+        session.expect("CIRCUIT_BREAKER_SET|$sid|ALL|3|30s|1", "CIRCUIT_OK");
+        session.expect("CONFIG_APPLY|$sid", "OK");
+        assert_eq!(statuses(&proxy, 5), [status, status, status, 503, 503]);
+        assert_eq!(backend.requests(), 3);
+        assert_eq!(state(&mut session, &route), "open");
+    }
+}

@@ -179,3 +179,17 @@ fn zero_switches_it_off() {
         assert_eq!((0..100).filter(ask).count(), expected, "{requests}");
     }
 }
+
+/// SPEC 2.5: what was learned "survives every apply that does not change that identity".
+#[test]
+fn an_apply_empties_no_bucket() {
+    let (proxy, backend) = (Proxy::start(), Actor::named("b"));
+    let mut session = serve(&proxy, "limited.1", &backend, "5|60s");
+    assert_eq!(until_refused(&proxy, "", &[HOST]).0, 5);
+    for n in 0..3 {
+        session.stage(&format!("n{n}.example.com"), "/", &backend.url());
+        session.expect("HEADERS_SET|$sid|ALL|X-Version|2", "HEADERS_OK");
+        session.expect("CONFIG_APPLY|$sid", "OK");
+        assert_eq!(until_refused(&proxy, "", &[HOST]).0, 0);
+    }
+}

@@ -214,3 +214,22 @@ fn the_exit_permit_waits_for_requests_and_tunnels() {
     assert!(event.starts_with(r#"EVENT|drained|{"at":""#), "{event}");
     assert!(other.events().is_empty(), "the backend itself, nobody else");
 }
+
+/// SPEC 12: "DRAIN_START while draining starts anew from the present percentage".
+#[test]
+fn a_second_order_begins_where_the_first_one_was() {
+    let (proxy, backend) = (Proxy::start(), Actor::named("a"));
+    let (mut session, _) = Session::serve(&proxy, "drain", "drain.a", (HOST, &backend.url()));
+    assert!(session.ask("DRAIN_START|$sid|2s").starts_with("DRAIN_OK|"));
+    let mut percent = || {
+        let status = session.json("DRAIN_STATUS|$sid", "DRAIN_STATUS_OK");
+        status["traffic_percent"].as_u64().expect("a number")
+    };
+    wait_for("half of it", || (percent() <= 50).then_some(()));
+    let before = percent();
+    assert!(session.ask("DRAIN_START|$sid|10m").starts_with("DRAIN_OK|"));
+    let status = session.json("DRAIN_STATUS|$sid", "DRAIN_STATUS_OK");
+    let after = status["traffic_percent"].as_u64().expect("a number");
+    assert!(after <= before && after + 10 >= before, "{before} % before, {after} % after");
+    assert_eq!(status["duration_seconds"], 600, "{status}");
+}

@@ -19,6 +19,9 @@ fn serve(proxy: &Proxy, instance: &str, url: &str, options: &[(&str, &str)]) -> 
         session.expect(&format!("OPTIONS_SET|$sid|{route}|{option}|{value}"), "OPTIONS_OK");
     }
     session.expect("CONFIG_APPLY|$sid", "OK");
+    // While nobody knows whether an instance is well, it is no client's home.
+    let explain = format!("EXPLAIN|$sid|GET|{HOST}|/");
+    wait_for("it to be known", || (!session.ask(&explain).contains("unchecked")).then_some(()));
     session
 }
 
@@ -142,6 +145,15 @@ fn no_more_than_it_takes_at_a_time() {
     assert_eq!(names(&proxy, 1, ""), ["done"], "and all of it given back");
 }
 
+/// Ends the only instance, and waits until the proxy knows.
+fn end(proxy: &Proxy, instance: (Session, Actor)) {
+    let mut watcher = Session::register(proxy, "watcher", "watcher.1");
+    drop(instance);
+    let explain = format!("EXPLAIN|$sid|GET|{HOST}|/");
+    let is_up = r#""health":"up""#;
+    wait_for("the loss", || (!watcher.ask(&explain).contains(is_up)).then_some(()));
+}
+
 /// A request that is on its way while the test does something else.
 fn asking(http: SocketAddr) -> thread::JoinHandle<Said> {
     thread::spawn(move || Caller::once(http, HOST, "/"))
@@ -158,7 +170,7 @@ fn parked_requests_wait_for_a_restart() {
         let session = serve(&proxy, "pool.a", &backend.url(), &[("park", "5s")]);
         assert_eq!(names(&proxy, 1, ""), ["before"]);
         let id = session.id().to_owned();
-        drop((session, backend));
+        end(&proxy, (session, backend));
         let waiting: Vec<_> = (0..10).map(|_| asking(proxy.http())).collect();
         thread::sleep(Duration::from_millis(500));
         assert!(waiting.iter().all(|one| !one.is_finished()), "they wait");
@@ -188,7 +200,7 @@ fn parking_ends() {
         let backend = Actor::named("a");
         let session = serve(&proxy, "pool.a", &backend.url(), &[("park", park)]);
         assert_eq!(names(&proxy, 1, ""), ["a"]);
-        drop((session, backend));
+        end(&proxy, (session, backend));
         #[expect(clippy::disallowed_methods, reason = "these tests run in real time")]
         let began = std::time::Instant::now();
         let said = Caller::once(proxy.http(), HOST, "/");

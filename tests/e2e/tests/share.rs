@@ -151,6 +151,9 @@ fn a_cancelled_drain_leaves_no_trace() {
         session.stage(HOST, "/", &backend.url());
         session.expect("OPTIONS_SET|$sid|ALL|balance|round_robin", "OPTIONS_OK");
         session.expect("CONFIG_APPLY|$sid", "OK");
+        // Turns begin anew when it becomes known that another instance is well.
+        let explain = format!("EXPLAIN|$sid|GET|{HOST}|/");
+        wait_for("it to be known", || (!session.ask(&explain).contains("unchecked")).then_some(()));
         session
     };
     let mut session = serve("drain.a", &a);

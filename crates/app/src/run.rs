@@ -120,11 +120,13 @@ impl App {
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
         let policy = Policy::new(bound.control());
         let http = dataplane::Config { policy: policy.clone(), ..config.http.clone() };
-        let (mut plane, notices) = Plane::bind(http, clock, registry.table().clone())?;
+        // Reads the system's certificates, once and before anybody waits for an answer.
+        let tls = Tls::new();
+        let table = registry.table().clone();
+        let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
         bound.http = plane.bound().to_vec();
 
-        // Reads the system's certificates, once and before anybody waits for an answer.
-        let hands = Hands { plane: plane.publisher(), clock, tls: Tls::new(), policy };
+        let hands = Hands { plane: plane.publisher(), clock, tls, policy };
         let (tellers, told) = std::sync::mpsc::channel();
         let mut teller = None;
         let (mut task, handle) = RegistryTask::new(registry, store, clock, move |effect| {

@@ -6,13 +6,14 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use model::Instant;
 use resilience::Outcome;
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, ReadBuf};
+use tokio::net::tcp::ReadHalf;
 
 use crate::answer::Answer;
 use crate::buffers::Buffer;
@@ -93,8 +94,25 @@ impl Exchange<'_> {
         };
         let received = if plan.body.is_read() {
             let (mut from, _) = upstream.stream.split();
-            let (_, mut to) = self.stream.split();
-            receiver.run(&mut self.watch, &mut from, &mut to).await
+            let (mut down, mut to) = self.stream.split();
+            let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
+            let mut watching = true;
+            let received = poll_fn(|cx| {
+                if let Poll::Ready(received) = receive.as_mut().poll(cx) {
+                    return Poll::Ready(Some(received));
+                }
+                watching &= self.tally.status.get() == 0;
+                if watching {
+                    match poll_client(&mut down, cx) {
+                        Poll::Ready(Client::Gone) => return Poll::Ready(None),
+                        Poll::Ready(Client::Sends) => watching = false,
+                        Poll::Pending => {}
+                    }
+                }
+                Poll::Pending
+            });
+            let Some(received) = received.await else { return Attempt::Broken };
+            received
         } else {
             let mut after = Buffer::take();
             let (complete, moved) = (Cell::new(false), Cell::new(false));
@@ -192,8 +210,8 @@ impl Exchange<'_> {
         let connected = self.watch.within(limit, worker.upstreams.connect(&endpoint)).await;
         let (answer, reason) = match connected {
             Ok(Ok(upstream)) => {
-                if endpoint.state.connected() {
-                    worker.shared.tell(Notice::Health(plan.member().route, true, "connected"));
+                if let Some(route) = endpoint.state.connected() {
+                    worker.shared.tell(Notice::Health(route, true, "connected"));
                 }
                 return Ok(upstream);
             }
@@ -208,15 +226,34 @@ impl Exchange<'_> {
             Err(TimedOut) => (Answer::CONNECT_TIMEOUT, "connection_timeout"),
         };
         plan.ticket.settle(Outcome::Failed);
-        let failed = endpoint.state.connect_failed(worker.clock.mono());
+        let route = plan.member().route;
+        let failed = endpoint.state.connect_failed(route, worker.clock.mono());
         if failed.is_first {
-            worker.shared.tell(Notice::Health(plan.member().route, false, reason));
+            worker.shared.tell(Notice::Health(route, false, reason));
         }
         if failed.is_gone {
             worker.shared.tell(Notice::Refused(plan.member().endpoint));
         }
         Err(answer)
     }
+}
+
+/// What a client does that waits for its answer.
+enum Client {
+    /// It has closed, or at least said that it sends no more. Nobody can tell these apart before
+    /// something is sent to it; nginx and Envoy take both for an abort, and so does this: what an
+    /// endpoint does for somebody who is gone takes the place of what it could do for others.
+    Gone,
+    /// It sends its next request already.
+    Sends,
+}
+
+fn poll_client(client: &mut ReadHalf<'_>, cx: &mut Context<'_>) -> Poll<Client> {
+    let mut byte = [0];
+    client.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(|peeked| match peeked {
+        Ok(0) | Err(_) => Client::Gone,
+        Ok(_) => Client::Sends,
+    })
 }
 
 /// Errors of a connect that say nothing against the backend: no descriptor, no port left here

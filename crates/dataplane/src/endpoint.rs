@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::Instant;
+use model::{Instant, RouteId};
 use resilience::{Drain, Ejection, Ewma, Ramp, Verdict};
 use routing::{EndpointHealth, EndpointId, EndpointView, Table};
 use runtime::Snapshot;
@@ -25,6 +25,8 @@ pub(crate) struct EndpointState {
     away: AtomicBool,
     /// Refused a connection while away.
     gone: AtomicBool,
+    /// The route whose owner was told that a connect failed; 0 is none.
+    told_out: AtomicU64,
     /// A [`Checked`].
     checked: AtomicU8,
     /// When it came up last, in nanoseconds; 0 is long ago.
@@ -190,33 +192,46 @@ impl EndpointState {
         let _ = self.ejection.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
-    /// A connect succeeded; tells whether the endpoint was ejected before.
-    pub(crate) fn connected(&self) -> bool {
-        let healthy = Ejection::default().to_bits();
+    /// A connect succeeded. The route whose owner has to hear that it is well again, if there is
+    /// one.
+    pub(crate) fn connected(&self) -> Option<RouteId> {
         // Healthy nearly always: look before writing.
-        self.ejection.load(Ordering::Relaxed) != healthy
-            && self.ejection.swap(healthy, Ordering::Relaxed) != healthy
+        if self.ejection.load(Ordering::Relaxed) == Ejection::default().to_bits() {
+            return None;
+        }
+        self.ejection.store(Ejection::default().to_bits(), Ordering::Relaxed);
+        self.take_told()
     }
 
-    /// A connect failed.
-    pub(crate) fn connect_failed(&self, now: Instant) -> ConnectFailed {
+    /// Nobody is told that it is well as long as its health checks fail.
+    fn take_told(&self) -> Option<RouteId> {
+        let route = self.told_out.swap(0, Ordering::Relaxed);
+        (route > 0 && self.checked() != Checked::Failing).then_some(RouteId(route))
+    }
+
+    /// A connect failed, of a request over this route.
+    pub(crate) fn connect_failed(&self, route: RouteId, now: Instant) -> ConnectFailed {
         let step = |bits| Some(Ejection::from_bits(bits).failed(now).to_bits());
         let before = self.ejection.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
         let away = self.away.load(Ordering::Relaxed);
-        ConnectFailed {
-            is_first: before == Ok(Ejection::default().to_bits()),
-            is_gone: away && !self.gone.swap(true, Ordering::Relaxed),
+        let is_first = before == Ok(Ejection::default().to_bits());
+        if is_first {
+            self.told_out.store(route.0, Ordering::Relaxed);
         }
+        ConnectFailed { is_first, is_gone: away && !self.gone.swap(true, Ordering::Relaxed) }
     }
 
-    fn set_presence(&self, connected: bool, now: Instant) {
+    /// The route whose owner has to hear that it is well again, if there is one.
+    fn set_presence(&self, connected: bool, now: Instant) -> Option<RouteId> {
         self.away.store(!connected, Ordering::Relaxed);
         self.gone.store(false, Ordering::Relaxed);
         if connected {
             self.ejection.store(Ejection::default().to_bits(), Ordering::Relaxed);
             // Back is as good as new: it starts slowly.
             self.up_since.store(now.as_nanos(), Ordering::Relaxed);
+            return self.take_told();
         }
+        None
     }
 }
 
@@ -233,11 +248,17 @@ impl Endpoints {
         Arc::clone(self.lock().entry(endpoint).or_default())
     }
 
-    pub(crate) fn set_presence(&self, endpoints: &[EndpointId], connected: bool, now: Instant) {
+    /// The routes whose owners have to hear that their backends are well again.
+    pub(crate) fn set_presence(
+        &self,
+        endpoints: &[EndpointId],
+        connected: bool,
+        now: Instant,
+    ) -> Vec<RouteId> {
         let mut states = self.lock();
-        for endpoint in endpoints {
-            states.entry(*endpoint).or_default().set_presence(connected, now);
-        }
+        let state = |id: &EndpointId| Arc::clone(states.entry(*id).or_default());
+        let states: Vec<Arc<EndpointState>> = endpoints.iter().map(state).collect();
+        states.iter().filter_map(|state| state.set_presence(connected, now)).collect()
     }
 
     pub(crate) fn set_drain(&self, endpoints: &[EndpointId], drain: Option<Drain>) {

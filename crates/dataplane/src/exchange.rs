@@ -220,6 +220,7 @@ impl Exchange<'_> {
         if let Some(member) = first.filter(|_| !self.tally.has_route()) {
             self.tally.of(&self.worker.route(member));
         }
+        self.tally.received.set(ours.used.unwrap_or(0) as u64);
         self.answer(failed.unwrap_or(ours.answer), ours.asked, ours.used, id).await
     }
 
@@ -253,7 +254,8 @@ impl Exchange<'_> {
                 upstream.stream.write_all(glued).await?;
             }
             self.input = Buffer::none();
-            let joined = Box::pin(tunnel::join(self.stream, &mut upstream.stream)).await;
+            let joined =
+                Box::pin(tunnel::join(self.worker.clock, self.stream, &mut upstream.stream)).await;
             drop(ticket);
             return joined.map(|()| Turn::Close);
         }

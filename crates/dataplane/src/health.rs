@@ -66,9 +66,14 @@ impl Rule {
             return None;
         }
         let usual = Self::default();
-        let named = path.map(|path| Check::Http { path: path.clone(), expect: Expect::Success });
+        let check = match path.map(|path| &**path) {
+            None => usual.check,
+            Some("off") => None,
+            Some("tcp") => Some(Check::Tcp),
+            Some(path) => Some(Check::Http { path: path.into(), expect: Expect::Success }),
+        };
         Some(Self {
-            check: named.or(usual.check),
+            check,
             interval: interval.map_or(usual.interval, |interval| interval.max(INTERVAL_MIN)),
             timeout: timeout.unwrap_or(usual.timeout),
         })
@@ -116,11 +121,7 @@ struct Done {
 }
 
 /// Checks whatever there is until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>) {
-    let tls = Arc::new(tokio::task::spawn_blocking(Tls::new).await.unwrap_or_else(|_| {
-        // Reading the roots cannot panic; without them every https backend fails its checks.
-        Tls::with_roots(probe::RootCertStore::empty())
-    }));
+pub(crate) async fn run(shared: Arc<Shared>, tls: Tls) {
     let mut subjects = Subjects::default();
     let mut table = Arc::new(Table::default());
     let mut running: JoinSet<Done> = JoinSet::new();
@@ -138,7 +139,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         while running.len() < RUNNING_MAX
             && let Some((endpoint, url, rule)) = subjects.next(&shared, now)
         {
-            running.spawn_local(one(Arc::clone(&shared), Arc::clone(&tls), endpoint, url, rule));
+            running.spawn_local(one(Arc::clone(&shared), tls.clone(), endpoint, url, rule));
         }
         let next =
             subjects.due.first().map(|(due, _)| *due).filter(|_| running.len() < RUNNING_MAX);
@@ -158,7 +159,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn one(
     shared: Arc<Shared>,
-    tls: Arc<Tls>,
+    tls: Tls,
     endpoint: EndpointId,
     url: BackendUrl,
     rule: Rule,
@@ -266,8 +267,8 @@ impl Subjects {
         if subject.rule() != rule {
             return self.plan(endpoint, now);
         }
-        if let Err(Failed::ConnectionRefused) = &result {
-            refused(shared, endpoint, now);
+        if let (Err(Failed::ConnectionRefused), Some(&route)) = (&result, subject.routes.first()) {
+            refused(shared, (endpoint, route), now);
         }
         let was_known = subject.health != Health::default();
         let change = match &result {
@@ -296,9 +297,9 @@ impl Subjects {
 }
 
 /// Nobody is there, and nobody in the registry says otherwise: it is out until it returns.
-fn refused(shared: &Shared, endpoint: EndpointId, now: Instant) {
+fn refused(shared: &Shared, (endpoint, route): (EndpointId, RouteId), now: Instant) {
     let state = shared.endpoints.get(endpoint);
-    if state.is_away() && state.connect_failed(now).is_gone {
+    if state.is_away() && state.connect_failed(route, now).is_gone {
         shared.tell(Notice::Refused(endpoint));
     }
 }
@@ -322,6 +323,10 @@ mod tests {
         assert_eq!((rule.check, rule.interval), (http("/", Expect::Below500), seconds(3)));
         config.options.health_check_path = Some("/up".into());
         assert_eq!(Rule::of(&config).unwrap().check, http("/up", Expect::Success));
+        for (path, check) in [("off", None), ("tcp", Some(Check::Tcp))] {
+            config.options.health_check_path = Some(path.into());
+            assert_eq!(Rule::of(&config).unwrap().check, check, "the words of HEALTH_SET");
+        }
         for (probe, check) in [
             (HealthProbe::Http("/h".into()), http("/h", Expect::Success)),
             (HealthProbe::Tcp, Some(Check::Tcp)),

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use model::{
     BackendUrl, CircuitReport, ExplainReport, Generation, Guard, Instant, RouteId, StatsReport,
 };
-use probe::Policy;
+use probe::{Policy, Tls};
 use resilience::Drain;
 use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
@@ -117,6 +117,8 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) draining: AtomicBool,
+    /// Closes the listeners.
+    pub(crate) stop_accepting: Notify,
     /// Requests being worked on, tunnels included.
     pub(crate) in_flight: AtomicUsize,
     pub(crate) oldest: Arc<Oldest>,
@@ -140,6 +142,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct Plane {
     shared: Arc<Shared>,
+    /// How health checks speak TLS.
+    tls: Tls,
     bound: Vec<SocketAddr>,
     /// Per worker; nobody accepts on them yet.
     listeners: Vec<Vec<TcpListener>>,
@@ -154,6 +158,7 @@ impl Plane {
     /// [`StartError::Bind`].
     pub fn bind(
         config: Config,
+        tls: Tls,
         clock: Clock,
         table: Arc<Table>,
     ) -> Result<(Self, mpsc::Receiver<Notice>), StartError> {
@@ -172,7 +177,7 @@ impl Plane {
             bound.push(actual);
         }
         let (shared, receiver) = shared(config, clock, table);
-        Ok((Self { shared, bound, listeners, threads: Vec::new() }, receiver))
+        Ok((Self { shared, tls, bound, listeners, threads: Vec::new() }, receiver))
     }
 
     /// Starts the threads. Every order that was given before holds from the first request on.
@@ -191,7 +196,8 @@ impl Plane {
             self.threads.push(worker.map_err(StartError::Worker)?);
         }
         let shared = Arc::clone(&self.shared);
-        let monitor = spawn("monitor".to_owned(), || monitor::run(shared));
+        let tls = self.tls.clone();
+        let monitor = spawn("monitor".to_owned(), || monitor::run(shared, tls));
         self.threads.push(monitor.map_err(StartError::Worker)?);
         Ok(())
     }
@@ -213,6 +219,8 @@ impl Plane {
         let clock = self.shared.clock;
         let deadline = clock.mono().after(grace);
         tokio::time::sleep(ACCEPT_WHILE_DRAINING.min(grace)).await;
+        // Under a steady load there would never be a moment without a request.
+        self.shared.stop_accepting.notify_waiters();
         let in_flight = || self.shared.in_flight.load(Ordering::Relaxed);
         while in_flight() > 0 && clock.mono() < deadline {
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
@@ -252,7 +260,10 @@ impl Publisher {
 
     /// The registry connection behind these endpoints was lost, or is back.
     pub fn set_presence(&self, endpoints: &[EndpointId], connected: bool) {
-        self.shared.endpoints.set_presence(endpoints, connected, self.shared.clock.mono());
+        let now = self.shared.clock.mono();
+        for route in self.shared.endpoints.set_presence(endpoints, connected, now) {
+            self.shared.tell(Notice::Health(route, true, "registered"));
+        }
         self.wake();
     }
 
@@ -340,6 +351,7 @@ pub(crate) fn shared(
         changed: Notify::new(),
         watches: Mutex::default(),
         draining: AtomicBool::new(false),
+        stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),
         notices,
     });

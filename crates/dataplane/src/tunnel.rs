@@ -1,18 +1,31 @@
 //! After the 101: bytes both ways until both ends are done (SPEC 6).
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use crate::buffers::{Buffer, poll_read_with};
 
-/// Joins two connections until both directions have ended or one has failed. There is no time
-/// limit: a chat may be silent all night, and TCP keepalive finds peers that are gone.
-pub(crate) async fn join(client: &mut TcpStream, backend: &mut TcpStream) -> io::Result<()> {
+/// How long one side may go on after the other has ended: a WebSocket that is closed on one side
+/// is over (RFC 6455, 7.1.1), and an instance that drains waits for its tunnels.
+const HALF_OPEN_MAX: Duration = Duration::from_secs(10);
+
+/// Joins two connections until both directions have ended or one has failed. While both are open
+/// there is no time limit: a chat may be silent all night, and TCP keepalive finds peers that are
+/// gone.
+pub(crate) async fn join(
+    clock: Clock,
+    client: &mut TcpStream,
+    backend: &mut TcpStream,
+) -> io::Result<()> {
+    let mut alone: Option<Pin<Box<Sleep>>> = None;
     let (mut client_read, mut client_write) = client.split();
     let (mut backend_read, mut backend_write) = backend.split();
     let (mut up, mut down) = (Half::default(), Half::default());
@@ -21,7 +34,11 @@ pub(crate) async fn join(client: &mut TcpStream, backend: &mut TcpStream) -> io:
         let down = down.poll(cx, &mut backend_read, &mut client_write)?;
         match (up, down) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            (Poll::Pending, _) | (_, Poll::Pending) => Poll::Pending,
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (Poll::Pending, _) | (_, Poll::Pending) => {
+                let end = || Box::pin(clock.timer(clock.mono().after(HALF_OPEN_MAX)));
+                alone.get_or_insert_with(end).as_mut().poll(cx).map(Ok)
+            }
         }
     })
     .await

@@ -98,8 +98,17 @@ impl Worker {
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let port = listener.local_addr().map_or(0, |address| address.port());
+        let stop = self.shared.stop_accepting.notified();
+        tokio::pin!(stop);
+        stop.as_mut().enable();
         loop {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                // First, so that whoever stands in the queue when it closes is let in.
+                biased;
+                accepted = listener.accept() => accepted,
+                () = &mut stop => return,
+            };
+            match accepted {
                 Ok((stream, peer)) => {
                     if self.connections.get() >= self.shared.config.connections_max {
                         // Closing at once says more than a queue that never moves.

@@ -133,7 +133,9 @@ impl<L: Live> Ask<'_, L> {
             let class = Class::of(&self.view(member));
             return (class.is_some() && !self.has_tried(member)).then_some(0);
         }
-        if let Some(member) = self.choice.sticky.and_then(|sticky| self.where_it_was(sticky)) {
+        if let Some(member) =
+            self.choice.sticky.and_then(|sticky| self.where_it_was(sticky, balance))
+        {
             return Some(member);
         }
         let (class, census) = self.serving(balance)?;
@@ -185,11 +187,15 @@ impl<L: Live> Ask<'_, L> {
     }
 
     /// The member that the client is stuck to, if it can go on there.
-    fn where_it_was(&self, sticky: Sticky) -> Option<usize> {
+    fn where_it_was(&self, sticky: Sticky, balance: Balance) -> Option<usize> {
         let index = self.members.iter().position(|m| m.weight > 0 && m.token == sticky.token)?;
         let member = self.members.get(index).filter(|member| !self.has_tried(member))?;
         let view = self.view(member);
-        let serves = matches!(Class::of(&view), Some(Class::Connected | Class::Away));
+        let serves = match Class::of(&view)? {
+            Class::Connected | Class::Away => true,
+            // All are new, or all are bad: no better place to be.
+            class => self.serving(balance).is_some_and(|(best, _)| best == class),
+        };
         let turn = scale(spread(sticky.client, member.token), 100);
         (serves && turn < u64::from(view.share_percent)).then_some(index)
     }

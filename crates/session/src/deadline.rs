@@ -19,6 +19,8 @@ pub(crate) enum Due {
     Staged(Sid),
     /// A try is over.
     Try(Sid),
+    /// A drain is over: whether the instance may exit is to be looked at.
+    Drained(Sid),
     /// A session that used to ping has been silent.
     Silence(Sid),
     /// A connection has had no session for long.

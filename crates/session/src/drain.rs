@@ -8,9 +8,13 @@ use resilience::Drain;
 use routing::EndpointId;
 
 use crate::answering::{Done, Outcome};
+use crate::deadline::Due;
 use crate::flight::{Op, Prepared, Waits};
 use crate::state::{DrainOrder, Session, Sid, Ticket};
 use crate::{Output, Registry};
+
+/// Between two looks at a drain that is over and whose requests are not.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A drain order, or its end, on its way to the disk.
 #[derive(Debug)]
@@ -77,6 +81,10 @@ impl Registry {
         let Some(session) = self.sessions.get_mut(&sid) else { return };
         let drain = order.as_ref().map(|order| order.drain);
         session.drain = order;
+        match drain {
+            Some(drain) => self.deadlines.set(Due::Drained(sid), drain.ends()),
+            None => self.deadlines.clear(Due::Drained(sid)),
+        }
         let endpoints: Vec<EndpointId> = session.endpoints.keys().copied().collect();
         for endpoint in &endpoints {
             match drain {
@@ -114,22 +122,42 @@ impl Registry {
     /// Nothing is in flight any more at an endpoint. Once that is so for all of a session's, it
     /// may exit.
     pub(crate) fn drained(&mut self, endpoint: EndpointId, now: Now) {
-        let mut done = Vec::new();
+        let mut concerned = Vec::new();
         for (sid, session) in &mut self.sessions {
             let Some(order) = &mut session.drain else { continue };
-            if !session.endpoints.contains_key(&endpoint) || order.drain.ends() > now.mono {
-                continue;
-            }
-            order.drained.insert(endpoint);
-            let all = session.endpoints.keys().all(|endpoint| order.drained.contains(endpoint));
-            if all && !order.told {
-                order.told = true;
-                done.push(*sid);
+            if session.endpoints.contains_key(&endpoint) && order.drain.is_over(now.mono) {
+                order.drained.insert(endpoint);
+                concerned.push(*sid);
             }
         }
-        for sid in done {
-            self.tell(sid, &Event::Drained { at: now.wall });
+        for sid in concerned {
+            self.permit_exit(sid, now);
         }
+    }
+
+    /// A drain is over. A session without routes has nothing in flight that anybody could tell of,
+    /// and one whose routes go while it waits has less to wait for.
+    pub(crate) fn drain_over(&mut self, sid: Sid, now: Now) {
+        if !self.permit_exit(sid, now) {
+            self.deadlines.set(Due::Drained(sid), now.mono.after(LOOK_AGAIN));
+        }
+    }
+
+    /// Tells a session once that it may exit, if it may; whether there is nothing left to tell.
+    fn permit_exit(&mut self, sid: Sid, now: Now) -> bool {
+        let Some(session) = self.sessions.get_mut(&sid) else { return true };
+        let Some(order) = &mut session.drain else { return true };
+        if order.told {
+            return true;
+        }
+        let all = session.endpoints.keys().all(|endpoint| order.drained.contains(endpoint));
+        if !all || !order.drain.is_over(now.mono) {
+            return false;
+        }
+        order.told = true;
+        self.deadlines.clear(Due::Drained(sid));
+        self.tell(sid, &Event::Drained { at: now.wall });
+        true
     }
 }
 

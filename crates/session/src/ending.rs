@@ -120,6 +120,7 @@ impl Registry {
             Due::StagedWarning(sid),
             Due::Staged(sid),
             Due::Try(sid),
+            Due::Drained(sid),
             Due::Silence(sid),
         ] {
             self.deadlines.clear(due);

@@ -172,9 +172,12 @@ impl Registry {
 
     /// Routes about to be put fall under orders that were given before.
     pub(crate) fn rest_routes(&mut self, change: &Change) {
+        let mut changed = Vec::new();
         for (sid, route) in change.gone() {
-            if let Some(session) = self.sessions.get_mut(&sid) {
-                session.resting.remove(&route);
+            let Some(session) = self.sessions.get_mut(&sid) else { continue };
+            // It may come back under the same number, when a try reverts.
+            if session.resting.remove(&route).is_some() {
+                changed.push((route, Mode::Serves));
             }
         }
         let owners: BTreeMap<RouteId, Sid> = change
@@ -183,10 +186,6 @@ impl Registry {
             .filter(|(sid, _)| self.session(*sid).is_some_and(|s| !s.orders.is_empty()))
             .map(|(sid, route)| (*route, *sid))
             .collect();
-        if owners.is_empty() {
-            return;
-        }
-        let mut changed = Vec::new();
         for entry in change.puts() {
             let Some(sid) = owners.get(&entry.route) else { continue };
             let Some(session) = self.sessions.get_mut(sid) else { continue };

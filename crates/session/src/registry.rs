@@ -161,6 +161,7 @@ impl Registry {
             Due::StagedWarning(sid) => self.warn_of_expiry(sid),
             Due::Staged(sid) => self.staged_expired(sid, due),
             Due::Try(sid) => self.try_over(sid, due, now),
+            Due::Drained(sid) => self.drain_over(sid, now),
             Due::Silence(sid) => self.silent(sid, now),
             Due::Idle(conn) => self.idle(conn),
             Due::Answer(conn) => self.answer_overdue(conn),

@@ -58,6 +58,7 @@ impl Registry {
         session.settings = stored.settings;
         session.base = base_of(&session);
         session.drain = stored.drain.map(|row| resumed(row, now));
+        let drain_ends = session.drain.as_ref().map(|order| order.drain.ends());
         session.orders = stored.maintenance;
         for (route, spec, since) in stored.routes {
             entries.push(self.entry(&session, route, spec, since));
@@ -67,6 +68,9 @@ impl Registry {
         self.seats.entry(session.identity.clone()).or_default().sessions.push(sid);
         let draft = stored.draft;
         self.sessions.insert(sid, session);
+        if let Some(ends) = drain_ends {
+            self.deadlines.set(Due::Drained(sid), ends);
+        }
         self.edit_draft(sid, |staging| {
             for (route, staged) in draft.routes {
                 staging.stage(route, staged);

@@ -1,7 +1,7 @@
 //! CONFIG_TRY and CONFIG_CONFIRM: an apply that goes back by itself unless it is confirmed in
 //! time. Only what it touched goes back, and the keys that needs stay claimed meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{
@@ -21,6 +21,15 @@ use crate::plan::{Part, Plan};
 use crate::released::Taken;
 use crate::state::{Session, Sid, Ticket, Trial};
 use crate::{Output, QueryId, Registry};
+
+/// What settings are about.
+fn targets(edits: &SettingsEdits) -> BTreeSet<Target> {
+    let headers = edits.headers.keys().map(|(target, _)| *target);
+    let options = edits.options.keys().map(|(target, _)| *target);
+    let health = edits.health.keys().map(|route| Target::Route(*route));
+    let limits = edits.limits.keys().chain(edits.breakers.keys()).copied();
+    headers.chain(options).chain(health).chain(limits).collect()
+}
 
 impl Registry {
     pub(crate) fn try_config(
@@ -121,8 +130,16 @@ impl Registry {
         self.claims.add(&session.identity.service, &trial.keys);
         self.deadlines.set(Due::Try(sid), until);
         let watch = trial.watch.map(|(watch, guard)| {
-            let touched = trial.row.routes.iter().map(|(route, _)| *route);
-            (watch, guard, touched.filter(|route| session.active.contains(route)).collect())
+            let mut touched: BTreeSet<RouteId> =
+                trial.row.routes.iter().map(|(route, _)| *route).collect();
+            for target in targets(&trial.row.settings) {
+                match target {
+                    Target::All => touched.extend(&session.active),
+                    Target::Route(route) => drop(touched.insert(route)),
+                }
+            }
+            touched.retain(|route| session.active.contains(route));
+            (watch, guard, touched.into_iter().collect())
         });
         session.trial = Some(trial);
         if let Some((watch, guard, routes)) = watch {

@@ -122,11 +122,12 @@ fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
         state.requests.fetch_add(1, Ordering::SeqCst);
         thread::sleep(state.delay);
         let said = format!("{}\n{head}", state.name);
+        let (length, name) = (said.len(), &state.name);
+        // An answer to HEAD ends with its head.
+        let body = if head.starts_with("HEAD ") { "" } else { &said };
         write!(
             writer,
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-Backend: {}\r\n\r\n{said}",
-            said.len(),
-            state.name
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Backend: {name}\r\n\r\n{body}"
         )?;
     }
 }

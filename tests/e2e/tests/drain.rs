@@ -60,3 +60,64 @@ fn stuck(http: std::net::SocketAddr) -> String {
     let _ = stream.read_to_string(&mut text);
     text
 }
+
+/// SPEC 8: "TERM drains". Under a load that never pauses there is no moment without a request;
+/// whoever was let in is answered all the same, and nobody waits for the whole grace.
+#[test]
+fn under_steady_load_every_request_that_was_let_in_is_answered() {
+    let backend = Backend::start("busy");
+    let mut proxy = Proxy::start_with("[shutdown]\ngrace = \"15s\"\n");
+    let mut registry = proxy.registry();
+    registry.serve("busy", "busy.1", &[("busy.example.com", "/", &backend.url())]);
+    let http = proxy.http();
+    let answered = std::sync::atomic::AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| hammer(http, &answered))).collect();
+        let many = || answered.load(std::sync::atomic::Ordering::SeqCst) > 200;
+        wait_for("load", || many().then_some(()));
+        proxy.terminate();
+        for client in clients {
+            assert_eq!(client.join().expect("no panic"), Vec::<String>::new());
+        }
+    });
+    assert_eq!(proxy.wait_code(), Some(0), "it ended before the grace did");
+}
+
+/// Asks without a pause, on kept connections and on new ones, until nobody lets it in. What went
+/// wrong on the way.
+fn hammer(http: std::net::SocketAddr, answered: &std::sync::atomic::AtomicUsize) -> Vec<String> {
+    use std::io::{BufReader, Write};
+    let mut wrong = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect(http) {
+        let mut reader = BufReader::new(&stream);
+        for number in 0.. {
+            let request = b"GET / HTTP/1.1\r\nHost: busy.example.com\r\n\r\n";
+            let head = match (&stream).write_all(request).and_then(|()| read_answer(&mut reader)) {
+                Ok(head) => head,
+                // It stood in the kernel's queue when the listener closed: nobody had let it in.
+                Err(_) if number == 0 => break,
+                Err(error) => {
+                    wrong.push(error.to_string());
+                    break;
+                }
+            };
+            answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if !head.starts_with("HTTP/1.1 200") {
+                wrong.push(head);
+                break;
+            }
+            if head.contains("Connection: close") {
+                break;
+            }
+        }
+    }
+    wrong
+}
+
+fn read_answer(reader: &mut impl std::io::BufRead) -> std::io::Result<String> {
+    let head = proxyd_e2e::read_head(reader)?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let length = proxyd_e2e::field(&head, "content-length").and_then(|text| text.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    Ok(head)
+}

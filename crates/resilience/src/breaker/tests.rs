@@ -1,3 +1,5 @@
+//! The rules of SPEC 4, as scripts and against a naive model.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;

@@ -297,7 +297,7 @@ fn refusals() {
 #[test]
 fn a_cookie_keeps_a_client() {
     #[rustfmt::skip]
-    let table: [(&[EndpointView], &[u64], f64, &str); 8] = [
+    let table: [(&[EndpointView], &[u64], f64, &str); 10] = [
         // views                 tried  stays  why
         (&[UP, UP],              &[],   100.,  "home"),
         (&[UP, AWAY],            &[],   100.,  "home is away and serves"),
@@ -306,6 +306,8 @@ fn a_cookie_keeps_a_client() {
         (&[UP, EJECTED],         &[],     0.,  "home failed a moment ago"),
         (&[UP, UNCHECKED],       &[],     0.,  "home is new"),
         (&[UP, UP],              &[1],    0.,  "home failed this request"),
+        (&[UNCHECKED, UNCHECKED],&[],   100.,  "all are new"),
+        (&[FAILING, EJECTED],    &[],   100.,  "all are bad"),
         (&[UP, MAINTENANCE],     &[],     0.,  "home is in maintenance"),
     ];
     for (views, tried, expected, why) in table {

@@ -13,8 +13,10 @@ use crate::flight::{Op, Prepared, Waits};
 use crate::state::{DrainOrder, Session, Sid, Ticket};
 use crate::{Output, Registry};
 
-/// Between two looks at a drain that is over and whose requests are not.
+/// Between two looks at a drain that is over and whose requests are not, at first.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The same in the end.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(600);
 
 /// A drain order, or its end, on its way to the disk.
 #[derive(Debug)]
@@ -138,9 +140,14 @@ impl Registry {
     /// A drain is over. A session without routes has nothing in flight that anybody could tell of,
     /// and one whose routes go while it waits has less to wait for.
     pub(crate) fn drain_over(&mut self, sid: Sid, now: Now) {
-        if !self.permit_exit(sid, now) {
-            self.deadlines.set(Due::Drained(sid), now.mono.after(LOOK_AGAIN));
+        if self.permit_exit(sid, now) {
+            return;
         }
+        let order = self.session(sid).and_then(|session| session.drain.as_ref());
+        let Some(ended) = order.map(|order| order.drain.ends()) else { return };
+        // Twice as late each time: what still runs after a minute may run all night.
+        let wait = now.mono.since(ended).clamp(LOOK_AGAIN, LOOK_AGAIN_MAX);
+        self.deadlines.set(Due::Drained(sid), now.mono.after(wait));
     }
 
     /// Tells a session once that it may exit, if it may; whether there is nothing left to tell.

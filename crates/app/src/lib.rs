@@ -19,4 +19,4 @@ pub use run::{RunError, run};
 
 /// What the running proxy can really do; the rest is answered `ERROR|not supported yet`.
 pub const EFFECTS: session::Effects =
-    session::Effects { tls_backends: false, ..session::Effects::ALL };
+    session::Effects { http2_backends: false, ..session::Effects::ALL };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
 use dataplane::Plane;
 use model::Image;
-use probe::{Policy, Tls};
+use probe::Policy;
 use runtime::{Clock, Signal, Signals};
 use session::Registry;
 use store::{HistoryBounds, Store};
@@ -121,7 +121,7 @@ impl App {
         let policy = Policy::new(bound.control());
         let http = dataplane::Config { policy: policy.clone(), ..config.http.clone() };
         // Reads the system's certificates, once and before anybody waits for an answer.
-        let tls = Tls::new();
+        let tls = config.backend_tls()?;
         let table = registry.table().clone();
         let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
         bound.http = plane.bound().to_vec();

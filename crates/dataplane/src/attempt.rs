@@ -12,8 +12,6 @@ use std::time::Duration;
 use model::Instant;
 use resilience::Outcome;
 use socket2::SockRef;
-use tokio::io::{AsyncWriteExt, ReadBuf};
-use tokio::net::tcp::ReadHalf;
 
 use crate::answer::Answer;
 use crate::buffers::Buffer;
@@ -22,6 +20,7 @@ use crate::plan::Plan;
 use crate::plane::Notice;
 use crate::pump::{Progress, Pump, PumpError};
 use crate::receive::{Failure, Manner, Received, Receiver};
+use crate::stream::{Half, Shared};
 use crate::upstream::{ConnectError, Upstream};
 use crate::watch::{TimedOut, Watch};
 
@@ -58,11 +57,11 @@ impl Exchange<'_> {
             },
         };
         let limit = worker.shared.config.body_timeout;
-        match self.watch.within(limit, upstream.stream.write_all(out)).await {
+        match self.watch.within(limit, upstream.stream.send(out)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 // An answer that is there already says that the request was read.
-                let silent = !matches!(upstream.stream.try_read(&mut [0]), Ok(1..));
+                let silent = !matches!(upstream.stream.tcp().try_read(&mut [0]), Ok(1..));
                 let attempt = failed_write(&error, upstream.reused && silent);
                 if matches!(attempt, Attempt::Unanswered(_)) {
                     plan.ticket.settle(Outcome::Failed);
@@ -93,8 +92,9 @@ impl Exchange<'_> {
             tally: &self.tally,
         };
         let received = if plan.body.is_read() {
-            let (mut from, _) = upstream.stream.split();
-            let (mut down, mut to) = self.stream.split();
+            let (backend, client) =
+                (Shared::new(&mut upstream.stream), Shared::new(&mut *self.stream));
+            let (mut from, mut to) = (Half::new(&backend), Half::new(&client));
             let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
             let mut watching = true;
             let received = poll_fn(|cx| {
@@ -103,7 +103,7 @@ impl Exchange<'_> {
                 }
                 watching &= self.tally.status.get() == 0;
                 if watching {
-                    match poll_client(&mut down, cx) {
+                    match poll_client(Half::new(&client), cx) {
                         Poll::Ready(Client::Gone) => return Poll::Ready(None),
                         Poll::Ready(Client::Sends) => watching = false,
                         Poll::Pending => {}
@@ -116,8 +116,10 @@ impl Exchange<'_> {
         } else {
             let mut after = Buffer::take();
             let (complete, moved) = (Cell::new(false), Cell::new(false));
-            let (mut from, mut up) = upstream.stream.split();
-            let (mut down, mut to) = self.stream.split();
+            let (backend, client) =
+                (Shared::new(&mut upstream.stream), Shared::new(&mut *self.stream));
+            let (mut from, mut up) = (Half::new(&backend), Half::new(&backend));
+            let (mut down, mut to) = (Half::new(&client), Half::new(&client));
             let mut patience = Watch::new(worker.clock);
             let body = &mut plan.body;
             if reused || plan.asked.verb.is_idempotent() {
@@ -185,7 +187,7 @@ impl Exchange<'_> {
             Err(Failure::Midway) => {
                 // To a client that takes the end of the connection for the end of the body, a
                 // reset is the only way to say that this was not it.
-                let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+                let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
                 Attempt::Broken
             }
             // The backend's end came before any byte of an answer, on a connection it had
@@ -221,7 +223,13 @@ impl Exchange<'_> {
             }
             Ok(Err(error)) => {
                 tracing::debug!(backend = %plan.member().backend, %error, "cannot connect");
-                (Answer::unavailable(Duration::from_secs(1)), error.reason())
+                let answer = match error {
+                    ConnectError::Tls(_) => Answer::BACKEND_TLS,
+                    ConnectError::NoAddress | ConnectError::Io(_) => {
+                        Answer::unavailable(Duration::from_secs(1))
+                    }
+                };
+                (answer, error.reason())
             }
             Err(TimedOut) => (Answer::CONNECT_TIMEOUT, "connection_timeout"),
         };
@@ -248,9 +256,8 @@ enum Client {
     Sends,
 }
 
-fn poll_client(client: &mut ReadHalf<'_>, cx: &mut Context<'_>) -> Poll<Client> {
-    let mut byte = [0];
-    client.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(|peeked| match peeked {
+fn poll_client(client: Half<'_, '_>, cx: &mut Context<'_>) -> Poll<Client> {
+    client.poll_peek(cx).map(|peeked| match peeked {
         Ok(0) | Err(_) => Client::Gone,
         Ok(_) => Client::Sends,
     })

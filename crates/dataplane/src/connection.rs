@@ -7,15 +7,14 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tokio::net::TcpStream;
-
 use crate::buffers::read_into_new;
 use crate::exchange::{self, After};
 use crate::identity::Client;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, port: u16) {
+pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: Stream, peer: SocketAddr, port: u16) {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
@@ -34,6 +33,7 @@ mod tests {
     use std::sync::Arc;
 
     use routing::Table;
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::plane::{Config, shared};
@@ -45,12 +45,16 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = stream.peer_addr().unwrap();
+        let stream = Stream::Plain(stream);
         let clock = runtime::Clock::system();
-        let (shared, _notices) = shared(Config::new(vec![], 1), clock, Arc::new(Table::default()));
+        let tls = probe::Tls::with_roots(probe::RootCertStore::empty());
+        let table = Arc::new(Table::default());
+        let (shared, _notices) = shared(Config::new(vec![], 1), tls, clock, table);
         let worker = Worker::new(shared, 0);
         let quiet = std::mem::size_of_val(&serve(&worker, stream, peer, 80));
         assert!(quiet <= 512, "{quiet} bytes");
-        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = Stream::Plain(stream);
         let client = Client::new(peer, 80, false);
         let input = crate::buffers::Buffer::none();
         let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, client, input));

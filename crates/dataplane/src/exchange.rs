@@ -14,7 +14,6 @@ use http1::{Scan, Verb};
 use model::Instant;
 use routing::EndpointId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::answer::{Answer, Audience};
 use crate::attempt::Attempt;
@@ -24,6 +23,7 @@ use crate::identity::{Client, RequestId};
 use crate::park::Parked;
 use crate::plan::{Look, Ours, Plan};
 use crate::receive::Received;
+use crate::stream::Stream;
 use crate::tally::Tally;
 use crate::tunnel;
 use crate::watch::{TimedOut, Watch};
@@ -51,7 +51,7 @@ pub(crate) enum After {
 /// Serves requests until the connection goes quiet or ends.
 pub(crate) async fn burst(
     worker: &Rc<Worker>,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     client: Client,
     input: Buffer,
 ) -> After {
@@ -77,7 +77,7 @@ pub(crate) async fn burst(
 
 pub(crate) struct Exchange<'c> {
     pub(crate) worker: &'c Rc<Worker>,
-    pub(crate) stream: &'c mut TcpStream,
+    pub(crate) stream: &'c mut Stream,
     pub(crate) client: Client,
     pub(crate) watch: Watch,
     /// What was read from the client and not used up.
@@ -251,7 +251,7 @@ impl Exchange<'_> {
             // Bytes that came glued to the handshake are the first of the tunnel.
             let glued = self.input.get(used..).unwrap_or_default();
             if !glued.is_empty() {
-                upstream.stream.write_all(glued).await?;
+                upstream.stream.send(glued).await?;
             }
             self.input = Buffer::none();
             let joined =
@@ -293,7 +293,7 @@ impl Exchange<'_> {
         answer.write(to, id, &mut out);
         self.tally.answered(answer.status, out.len() as u64);
         let limit = self.worker.shared.config.body_timeout;
-        match self.watch.within(limit, self.stream.write_all(&out)).await {
+        match self.watch.within(limit, self.stream.send(&out)).await {
             Ok(written) => written?,
             Err(TimedOut) => return Ok(Turn::Close),
         }

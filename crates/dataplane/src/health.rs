@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{BackendUrl, HealthProbe, Instant, RouteConfig, RouteId};
-use probe::{Check, Expect, Failed, Tls};
+use probe::{Check, Expect, Failed};
 use resilience::{Change, Health};
 use routing::{EndpointId, Entry, Table};
 use tokio::task::JoinSet;
@@ -121,7 +121,7 @@ struct Done {
 }
 
 /// Checks whatever there is until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>, tls: Tls) {
+pub(crate) async fn run(shared: Arc<Shared>) {
     let mut subjects = Subjects::default();
     let mut table = Arc::new(Table::default());
     let mut running: JoinSet<Done> = JoinSet::new();
@@ -139,7 +139,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tls: Tls) {
         while running.len() < RUNNING_MAX
             && let Some((endpoint, url, rule)) = subjects.next(&shared, now)
         {
-            running.spawn_local(one(Arc::clone(&shared), tls.clone(), endpoint, url, rule));
+            running.spawn_local(one(Arc::clone(&shared), endpoint, url, rule));
         }
         let next =
             subjects.due.first().map(|(due, _)| *due).filter(|_| running.len() < RUNNING_MAX);
@@ -157,17 +157,12 @@ pub(crate) async fn run(shared: Arc<Shared>, tls: Tls) {
     }
 }
 
-async fn one(
-    shared: Arc<Shared>,
-    tls: Tls,
-    endpoint: EndpointId,
-    url: BackendUrl,
-    rule: Rule,
-) -> Done {
+async fn one(shared: Arc<Shared>, endpoint: EndpointId, url: BackendUrl, rule: Rule) -> Done {
     let result = match &rule.check {
         Some(check) => {
             let policy = &shared.config.policy;
-            probe::check(shared.clock, &url, check, rule.timeout, &tls, policy).await.map(drop)
+            let tls = &shared.tls;
+            probe::check(shared.clock, &url, check, rule.timeout, tls, policy).await.map(drop)
         }
         None => Ok(()),
     };

@@ -42,6 +42,7 @@ mod pump;
 mod receive;
 mod route;
 mod sticky;
+mod stream;
 mod tally;
 mod ticket;
 mod tunnel;

@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use model::{CircuitReport, Generation, Guard, Instant, RouteId, UnixMillis};
-use probe::Tls;
 use resilience::{Drain, Phase};
 use routing::EndpointId;
 use telemetry::Totals;
@@ -76,8 +75,8 @@ pub(crate) fn circuit(shared: &Shared, route: RouteId) -> CircuitReport {
 }
 
 /// Runs until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>, tls: Tls) {
-    tokio::task::spawn_local(health::run(Arc::clone(&shared), tls));
+pub(crate) async fn run(shared: Arc<Shared>) {
+    tokio::task::spawn_local(health::run(Arc::clone(&shared)));
     tokio::task::spawn_local(sweep(Arc::clone(&shared)));
     let mut live = Waiting::new(shared.table.load().generation(), shared.clock.mono());
     let mut drained: BTreeMap<EndpointId, Drain> = BTreeMap::new();

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http1::{Decoder, Known, RequestHead, Verb};
-use model::{BackendUrl, NormalPath, Scheme};
+use model::{BackendUrl, NormalPath};
 use routing::Pool;
-use tokio::io::AsyncWriteExt;
 
 use crate::answer::Answer;
 use crate::buffers::Buffer;
 use crate::exchange::{Exchange, Turn};
 use crate::forward::{self, Asked};
 use crate::identity::RequestId;
-use crate::plan::Look;
+use crate::plan::{Look, speaks_http2_only};
 use crate::receive::{Failure, Manner, Received, Receiver};
+use crate::stream::{Half, Shared};
 use crate::ticket::LocalRoute;
 use crate::worker::Entered;
 
@@ -88,8 +88,7 @@ impl Exchange<'_> {
         let Some(member) = pool.members.get(member) else { return Look::More };
         let route = self.worker.route(member);
         let reads_pages = !asked.websocket && !forward::is_grpc(head);
-        // Nothing speaks TLS to page servers yet.
-        let speaks = |url: &BackendUrl| matches!(url.scheme(), Scheme::Http | Scheme::Ws);
+        let speaks = |url: &BackendUrl| !speaks_http2_only(url.scheme());
         let server = route.state.page().filter(|url| reads_pages && speaks(url));
         let is_asset = is_asset(head);
         let mut request = Buffer::take();
@@ -142,7 +141,7 @@ impl Exchange<'_> {
         let server = worker.page_server(plan.server.as_ref()?);
         let connect = worker.upstreams.connect(&server);
         let mut upstream = self.watch.within(CONNECT_TIMEOUT, connect).await.ok()?.ok()?;
-        let sent = self.watch.within(CONNECT_TIMEOUT, upstream.stream.write_all(&plan.request));
+        let sent = self.watch.within(CONNECT_TIMEOUT, upstream.stream.send(&plan.request));
         sent.await.ok()?.ok()?;
         let (body_sent, begun) = (Cell::new(true), Cell::new(false));
         let manner = if plan.is_asset { Manner::MaintenanceAsset } else { Manner::MaintenancePage };
@@ -160,8 +159,8 @@ impl Exchange<'_> {
             encoders: &worker.encoders,
             tally: &self.tally,
         };
-        let (mut from, _) = upstream.stream.split();
-        let (_, mut to) = self.stream.split();
+        let (server, client) = (Shared::new(&mut upstream.stream), Shared::new(&mut *self.stream));
+        let (mut from, mut to) = (Half::new(&server), Half::new(&client));
         match receiver.run(&mut self.watch, &mut from, &mut to).await {
             Ok(received) => Some(Ok(received)),
             Err(Failure::Client | Failure::Midway) => Some(Err(())),

@@ -247,8 +247,8 @@ impl Exchange<'_> {
         };
         let options = &to.config.options;
         let head = facts.head;
-        let refused = if !matches!(to.backend.scheme(), Scheme::Http | Scheme::Ws) {
-            Some(Answer::TLS_BACKEND)
+        let refused = if speaks_http2_only(to.backend.scheme()) {
+            Some(Answer::HTTP2_BACKEND)
         } else if asked.websocket && !options.websocket {
             Some(Answer::NO_WEBSOCKET)
         } else {
@@ -311,6 +311,11 @@ enum Chosen {
 
 fn nobody(answer: Answer) -> Look {
     Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None })
+}
+
+/// Nothing speaks HTTP/2 to backends yet.
+pub(crate) fn speaks_http2_only(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::H2c | Scheme::Grpc | Scheme::Grpcs)
 }
 
 /// Whether the connection can go on after an answer of ours.

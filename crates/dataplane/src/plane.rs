@@ -111,6 +111,8 @@ pub enum Notice {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// How backends are spoken to with TLS.
+    pub(crate) tls: Tls,
     pub(crate) clock: Clock,
     pub(crate) table: Snapshot<Table>,
     pub(crate) endpoints: Endpoints,
@@ -142,8 +144,6 @@ impl Shared {
 #[derive(Debug)]
 pub struct Plane {
     shared: Arc<Shared>,
-    /// How health checks speak TLS.
-    tls: Tls,
     bound: Vec<SocketAddr>,
     /// Per worker; nobody accepts on them yet.
     listeners: Vec<Vec<TcpListener>>,
@@ -176,8 +176,8 @@ impl Plane {
             }
             bound.push(actual);
         }
-        let (shared, receiver) = shared(config, clock, table);
-        Ok((Self { shared, tls, bound, listeners, threads: Vec::new() }, receiver))
+        let (shared, receiver) = shared(config, tls, clock, table);
+        Ok((Self { shared, bound, listeners, threads: Vec::new() }, receiver))
     }
 
     /// Starts the threads. Every order that was given before holds from the first request on.
@@ -196,8 +196,7 @@ impl Plane {
             self.threads.push(worker.map_err(StartError::Worker)?);
         }
         let shared = Arc::clone(&self.shared);
-        let tls = self.tls.clone();
-        let monitor = spawn("monitor".to_owned(), || monitor::run(shared, tls));
+        let monitor = spawn("monitor".to_owned(), || monitor::run(shared));
         self.threads.push(monitor.map_err(StartError::Worker)?);
         Ok(())
     }
@@ -334,6 +333,7 @@ impl Publisher {
 /// What the workers will share, and where their notices come out.
 pub(crate) fn shared(
     config: Config,
+    tls: Tls,
     clock: Clock,
     table: Arc<Table>,
 ) -> (Arc<Shared>, mpsc::Receiver<Notice>) {
@@ -341,6 +341,7 @@ pub(crate) fn shared(
     let workers = config.workers.max(1);
     let shared = Arc::new(Shared {
         config,
+        tls,
         clock,
         table: Snapshot::new(table),
         endpoints: Endpoints::default(),

@@ -132,11 +132,6 @@ impl Pump {
         self.pending.is_some()
     }
 
-    /// Whether nothing is left to do.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.is_read() && self.pending.is_none()
-    }
-
     /// Takes the bytes that came together with the head; what is to be sent goes to `out`.
     /// Returns how many of them were the body's.
     pub(crate) fn start(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, PumpError> {
@@ -157,6 +152,8 @@ impl Pump {
         W: AsyncWrite + Unpin,
     {
         ready!(self.poll_pending(cx, to))?;
+        // Nothing waits inside the connection while more is waited for.
+        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(PumpError::Write)?;
         if self.decoder.is_done() {
             return Poll::Ready(Ok(Progress::Done));
         }
@@ -187,7 +184,10 @@ impl Pump {
         self.pending = pending;
         read?;
         if self.decoder.is_done() && self.pending.is_none() {
-            return Poll::Ready(Ok(Progress::Done));
+            // Mostly at once; if not, the next poll sees to it.
+            if let Poll::Ready(flushed) = Pin::new(&mut *to).poll_flush(cx) {
+                return Poll::Ready(flushed.map(|()| Progress::Done).map_err(PumpError::Write));
+            }
         }
         Poll::Ready(Ok(Progress::Moved))
     }

@@ -154,12 +154,13 @@ impl Receiver<'_> {
         self.write(watch, to, &out).await?;
         drop(out);
         let mut beyond = Vec::new();
-        while !body.is_finished() {
+        let mut whole = body.is_read();
+        while !whole {
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
             let moved = watch.within(self.idle, step).await;
             self.tally.sent.set(head_bytes.saturating_add(body.sent_bytes()));
             match moved {
-                Ok(Ok(Progress::Done)) => break,
+                Ok(Ok(Progress::Done)) => whole = true,
                 Ok(Ok(Progress::Moved)) => {}
                 Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
                 Ok(Err(
@@ -235,7 +236,7 @@ impl Receiver<'_> {
         }
         self.begun.set(true);
         let written: Result<io::Result<()>, TimedOut> =
-            watch.within(self.idle, to.write_all(bytes)).await;
+            watch.within(self.idle, send(to, bytes)).await;
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(TimedOut) => Err(Failure::Client),
@@ -323,6 +324,11 @@ impl Receiver<'_> {
         };
         Look::Final(Box::new((body, received)))
     }
+}
+
+async fn send<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 /// Whether this can be shown as a page: it has a body, and does not lead elsewhere.

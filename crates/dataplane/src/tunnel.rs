@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::buffers::{Buffer, poll_read_with};
+use crate::stream::{Half, Shared, Stream};
 
 /// How long one side may go on after the other has ended: a WebSocket that is closed on one side
 /// is over (RFC 6455, 7.1.1), and an instance that drains waits for its tunnels.
@@ -22,13 +22,14 @@ const HALF_OPEN_MAX: Duration = Duration::from_secs(10);
 /// gone.
 pub(crate) async fn join(
     clock: Clock,
-    client: &mut TcpStream,
-    backend: &mut TcpStream,
+    client: &mut Stream,
+    backend: &mut Stream,
 ) -> io::Result<()> {
     let mut alone: Option<Pin<Box<Sleep>>> = None;
-    let (mut client_read, mut client_write) = client.split();
-    let (mut backend_read, mut backend_write) = backend.split();
-    let (mut up, mut down) = (Half::default(), Half::default());
+    let (client, backend) = (Shared::new(client), Shared::new(backend));
+    let (mut client_read, mut client_write) = (Half::new(&client), Half::new(&client));
+    let (mut backend_read, mut backend_write) = (Half::new(&backend), Half::new(&backend));
+    let (mut up, mut down) = (Way::default(), Way::default());
     poll_fn(|cx| {
         let up = up.poll(cx, &mut client_read, &mut backend_write)?;
         let down = down.poll(cx, &mut backend_read, &mut client_write)?;
@@ -46,14 +47,14 @@ pub(crate) async fn join(
 
 /// One direction.
 #[derive(Debug, Default)]
-struct Half {
+struct Way {
     /// What the receiver had no room for.
     pending: Option<(Buffer, usize)>,
     ended: bool,
     shut: bool,
 }
 
-impl Half {
+impl Way {
     fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> io::Result<Poll<()>>
     where
         R: AsyncRead + Unpin,
@@ -90,6 +91,7 @@ impl Half {
                 *at += n;
                 continue;
             }
+            ready!(Pin::new(&mut *to).poll_flush(cx))?;
             if self.ended {
                 if !self.shut {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use model::{BackendHost, BackendUrl, Instant};
-use probe::Policy;
+use model::{BackendHost, BackendUrl, Instant, Scheme};
+use probe::{Policy, Tls, TlsFailed};
 use runtime::Clock;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 
 use crate::endpoint::EndpointState;
 use crate::names::Names;
+use crate::stream::Stream;
 
 /// Idle connections kept per worker and address.
 const IDLE_MAX: usize = 512;
@@ -36,20 +38,21 @@ pub(crate) struct LocalEndpoint {
 #[derive(Debug)]
 enum Place {
     At(Rc<AddressPool>),
-    Named { name: Box<str>, port: u16, next: Cell<usize> },
+    Named { name: Box<str>, port: u16, tls: Option<BackendHost>, next: Cell<usize> },
 }
 
 /// The connections of one worker to one address.
 #[derive(Debug)]
 pub(crate) struct AddressPool {
     address: SocketAddr,
-    idle: RefCell<Vec<(TcpStream, Instant)>>,
+    tls: Option<BackendHost>,
+    idle: RefCell<Vec<(Stream, Instant)>>,
 }
 
 /// A connection to a backend.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Whether it has carried a request before.
     pub(crate) reused: bool,
     pool: Rc<AddressPool>,
@@ -64,6 +67,9 @@ pub(crate) enum ConnectError {
     /// Every address refused or failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// Whoever is there is not who it should be, or speaks no TLS.
+    #[error("{0}")]
+    Tls(#[from] TlsFailed),
 }
 
 impl ConnectError {
@@ -71,6 +77,7 @@ impl ConnectError {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::NoAddress => "name_not_resolved",
+            Self::Tls(_) => "tls_failed",
             Self::Io(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => "connection_refused",
                 io::ErrorKind::PermissionDenied => "destination_denied",
@@ -84,23 +91,29 @@ impl ConnectError {
 /// All connections of one worker to backends.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
-    by_address: RefCell<HashMap<SocketAddr, Rc<AddressPool>>>,
+    by_address: RefCell<HashMap<PoolKey, Rc<AddressPool>>>,
     names: Names,
     /// Where backends may be (SPEC 10).
     policy: Policy,
+    tls: Tls,
 }
 
+/// What connections have in common that can stand for each other: the address, and whom the other
+/// side has to be where there is TLS. Never the route (SPEC 12).
+type PoolKey = (SocketAddr, Option<BackendHost>);
+
 impl Upstreams {
-    pub(crate) fn new(clock: Clock, policy: Policy) -> Self {
-        Self { by_address: RefCell::default(), names: Names::new(clock), policy }
+    pub(crate) fn new(clock: Clock, policy: Policy, tls: Tls) -> Self {
+        Self { by_address: RefCell::default(), names: Names::new(clock), policy, tls }
     }
 
     /// An endpoint of this worker.
     pub(crate) fn local(&self, state: Arc<EndpointState>, url: &BackendUrl) -> LocalEndpoint {
+        let tls = matches!(url.scheme(), Scheme::Https | Scheme::Wss).then(|| url.host().clone());
         let place = match url.host() {
-            BackendHost::Ip(ip) => Place::At(self.pool(SocketAddr::new(*ip, url.port()))),
+            BackendHost::Ip(ip) => Place::At(self.pool((SocketAddr::new(*ip, url.port()), tls))),
             BackendHost::Name(name) => {
-                Place::Named { name: name.clone(), port: url.port(), next: Cell::new(0) }
+                Place::Named { name: name.clone(), port: url.port(), tls, next: Cell::new(0) }
             }
         };
         LocalEndpoint { state, place, authority: url.authority().into() }
@@ -110,12 +123,13 @@ impl Upstreams {
     pub(crate) fn idle(&self, endpoint: &LocalEndpoint) -> Option<Upstream> {
         match &endpoint.place {
             Place::At(pool) => pool.take(),
-            Place::Named { name, port, next } => {
+            Place::Named { name, port, tls, next } => {
                 let addresses = self.names.known(name)?;
                 let first = next.get();
                 (0..addresses.len()).find_map(|step| {
                     let ip = *addresses.get((first + step) % addresses.len())?;
-                    let pool = self.by_address.borrow().get(&SocketAddr::new(ip, *port)).cloned();
+                    let key = (SocketAddr::new(ip, *port), tls.clone());
+                    let pool = self.by_address.borrow().get(&key).cloned();
                     pool?.take()
                 })
             }
@@ -125,17 +139,18 @@ impl Upstreams {
     /// Opens a connection to the endpoint.
     pub(crate) async fn connect(&self, endpoint: &LocalEndpoint) -> Result<Upstream, ConnectError> {
         match &endpoint.place {
-            Place::At(pool) => Ok(self.open(pool).await?),
-            Place::Named { name, port, next } => {
+            Place::At(pool) => self.open(pool).await,
+            Place::Named { name, port, tls, next } => {
                 let addresses = self.names.resolve(name).await;
                 let first = next.replace(next.get().wrapping_add(1));
                 let mut last = ConnectError::NoAddress;
                 for step in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
                     let ip: Option<&IpAddr> = addresses.get((first + step) % addresses.len());
                     let Some(ip) = ip else { break };
-                    match self.open(&self.pool(SocketAddr::new(*ip, *port))).await {
+                    let pool = self.pool((SocketAddr::new(*ip, *port), tls.clone()));
+                    match self.open(&pool).await {
                         Ok(upstream) => return Ok(upstream),
-                        Err(error) => last = error.into(),
+                        Err(error) => last = error,
                     }
                 }
                 Err(last)
@@ -143,10 +158,21 @@ impl Upstreams {
         }
     }
 
-    async fn open(&self, pool: &Rc<AddressPool>) -> io::Result<Upstream> {
+    async fn open(&self, pool: &Rc<AddressPool>) -> Result<Upstream, ConnectError> {
         let denied = |denied| io::Error::new(io::ErrorKind::PermissionDenied, denied);
         self.policy.permits(pool.address).map_err(denied)?;
-        pool.connect().await
+        let tcp = TcpStream::connect(pool.address).await?;
+        tcp.set_nodelay(true)?;
+        runtime::net::keep_alive(&tcp)?;
+        let stream = match &pool.tls {
+            None => Stream::Plain(tcp),
+            // In a box: a handshake is large and seldom.
+            Some(host) => {
+                let tls = Box::pin(self.tls.connect(tcp, host)).await?;
+                Stream::Tls(Box::new(TlsStream::Client(*tls)))
+            }
+        };
+        Ok(Upstream { stream, reused: false, pool: Rc::clone(pool) })
     }
 
     /// Closes what is idle for too long or was closed by the backend, and forgets addresses
@@ -161,12 +187,11 @@ impl Upstreams {
         self.names.sweep(now);
     }
 
-    fn pool(&self, address: SocketAddr) -> Rc<AddressPool> {
+    fn pool(&self, key: PoolKey) -> Rc<AddressPool> {
         let mut pools = self.by_address.borrow_mut();
-        let pool = pools
-            .entry(address)
-            .or_insert_with(|| Rc::new(AddressPool { address, idle: RefCell::new(Vec::new()) }));
-        Rc::clone(pool)
+        let (address, tls) = key.clone();
+        let new = || Rc::new(AddressPool { address, tls, idle: RefCell::new(Vec::new()) });
+        Rc::clone(pools.entry(key).or_insert_with(new))
     }
 }
 
@@ -180,13 +205,6 @@ impl AddressPool {
                 return Some(Upstream { stream, reused: true, pool: Rc::clone(self) });
             }
         }
-    }
-
-    async fn connect(self: &Rc<Self>) -> io::Result<Upstream> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        runtime::net::keep_alive(&stream)?;
-        Ok(Upstream { stream, reused: false, pool: Rc::clone(self) })
     }
 }
 
@@ -202,7 +220,8 @@ impl Upstream {
 
 /// Whether nothing came on an idle connection: neither its end nor bytes nobody asked for. Costs
 /// no system call unless something did come.
-fn is_quiet(stream: &TcpStream) -> bool {
+fn is_quiet(stream: &Stream) -> bool {
+    let stream = stream.tcp();
     let mut cx = Context::from_waker(Waker::noop());
     match stream.poll_read_ready(&mut cx) {
         Poll::Pending => true,

@@ -21,6 +21,7 @@ use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::Shared;
 use crate::route::RouteState;
+use crate::stream::Stream;
 use crate::ticket::LocalRoute;
 use crate::upstream::{LocalEndpoint, Upstreams};
 
@@ -64,7 +65,7 @@ impl Worker {
         let table = RefCell::new(shared.table.reader());
         Rc::new(Self {
             clock,
-            upstreams: Upstreams::new(clock, shared.config.policy.clone()),
+            upstreams: Upstreams::new(clock, shared.config.policy.clone(), shared.tls.clone()),
             budget: RefCell::new(RetryBudget::new(clock.mono())),
             table,
             endpoints: RefCell::default(),
@@ -117,7 +118,7 @@ impl Worker {
                     self.connections.set(self.connections.get() + 1);
                     let open = Open(Rc::clone(&self));
                     tokio::task::spawn_local(async move {
-                        connection::serve(&open.0, stream, peer, port).await;
+                        connection::serve(&open.0, Stream::Plain(stream), peer, port).await;
                     });
                 }
                 Err(error) if is_about_one_connection(&error) => {}

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use model::BackendHost;
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -16,6 +17,8 @@ use tokio_rustls::client::TlsStream;
 /// nobody can use is not healthy.
 #[derive(Clone, Debug)]
 pub struct Tls {
+    /// For requests: a session that is known is resumed.
+    traffic: Arc<ClientConfig>,
     http: Arc<ClientConfig>,
     grpc: Arc<ClientConfig>,
 }
@@ -49,21 +52,35 @@ pub enum TlsFailed {
     Ended,
 }
 
+/// What should be certificates is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadRoots(String);
+
 impl Tls {
     /// Trusts whom the system trusts, or Mozilla's list where the system has none. Reads files:
     /// once, at the start.
     pub fn new() -> Self {
-        let loaded = rustls_native_certs::load_native_certs();
-        for error in &loaded.errors {
-            tracing::debug!(%error, "cannot load some of the system's root certificates");
+        Self::with_roots(system_roots())
+    }
+
+    /// Trusts whom the system trusts, and besides the certificates in `pem`: of an authority of
+    /// one's own, or of a backend itself.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRoots`] when one of them is none, or there is none.
+    pub fn trusting(pem: &[u8]) -> Result<Self, BadRoots> {
+        let mut roots = system_roots();
+        let before = roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| BadRoots(error.to_string()))?;
+            roots.add(certificate).map_err(|error| BadRoots(error.to_string()))?;
         }
-        let mut roots = RootCertStore::empty();
-        let (added, ignored) = roots.add_parsable_certificates(loaded.certs);
-        tracing::debug!(added, ignored, "root certificates of the system");
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        if roots.len() == before {
+            return Err(BadRoots("no certificate in it".to_owned()));
         }
-        Self::with_roots(roots)
+        Ok(Self::with_roots(roots))
     }
 
     /// Trusts `roots` and nobody else.
@@ -74,15 +91,29 @@ impl Tls {
             .expect("the provider has suites for TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
+        http.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let traffic = Arc::new(http.clone());
         // A resumed connection shows no certificate, and that is what is asked for.
         http.resumption = Resumption::disabled();
-        http.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut grpc = http.clone();
         grpc.alpn_protocols = vec![b"h2".to_vec()];
-        Self { http: Arc::new(http), grpc: Arc::new(grpc) }
+        Self { traffic, http: Arc::new(http), grpc: Arc::new(grpc) }
     }
 
-    /// Encrypts a connection over which HTTP/1.1 will be spoken.
+    /// Encrypts a connection that will carry requests in HTTP/1.1.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsFailed`], saying what is wrong with the other side.
+    pub async fn connect(
+        &self,
+        stream: TcpStream,
+        host: &BackendHost,
+    ) -> Result<Box<TlsStream<TcpStream>>, TlsFailed> {
+        connect(&self.traffic, stream, host).await
+    }
+
+    /// Encrypts a connection for a check in HTTP/1.1.
     pub(crate) async fn http(
         &self,
         stream: TcpStream,
@@ -99,6 +130,20 @@ impl Tls {
     ) -> Result<Box<TlsStream<TcpStream>>, TlsFailed> {
         connect(&self.grpc, stream, host).await
     }
+}
+
+fn system_roots() -> RootCertStore {
+    let loaded = rustls_native_certs::load_native_certs();
+    for error in &loaded.errors {
+        tracing::debug!(%error, "cannot load some of the system's root certificates");
+    }
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(loaded.certs);
+    tracing::debug!(added, ignored, "root certificates of the system");
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
 }
 
 impl Default for Tls {

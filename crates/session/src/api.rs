@@ -56,9 +56,10 @@ pub struct Effects {
     pub guards: bool,
     /// The options `sticky`, `slow_start`, `park`, `max_in_flight` and `balance=hash`.
     pub pool_options: bool,
-    /// Backends that are not spoken to in clear-text HTTP/1.1: `https`, `h2c`, `wss`, `grpc`,
-    /// `grpcs`.
+    /// Backends that are spoken to with TLS: `https`, `wss`.
     pub tls_backends: bool,
+    /// Backends that are spoken to in HTTP/2: `h2c`, `grpc`, `grpcs`.
+    pub http2_backends: bool,
 }
 
 impl Effects {
@@ -74,6 +75,7 @@ impl Effects {
         guards: true,
         pool_options: true,
         tls_backends: true,
+        http2_backends: true,
     };
 }
 

@@ -61,9 +61,8 @@ pub(crate) fn is_supported(effects: &Effects, request: &Request) -> bool {
 fn speaks_to(effects: &Effects, backend: &BackendUrl) -> bool {
     match backend.scheme() {
         Scheme::Http | Scheme::Ws => true,
-        Scheme::Https | Scheme::H2c | Scheme::Wss | Scheme::Grpc | Scheme::Grpcs => {
-            effects.tls_backends
-        }
+        Scheme::Https | Scheme::Wss => effects.tls_backends,
+        Scheme::H2c | Scheme::Grpc | Scheme::Grpcs => effects.http2_backends,
     }
 }
 

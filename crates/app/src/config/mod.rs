@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use control::{Address, Exposed, Protection, Token, check_exposure};
+use probe::Tls;
 use raw::Raw;
 
 pub use show::show;
@@ -40,6 +41,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// How long a TERM waits for what is in flight.
     pub shutdown_grace: Duration,
+    /// Files of certificates that backends' may be signed by, besides whom the system trusts.
+    pub backend_ca: Vec<PathBuf>,
 }
 
 /// What the command line says.
@@ -175,6 +178,7 @@ impl Config {
             admin_socket: raw.admin.socket.unwrap_or_else(|| beside(&store)),
             store,
             shutdown_grace,
+            backend_ca: raw.backends.ca.unwrap_or_default(),
         })
     }
 
@@ -203,7 +207,29 @@ impl Config {
         tcp.chain(self.registry_socket.iter().cloned().map(Address::Unix)).collect()
     }
 
+    /// How backends are spoken to with TLS. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], for a file that cannot be read or holds no certificate.
+    pub fn backend_tls(&self) -> Result<Tls, ConfigError> {
+        if self.backend_ca.is_empty() {
+            return Ok(Tls::new());
+        }
+        let mut pem = Vec::new();
+        for file in &self.backend_ca {
+            let text = std::fs::read(file)
+                .map_err(|source| ConfigError::Read { file: file.clone(), source })?;
+            pem.extend_from_slice(&text);
+            pem.push(b'\n');
+        }
+        Tls::trusting(&pem).map_err(|bad| value("backends.ca", &bad.to_string()))
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        if !self.backend_ca.is_empty() {
+            self.backend_tls()?;
+        }
         if !(1..=1024).contains(&self.http.workers) {
             return Err(value("workers", "want 1 to 1024"));
         }

@@ -22,6 +22,8 @@ pub(super) struct Raw {
     pub(super) admin: Admin,
     #[serde(default)]
     pub(super) shutdown: Shutdown,
+    #[serde(default)]
+    pub(super) backends: Backends,
     // Sections of later work: known by name, refused when present.
     https: Option<toml::Value>,
     service_api: Option<toml::Value>,
@@ -85,6 +87,12 @@ pub(super) struct Store {
 pub(super) struct Admin {
     pub(super) socket: Option<PathBuf>,
     pub(super) listen: Option<toml::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backends {
+    pub(super) ca: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -13,6 +13,7 @@ pub fn show(config: &Config) -> String {
     let http = &config.http;
     let session = &config.session;
     let trusted = http.trusted_proxies.iter();
+    let files = config.backend_ca.iter().map(|file| format!("{:?}", file.display().to_string()));
     // Writing into a String cannot fail.
     let _ = write!(
         out,
@@ -36,7 +37,7 @@ pub fn show(config: &Config) -> String {
         out,
         "# token: {}\ninsecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
          sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\n[store]\npath = {:?}\n\n\
-         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n",
+         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n",
         if config.token.is_some() { "set" } else { "none" },
         config.insecure,
         text(session.session_expiry),
@@ -48,6 +49,7 @@ pub fn show(config: &Config) -> String {
         config.store.display().to_string(),
         config.admin_socket.display().to_string(),
         text(config.shutdown_grace),
+        files.collect::<Vec<_>>().join(", "),
     );
     out
 }

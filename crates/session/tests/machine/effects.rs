@@ -19,6 +19,7 @@ const NONE: Effects = Effects {
     guards: false,
     pool_options: false,
     tls_backends: false,
+    http2_backends: false,
 };
 
 fn requests() -> Vec<Request> {

@@ -4,6 +4,7 @@
 //! tables and gives notices, the store reports. Here is where they are wired, so that a binary is
 //! a command line and a test can start a whole proxy.
 
+mod certificates;
 mod config;
 mod demo;
 mod log;
@@ -11,6 +12,7 @@ mod ports;
 mod run;
 mod wiring;
 
+pub use certificates::CertificateError;
 pub use config::{Config, ConfigError, Flags, show};
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};

@@ -12,6 +12,8 @@ use serde::Serialize;
 pub struct Bound {
     /// Clients.
     pub http: Vec<SocketAddr>,
+    /// Clients with TLS.
+    pub https: Vec<SocketAddr>,
     /// Backends.
     pub registry: Vec<Address>,
     /// Operators.
@@ -22,6 +24,8 @@ pub struct Bound {
 #[derive(Serialize)]
 struct PortsFile {
     http: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    https: Vec<String>,
     registry: Vec<String>,
     admin: Vec<String>,
 }
@@ -36,6 +40,7 @@ impl Bound {
         let texts = |addresses: &[Address]| addresses.iter().map(Address::to_string).collect();
         let content = PortsFile {
             http: self.http.iter().map(SocketAddr::to_string).collect(),
+            https: self.https.iter().map(SocketAddr::to_string).collect(),
             registry: texts(&self.registry),
             admin: texts(&self.admin),
         };

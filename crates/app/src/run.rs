@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
@@ -11,9 +12,10 @@ use probe::Policy;
 use runtime::{Clock, Signal, Signals};
 use session::Registry;
 use store::{HistoryBounds, Store};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::ports::Bound;
 use crate::wiring::{self, Hands};
@@ -33,6 +35,9 @@ pub enum RunError {
     /// The data plane.
     #[error(transparent)]
     Plane(#[from] dataplane::StartError),
+    /// The certificates.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// A socket of the registry.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -91,6 +96,8 @@ pub(crate) struct App {
     bound: Bound,
     plane: Plane,
     signals: Signals,
+    /// Has files read again.
+    reload: Arc<Notify>,
     grace: Duration,
     /// The last way to the registry but those of its connections.
     handle: Handle,
@@ -119,12 +126,23 @@ impl App {
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
         let policy = Policy::new(bound.control());
-        let http = dataplane::Config { policy: policy.clone(), ..config.http.clone() };
+        let served = match &config.https {
+            Some(https) => Some((https, Served::load(https, clock).await?)),
+            None => None,
+        };
+        let https = served.as_ref().map(|(https, served)| dataplane::Https {
+            listen: https.listen.clone(),
+            tls: Arc::clone(&served.tls),
+            resolver: served.resolver.clone(),
+            redirect: https.redirect,
+        });
+        let http = dataplane::Config { policy: policy.clone(), https, ..config.http.clone() };
         // Reads the system's certificates, once and before anybody waits for an answer.
         let tls = config.backend_tls()?;
         let table = registry.table().clone();
         let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
         bound.http = plane.bound().to_vec();
+        bound.https = plane.bound_https().to_vec();
 
         let hands = Hands { plane: plane.publisher(), clock, tls, policy };
         let (tellers, told) = std::sync::mpsc::channel();
@@ -141,6 +159,10 @@ impl App {
         task.begin();
         plane.serve()?;
         tokio::spawn(wiring::tell(notices, handle.teller()));
+        let reload = Arc::new(Notify::new());
+        if let Some((_, served)) = served {
+            tokio::spawn(served.watch(handle.teller(), Arc::clone(&reload)));
+        }
         let registry = tokio::spawn(task.run());
 
         let mut listener =
@@ -154,9 +176,19 @@ impl App {
             },
             REGISTRY_GRACE,
         ));
-        tracing::info!(http = ?bound.http, registry = ?bound.registry, "serving");
+        tracing::info!(http = ?bound.http, https = ?bound.https, registry = ?bound.registry, "serving");
         let grace = config.shutdown_grace;
-        Ok(Self { bound, plane, signals, grace, handle, registry, listener, stop_listening })
+        Ok(Self {
+            bound,
+            plane,
+            signals,
+            reload,
+            grace,
+            handle,
+            registry,
+            listener,
+            stop_listening,
+        })
     }
 
     /// Where everything listens.
@@ -171,7 +203,10 @@ impl App {
             match self.signals.next().await {
                 Signal::Drain => break,
                 Signal::Exit => return Err(RunError::CutShort),
-                Signal::Reload => tracing::info!("nothing to read again: no certificates yet"),
+                Signal::Reload => {
+                    tracing::info!("reading certificates again");
+                    self.reload.notify_one();
+                }
             }
         }
         tracing::info!(grace = ?self.grace, in_flight = self.plane.publisher().in_flight(), "draining");

@@ -10,8 +10,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion, version,
+    CipherSuite, ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion, version,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -32,6 +32,7 @@ const TLS12: Versions = &[&version::TLS12];
 #[derive(Debug)]
 struct Shaken {
     version: ProtocolVersion,
+    suite: CipherSuite,
     alpn: Option<Vec<u8>>,
     kind: HandshakeKind,
     shown: Fingerprint,
@@ -65,6 +66,7 @@ async fn shake(
             let (server, client) = (server.get_ref().1, client.get_ref().1);
             Ok(Shaken {
                 version: server.protocol_version().unwrap(),
+                suite: server.negotiated_cipher_suite().unwrap().suite(),
                 alpn: server.alpn_protocol().map(<[u8]>::to_vec),
                 kind: server.handshake_kind().unwrap(),
                 shown: Fingerprint::of(&client.peer_certificates().unwrap()[0]),
@@ -245,6 +247,24 @@ async fn our_order_of_protocols_counts() {
         let shaken = shake(&server, &client.config(), "a.test").await;
         let chosen = shaken.map(|shaken| shaken.alpn).map_err(drop);
         assert_eq!(chosen, expected.map(|p| p.map(|p| p.as_bytes().to_vec())), "{offered}");
+    }
+}
+
+#[tokio::test]
+async fn our_order_of_cipher_suites_counts() {
+    let authority = Authority::new("servers");
+    let server = serving(&resolver(pairs(&authority, &[(Kind::Ecdsa, &["a.test"])])));
+    for versions in [TLS13, TLS12] {
+        let mut suites = Vec::new();
+        for reversed in [false, true] {
+            let mut client = Client::believing(&[&authority.pem()]);
+            client.versions = versions;
+            if reversed {
+                client.provider.cipher_suites.reverse();
+            }
+            suites.push(shake(&server, &client.config(), "a.test").await.unwrap().suite);
+        }
+        assert_eq!(suites[0], suites[1]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a server's certificate says about itself.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -42,13 +43,8 @@ impl Leaf {
 fn names(certificate: &X509Certificate<'_>) -> Result<Vec<HostPattern>, String> {
     let extension = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
     let listed = extension.map_or(&[][..], |extension| &extension.value.general_names);
-    let mut names: Vec<HostPattern> = Vec::with_capacity(listed.len());
-    for name in listed.iter().filter_map(name) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    let mut seen = BTreeSet::new();
+    Ok(listed.iter().filter_map(name).filter(|name| seen.insert(name.clone())).collect())
 }
 
 fn name(listed: &GeneralName<'_>) -> Option<HostPattern> {

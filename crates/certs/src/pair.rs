@@ -69,7 +69,8 @@ pub enum PairError {
     EncryptedKey,
     /// A key of a kind that cannot sign a handshake.
     #[error(
-        "the private key cannot be used: {0}; it must be ECDSA, RSA of 2048 bits or more, or Ed25519"
+        "the private key cannot be used: {0}; it must be ECDSA, RSA of 2048 bits or more, or \
+         Ed25519"
     )]
     Key(String),
     /// No X.509 of version 3.

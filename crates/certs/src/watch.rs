@@ -323,6 +323,28 @@ mod tests {
         assert_eq!(names(&reloaded.renewed), ["new.test", "b.test"]);
     }
 
+    /// A writer that is seen between the certificate and its issuers: the part would do, yet
+    /// clients want the whole.
+    #[tokio::test(start_paused = true)]
+    async fn files_are_read_when_they_rest() {
+        let folder = Folder::new();
+        folder.write("a", &pem(Kind::Ecdsa, &["old.test"]));
+        let mut watcher = folder.watch(&["a"]).await;
+        let mut new = pem(Kind::Ecdsa, &["much.newer.example.test"]);
+        folder.write("a", &new);
+        // Looks are then in the middle of what is waited for.
+        tokio::time::sleep(INTERVAL / 2).await;
+        assert!(told(&mut watcher, 1).await.is_none(), "it may not be all");
+        for _ in 0..3 {
+            new.cert += &pem(Kind::Ecdsa, &["issuer.test"]).cert;
+            folder.write("a", &new);
+            assert!(told(&mut watcher, 1).await.is_none(), "it was not");
+        }
+        let reloaded = told(&mut watcher, 2).await.expect("now it is");
+        assert_eq!(reloaded.pairs[0].certified().cert.len(), 4);
+        assert_eq!(names(&reloaded.renewed), ["much.newer.example.test"]);
+    }
+
     /// As an editor saves: a new file takes the name of the old one.
     #[tokio::test(start_paused = true)]
     async fn renamed_files() {
@@ -357,6 +379,20 @@ mod tests {
         assert_eq!(names(&reloaded.renewed), ["new.test"]);
     }
 
+    /// A file system that shows the old metadata for what is new.
+    #[tokio::test(start_paused = true)]
+    async fn once_a_minute_metadata_are_not_believed() {
+        let folder = Folder::new();
+        folder.write("a", &pem(Kind::Ecdsa, &["old.test"]));
+        let mut watcher = folder.watch(&["a"]).await;
+        folder.write("a", &pem(Kind::Ecdsa, &["new.test"]));
+        let stamps = files::stamps(&watcher.paths).unwrap();
+        Arc::make_mut(&mut watcher.seen).stamps = stamps;
+        assert!(told(&mut watcher, 50).await.is_none());
+        let reloaded = told(&mut watcher, 11).await.expect("the contents differ");
+        assert_eq!(names(&reloaded.renewed), ["new.test"]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn whoever_asks_is_answered_at_once() {
         let folder = Folder::new();
@@ -374,7 +410,7 @@ mod tests {
         let folder = Folder::new();
         folder.write("a", &pem(Kind::Ecdsa, &["old.test"]));
         let mut watcher = folder.watch(&["a"]).await;
-        folder.write("a", &pem(Kind::Ecdsa, &["new.test"]));
+        folder.write("a", &pem(Kind::Ecdsa, &["much.newer.example.test"]));
         for _ in 0..40 {
             let told = tokio::time::timeout(Duration::from_millis(100), watcher.reloaded());
             if told.await.is_ok() {

@@ -48,6 +48,11 @@ impl Answer {
 
     pub(crate) const NO_ROUTE: Self =
         Self::new(404, "destination_not_found", "no service has registered this address");
+    /// To the same place with TLS; 308 keeps method and body (RFC 9110, section 15.4.9).
+    pub(crate) const TO_TLS: Self =
+        Self::new(308, "http_request_denied", "this is served with TLS");
+    pub(crate) const MISDIRECTED: Self =
+        Self::new(421, "http_request_denied", "this connection is for another host");
     pub(crate) const METHOD: Self =
         Self::new(405, "http_request_denied", "this method is not served here");
     pub(crate) const SLOW_REQUEST: Self =
@@ -117,7 +122,7 @@ impl Answer {
     }
 
     /// Writes head and body.
-    pub(crate) fn write(self, to: Audience, id: &RequestId, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, to: Audience, (id, location): (&RequestId, &str), out: &mut Vec<u8>) {
         if self.kind == Kind::Grpc {
             return self.write_grpc(to, out);
         }
@@ -141,6 +146,9 @@ impl Answer {
             encode::field(out, b"RateLimit", left.as_bytes());
             let policy = format!("\"default\";q={quota}");
             encode::field(out, b"RateLimit-Policy", policy.as_bytes());
+        }
+        if !location.is_empty() {
+            encode::field(out, b"Location", location.as_bytes());
         }
         if self.status == 405 {
             encode::field(out, b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -240,13 +248,13 @@ mod tests {
         let id = RequestId::new(1, 2);
         for html in [false, true] {
             let mut whole = Vec::new();
-            Answer::NO_ROUTE.write(Audience { html, ..Audience::default() }, &id, &mut whole);
+            Answer::NO_ROUTE.write(Audience { html, ..Audience::default() }, (&id, ""), &mut whole);
             let whole = String::from_utf8(whole).unwrap();
             let (head, body) = whole.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
             let mut head_only = Vec::new();
             let to = Audience { html, head_only: true, ..Audience::default() };
-            Answer::NO_ROUTE.write(to, &id, &mut head_only);
+            Answer::NO_ROUTE.write(to, (&id, ""), &mut head_only);
             assert_eq!(head_only, format!("{head}\r\n\r\n").into_bytes());
         }
     }
@@ -257,7 +265,7 @@ mod tests {
         let answer = Answer::unavailable(std::time::Duration::from_millis(200));
         answer.write(
             Audience { close: true, ..Audience::default() },
-            &RequestId::new(0, 0),
+            (&RequestId::new(0, 0), ""),
             &mut out,
         );
         let out = String::from_utf8(out).unwrap();

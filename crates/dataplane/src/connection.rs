@@ -6,6 +6,11 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use certs::Covered;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::buffers::read_into_new;
 use crate::exchange::{self, After};
@@ -13,14 +18,36 @@ use crate::identity::Client;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: Stream, peer: SocketAddr, port: u16) {
+/// Serves a connection that begins with a TLS handshake.
+pub(crate) async fn serve_tls(worker: &Rc<Worker>, tcp: TcpStream, at: (SocketAddr, u16)) {
+    let Some(https) = &worker.shared.config.https else { return };
+    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(&https.tls)).accept(tcp));
+    let limit = worker.shared.config.header_timeout;
+    let tls = match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => return tracing::debug!(peer = %at.0, %error, "no TLS"),
+        Err(_) => return,
+    };
+    // As it was when the handshake ended: later certificates may be for other hosts.
+    let covered = Box::new(https.resolver.certificates().covered(tls.get_ref().1.server_name()));
+    let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
+    serve(worker, stream, at, Some(covered)).await;
+}
+
+/// Serves a connection to its end. `covered` is what its certificate is for, with TLS.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    mut stream: Stream,
+    (peer, port): (SocketAddr, u16),
+    covered: Option<Box<Covered>>,
+) {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
         let first = tokio::time::timeout(patience, read_into_new(&mut stream)).await;
         let Ok(Ok(Some(input))) = first else { return };
-        let client = Client::new(peer, port, worker.is_trusted(peer.ip()));
+        let trusted = worker.is_trusted(peer.ip());
+        let client = Client::new(peer, port, trusted, covered.as_deref());
         match Box::pin(exchange::burst(worker, &mut stream, client, input)).await {
             After::Quiet => patience = worker.shared.config.idle_timeout,
             After::Close => return,
@@ -30,10 +57,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut stream: Stream, peer: SocketA
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use routing::Table;
-    use tokio::net::TcpStream;
 
     use super::*;
     use crate::plane::{Config, shared};
@@ -51,11 +75,11 @@ mod tests {
         let table = Arc::new(Table::default());
         let (shared, _notices) = shared(Config::new(vec![], 1), tls, clock, table);
         let worker = Worker::new(shared, 0);
-        let quiet = std::mem::size_of_val(&serve(&worker, stream, peer, 80));
+        let quiet = std::mem::size_of_val(&serve(&worker, stream, (peer, 80), None));
         assert!(quiet <= 512, "{quiet} bytes");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut stream = Stream::Plain(stream);
-        let client = Client::new(peer, 80, false);
+        let client = Client::new(peer, 80, false, None);
         let input = crate::buffers::Buffer::none();
         let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, client, input));
         assert!(busy <= 3072, "{busy} bytes");

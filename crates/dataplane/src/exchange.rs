@@ -52,7 +52,7 @@ pub(crate) enum After {
 pub(crate) async fn burst(
     worker: &Rc<Worker>,
     stream: &mut Stream,
-    client: Client,
+    client: Client<'_>,
     input: Buffer,
 ) -> After {
     let watch = Watch::new(worker.clock);
@@ -78,7 +78,7 @@ pub(crate) async fn burst(
 pub(crate) struct Exchange<'c> {
     pub(crate) worker: &'c Rc<Worker>,
     pub(crate) stream: &'c mut Stream,
-    pub(crate) client: Client,
+    pub(crate) client: Client<'c>,
     pub(crate) watch: Watch,
     /// What was read from the client and not used up.
     pub(crate) input: Buffer,
@@ -221,7 +221,9 @@ impl Exchange<'_> {
             self.tally.of(&self.worker.route(member));
         }
         self.tally.received.set(ours.used.unwrap_or(0) as u64);
-        self.answer(failed.unwrap_or(ours.answer), ours.asked, ours.used, id).await
+        let extra = ours.location.as_deref().unwrap_or_default();
+        let answer = failed.unwrap_or(ours.answer);
+        self.answer_with(answer, ours.asked, ours.used, (id, extra)).await
     }
 
     /// Reads more of a head; a turn when there is none.
@@ -282,6 +284,17 @@ impl Exchange<'_> {
         used: Option<usize>,
         id: &RequestId,
     ) -> io::Result<Turn> {
+        self.answer_with(answer, asked, used, (id, "")).await
+    }
+
+    /// The same, leading elsewhere.
+    async fn answer_with(
+        &mut self,
+        answer: Answer,
+        asked: Asked,
+        used: Option<usize>,
+        (id, location): (&RequestId, &str),
+    ) -> io::Result<Turn> {
         let close = used.is_none() || !asked.keep_alive || self.worker.is_draining();
         let to = Audience {
             html: asked.html,
@@ -290,7 +303,7 @@ impl Exchange<'_> {
             close,
         };
         let mut out = Buffer::take();
-        answer.write(to, id, &mut out);
+        answer.write(to, (id, location), &mut out);
         self.tally.answered(answer.status, out.len() as u64);
         let limit = self.worker.shared.config.body_timeout;
         match self.watch.within(limit, self.stream.send(&out)).await {

@@ -68,7 +68,7 @@ pub(crate) fn request(
     head: &RequestHead<'_>,
     path: &NormalPath<'_>,
     to: (&Member, &LocalEndpoint),
-    from: (&Client, &RequestId),
+    from: (&Client<'_>, &RequestId),
     out: &mut Vec<u8>,
 ) {
     let ((member, endpoint), (client, id)) = (to, from);
@@ -147,7 +147,7 @@ pub(crate) fn page_request(
     head: &RequestHead<'_>,
     target: &[u8],
     to: &LocalEndpoint,
-    (client, id): (&Client, &RequestId),
+    (client, id): (&Client<'_>, &RequestId),
     out: &mut Vec<u8>,
 ) {
     const WANTED: [&[u8]; 5] =
@@ -196,7 +196,7 @@ struct Seen {
 fn add_identity(
     head: &RequestHead<'_>,
     seen: &Seen,
-    (client, id): (&Client, &RequestId),
+    (client, id): (&Client<'_>, &RequestId),
     rules: &[HeaderRule],
     out: &mut Vec<u8>,
 ) {
@@ -212,7 +212,7 @@ fn add_identity(
             add(out, b"X-Forwarded-For", client.text.as_bytes());
         }
         if !seen.forwarded_proto {
-            add(out, b"X-Forwarded-Proto", b"http");
+            add(out, b"X-Forwarded-Proto", client.protocol().as_bytes());
         }
         if !seen.real_ip {
             add(out, b"X-Real-IP", client.text.as_bytes());

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use certs::Covered;
 use http1::{Fields, Known};
 
 /// A request's own id, 32 hexadecimal digits. Also the trace id of requests that bring none.
@@ -42,7 +43,7 @@ fn hex(number: u64, digits: &mut [u8]) {
 
 /// The other end of a client connection, in the spellings requests need.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct Client<'c> {
     pub(crate) address: IpAddr,
     /// Whether its own forwarding fields are believed.
     pub(crate) trusted: bool,
@@ -52,10 +53,18 @@ pub(crate) struct Client {
     pub(crate) port: Box<str>,
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
+    /// What the certificate of its connection is for, with TLS.
+    pub(crate) covered: Option<&'c Covered>,
 }
 
-impl Client {
-    pub(crate) fn new(peer: SocketAddr, port: u16, trusted: bool) -> Self {
+impl<'c> Client<'c> {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        port: u16,
+        trusted: bool,
+        covered: Option<&'c Covered>,
+    ) -> Self {
+        let protocol = protocol(covered);
         let address = peer.ip().to_canonical();
         let text = address.to_string();
         let mut lines = String::with_capacity(128);
@@ -63,12 +72,28 @@ impl Client {
             // Writing into a String cannot fail.
             let _ = write!(
                 lines,
-                "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
+                "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: {protocol}\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
             );
         }
         let port = port.to_string().into();
-        Self { address, trusted, text: text.into(), port, lines: lines.into_bytes().into() }
+        Self {
+            address,
+            trusted,
+            text: text.into(),
+            port,
+            lines: lines.into_bytes().into(),
+            covered,
+        }
     }
+
+    /// As `X-Forwarded-Proto` says it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        protocol(self.covered)
+    }
+}
+
+fn protocol(covered: Option<&Covered>) -> &'static str {
+    if covered.is_some() { "https" } else { "http" }
 }
 
 /// Elements of `X-Forwarded-For` that are looked at, from the end: so many proxies stand in a row
@@ -79,7 +104,7 @@ const HOPS_MAX: usize = 32;
 /// `X-Forwarded-For` the last address that no trusted proxy has counts: whatever stands before it
 /// was written by whoever is there.
 pub(crate) fn asker(
-    client: &Client,
+    client: &Client<'_>,
     fields: Fields<'_>,
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> IpAddr {
@@ -161,8 +186,8 @@ mod tests {
             let limits = &Limits::STANDARD;
             let head = parse_request(head.as_bytes(), &mut Scan::new(), limits, &mut space);
             let head = head.unwrap().unwrap();
-            let mut client = Client::new("10.0.0.1:5".parse().unwrap(), 80, true);
-            let asker_of = |client: &Client| asker(client, head.fields(), trusted).to_string();
+            let mut client = Client::new("10.0.0.1:5".parse().unwrap(), 80, true, None);
+            let asker_of = |client: &Client<'_>| asker(client, head.fields(), trusted).to_string();
             assert_eq!(asker_of(&client), expected, "{lines:?}");
             client.trusted = false;
             assert_eq!(asker_of(&client), "10.0.0.1", "{lines:?} of a stranger");
@@ -171,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_shown_as_what_it_is() {
-        let client = Client::new("[::ffff:10.1.2.3]:5".parse().unwrap(), 80, false);
+        let client = Client::new("[::ffff:10.1.2.3]:5".parse().unwrap(), 80, false, None);
         assert_eq!(&*client.text, "10.1.2.3");
     }
 }

@@ -50,4 +50,4 @@ mod upstream;
 mod watch;
 mod worker;
 
-pub use plane::{Config, Notice, Plane, Publisher, StartError};
+pub use plane::{Config, Https, Notice, Plane, Publisher, StartError};

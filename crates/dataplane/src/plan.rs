@@ -1,6 +1,7 @@
 //! From the bytes of a request head to what is done about it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http1::{Decoder, HeadSpace, Limits, RequestHead, Scan, Target, Verb, parse_request};
@@ -71,6 +72,8 @@ pub(crate) struct Ours {
     pub(crate) used: Option<usize>,
     /// Whose it would have been.
     pub(crate) pool: Option<Arc<Pool>>,
+    /// Where to go instead.
+    pub(crate) location: Option<Box<str>>,
 }
 
 /// What is told of a request again and again.
@@ -87,7 +90,7 @@ fn early(head: &RequestHead<'_>, mut asked: Asked, answer: Answer) -> Look {
     asked.html = forward::wants_html(head);
     let whole = Decoder::request(head.framing).is_done();
     let used = (keeps_connection(&answer) && whole).then_some(head.len);
-    Look::Ours(Ours { answer, asked, used, pool: None })
+    Look::Ours(Ours { answer, asked, used, pool: None, location: None })
 }
 
 impl Facts<'_> {
@@ -96,7 +99,7 @@ impl Facts<'_> {
         asked.html = forward::wants_html(self.head);
         let whole = Decoder::request(self.head.framing).is_done();
         let used = (keeps_connection(&answer) && whole).then_some(self.head.len);
-        Ours { answer, asked, used, pool }
+        Ours { answer, asked, used, pool, location: None }
     }
 
     fn refuse(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Look {
@@ -142,7 +145,33 @@ impl Exchange<'_> {
         };
         let raw_path = std::str::from_utf8(raw).unwrap_or("/");
         let facts = Facts { head: &head, path, asked, host: host.as_deref(), raw_path };
+        if let Some(look) = self.elsewhere(&facts) {
+            return look;
+        }
         self.decide(&facts, id, tried, out)
+    }
+
+    /// Requests that came by the wrong door: over a connection whose certificate is for somebody
+    /// else (RFC 9110, section 15.5.20), or in clear text for a host that has a certificate.
+    fn elsewhere(&self, facts: &Facts<'_>) -> Option<Look> {
+        let host = facts.host?;
+        if let Some(covered) = self.client.covered {
+            let misdirected = !covered.covers(host);
+            return misdirected.then(|| facts.refuse(Answer::MISDIRECTED, None));
+        }
+        let https = self.worker.shared.config.https.as_ref().filter(|https| https.redirect)?;
+        if self.client.trusted
+            || is_challenge(&facts.path.forwarded)
+            || !https.resolver.certificates().serves(host)
+        {
+            return None;
+        }
+        let port = self.worker.shared.https_port.load(Ordering::Relaxed);
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let target = forward::resolved(facts.head, &facts.path);
+        let mut ours = facts.ours(Answer::TO_TLS, None);
+        ours.location = Some(format!("https://{host}{port}{target}").into());
+        Some(Look::Ours(ours))
     }
 
     fn decide(
@@ -276,7 +305,13 @@ impl Exchange<'_> {
                     PumpError::TooLarge => Answer::TOO_LARGE,
                     _ => Answer::BAD_BODY,
                 };
-                return Look::Ours(Ours { answer, asked, used: None, pool: Some(pool) });
+                return Look::Ours(Ours {
+                    answer,
+                    asked,
+                    used: None,
+                    pool: Some(pool),
+                    location: None,
+                });
             }
         };
         asked.keep_alive &= !self.worker.is_draining();
@@ -310,7 +345,7 @@ enum Chosen {
 }
 
 fn nobody(answer: Answer) -> Look {
-    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None })
+    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, location: None })
 }
 
 /// Nothing speaks HTTP/2 to backends yet.
@@ -320,7 +355,7 @@ pub(crate) fn speaks_http2_only(scheme: Scheme) -> bool {
 
 /// Whether the connection can go on after an answer of ours.
 fn keeps_connection(answer: &Answer) -> bool {
-    matches!(answer.status, 404 | 405 | 429 | 502 | 503 | 504)
+    matches!(answer.status, 308 | 404 | 405 | 421 | 429 | 502 | 503 | 504)
 }
 
 /// What a client is told whose backend did not come back in time.

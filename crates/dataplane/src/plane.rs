@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use certs::{Resolver, ServerConfig};
 use ipnet::IpNet;
 use model::{
     BackendUrl, CircuitReport, ExplainReport, Generation, Guard, Instant, RouteId, StatsReport,
@@ -53,8 +54,23 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which addresses health checks may connect to.
+    /// Which addresses backends may be at.
     pub policy: Policy,
+    /// TLS towards clients.
+    pub https: Option<Https>,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug)]
+pub struct Https {
+    /// Where clients connect with TLS.
+    pub listen: Vec<SocketAddr>,
+    /// How it is spoken.
+    pub tls: Arc<ServerConfig>,
+    /// Which certificates there are.
+    pub resolver: Resolver,
+    /// Whether requests in clear text for a host that has a certificate are sent here.
+    pub redirect: bool,
 }
 
 impl Config {
@@ -70,8 +86,16 @@ impl Config {
             body_timeout: Duration::from_secs(60),
             trusted_proxies: Vec::new(),
             policy: Policy::default(),
+            https: None,
         }
     }
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Plain,
+    Tls,
 }
 
 /// Why the data plane did not start.
@@ -118,6 +142,8 @@ pub(crate) struct Shared {
     pub(crate) endpoints: Endpoints,
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
+    /// Where clients are sent that came in clear text.
+    pub(crate) https_port: AtomicU16,
     pub(crate) draining: AtomicBool,
     /// Closes the listeners.
     pub(crate) stop_accepting: Notify,
@@ -145,8 +171,9 @@ impl Shared {
 pub struct Plane {
     shared: Arc<Shared>,
     bound: Vec<SocketAddr>,
+    bound_https: Vec<SocketAddr>,
     /// Per worker; nobody accepts on them yet.
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<(TcpListener, Door)>>,
     threads: Vec<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -158,26 +185,35 @@ impl Plane {
     /// [`StartError::Bind`].
     pub fn bind(
         config: Config,
-        tls: Tls,
+        backend_tls: Tls,
         clock: Clock,
         table: Arc<Table>,
     ) -> Result<(Self, mpsc::Receiver<Notice>), StartError> {
         let workers = config.workers.max(1);
-        let mut bound = Vec::new();
-        let mut listeners: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        for address in &config.listen {
+        let (mut bound, mut bound_https) = (Vec::new(), Vec::new());
+        let mut listeners: Vec<Vec<(TcpListener, Door)>> =
+            (0..workers).map(|_| Vec::new()).collect();
+        let plain = config.listen.iter().map(|address| (address, Door::Plain));
+        let tls = config.https.iter().flat_map(|https| &https.listen);
+        for (address, door) in plain.chain(tls.map(|address| (address, Door::Tls))) {
             let fail = |source| StartError::Bind { address: *address, source };
             let mut actual = *address;
             for listeners in &mut listeners {
                 let listener = runtime::net::listen_shared(actual).map_err(fail)?;
                 // Port 0 is chosen by the first, the others join it.
                 actual = listener.local_addr().map_err(fail)?;
-                listeners.push(listener);
+                listeners.push((listener, door));
             }
-            bound.push(actual);
+            match door {
+                Door::Plain => bound.push(actual),
+                Door::Tls => bound_https.push(actual),
+            }
         }
-        let (shared, receiver) = shared(config, tls, clock, table);
-        Ok((Self { shared, bound, listeners, threads: Vec::new() }, receiver))
+        let (shared, receiver) = shared(config, backend_tls, clock, table);
+        if let Some(first) = bound_https.first() {
+            shared.https_port.store(first.port(), Ordering::Relaxed);
+        }
+        Ok((Self { shared, bound, bound_https, listeners, threads: Vec::new() }, receiver))
     }
 
     /// Starts the threads. Every order that was given before holds from the first request on.
@@ -204,6 +240,11 @@ impl Plane {
     /// The addresses really bound, in the order of the configuration.
     pub fn bound(&self) -> &[SocketAddr] {
         &self.bound
+    }
+
+    /// The addresses for TLS really bound, in the order of the configuration.
+    pub fn bound_https(&self) -> &[SocketAddr] {
+        &self.bound_https
     }
 
     /// A handle that publishes into this data plane.
@@ -351,6 +392,7 @@ pub(crate) fn shared(
         ordered: Notify::new(),
         changed: Notify::new(),
         watches: Mutex::default(),
+        https_port: AtomicU16::new(443),
         draining: AtomicBool::new(false),
         stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),

@@ -19,7 +19,7 @@ use crate::connection;
 use crate::endpoint::EndpointState;
 use crate::identity;
 use crate::ledger::Ledger;
-use crate::plane::Shared;
+use crate::plane::{Door, Shared};
 use crate::route::RouteState;
 use crate::stream::Stream;
 use crate::ticket::LocalRoute;
@@ -85,11 +85,11 @@ impl Worker {
     /// Accepts on these sockets until the thread ends.
     pub(crate) async fn run(
         self: Rc<Self>,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<(std::net::TcpListener, Door)>,
     ) -> io::Result<()> {
-        for listener in listeners {
+        for (listener, door) in listeners {
             let listener = TcpListener::from_std(listener)?;
-            tokio::task::spawn_local(Rc::clone(&self).accept(listener));
+            tokio::task::spawn_local(Rc::clone(&self).accept(listener, door));
         }
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
@@ -97,7 +97,7 @@ impl Worker {
         }
     }
 
-    async fn accept(self: Rc<Self>, listener: TcpListener) {
+    async fn accept(self: Rc<Self>, listener: TcpListener, door: Door) {
         let port = listener.local_addr().map_or(0, |address| address.port());
         let stop = self.shared.stop_accepting.notified();
         tokio::pin!(stop);
@@ -118,7 +118,15 @@ impl Worker {
                     self.connections.set(self.connections.get() + 1);
                     let open = Open(Rc::clone(&self));
                     tokio::task::spawn_local(async move {
-                        connection::serve(&open.0, Stream::Plain(stream), peer, port).await;
+                        match door {
+                            Door::Plain => {
+                                let stream = Stream::Plain(stream);
+                                connection::serve(&open.0, stream, (peer, port), None).await;
+                            }
+                            Door::Tls => {
+                                connection::serve_tls(&open.0, stream, (peer, port)).await;
+                            }
+                        }
                     });
                 }
                 Err(error) if is_about_one_connection(&error) => {}

@@ -98,6 +98,11 @@ impl Proxy {
         self.address("http")
     }
 
+    /// Where clients connect with TLS.
+    pub fn https(&self) -> SocketAddr {
+        self.address("https")
+    }
+
     /// Where backends register.
     pub fn registry_address(&self) -> SocketAddr {
         self.address("registry")

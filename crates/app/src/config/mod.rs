@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use certs::PairPaths;
 use control::{Address, Exposed, Protection, Token, check_exposure};
 use probe::Tls;
 use raw::Raw;
@@ -25,6 +26,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The data plane.
     pub http: dataplane::Config,
+    /// TLS towards clients.
+    pub https: Option<HttpsConfig>,
     /// Where the registry listens.
     pub registry_listen: Vec<SocketAddr>,
     /// The registry's Unix socket.
@@ -43,6 +46,17 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Files of certificates that backends' may be signed by, besides whom the system trusts.
     pub backend_ca: Vec<PathBuf>,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug)]
+pub struct HttpsConfig {
+    /// Where.
+    pub listen: Vec<SocketAddr>,
+    /// Files of certificates and their keys.
+    pub certificates: Vec<PairPaths>,
+    /// Whether requests in clear text for a host that has a certificate are sent there.
+    pub redirect: bool,
 }
 
 /// What the command line says.
@@ -167,9 +181,20 @@ impl Config {
         let mut shutdown_grace = Duration::from_secs(30);
         duration("shutdown.grace", raw.shutdown.grace, &mut shutdown_grace)?;
         let store = raw.store.path.unwrap_or_else(|| PathBuf::from("proxyd.db"));
+        let https = raw.https.map(|https| HttpsConfig {
+            listen: https.listen.unwrap_or_else(|| vec![any(443)]),
+            certificates: https
+                .certificates
+                .into_iter()
+                .flatten()
+                .map(|files| PairPaths { cert: files.cert, key: files.key })
+                .collect(),
+            redirect: https.redirect.unwrap_or(true),
+        });
         Ok(Self {
             file: None,
             http,
+            https,
             registry_listen: given.listen.unwrap_or_else(|| vec![local(81)]),
             registry_socket: given.socket,
             token: given.token_file.as_deref().map(read_token).transpose()?,

@@ -24,8 +24,8 @@ pub(super) struct Raw {
     pub(super) shutdown: Shutdown,
     #[serde(default)]
     pub(super) backends: Backends,
+    pub(super) https: Option<Https>,
     // Sections of later work: known by name, refused when present.
-    https: Option<toml::Value>,
     service_api: Option<toml::Value>,
     json_rpc: Option<toml::Value>,
     heartbeat: Option<toml::Value>,
@@ -58,6 +58,22 @@ pub(super) struct Http {
     pub(super) idle_timeout: Option<String>,
     pub(super) connect_timeout: Option<String>,
     pub(super) body_timeout: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Https {
+    pub(super) listen: Option<Vec<SocketAddr>>,
+    pub(super) certificates: Option<Vec<CertificateFiles>>,
+    pub(super) redirect: Option<bool>,
+    pub(super) http3: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateFiles {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,7 +121,7 @@ impl Raw {
     /// What is asked for and does not exist yet: its name in the file.
     pub(super) fn not_built_yet(&self) -> Option<&'static str> {
         let sections = [
-            ("[https]", self.https.is_some()),
+            ("[https] http3", self.https.as_ref().is_some_and(|https| https.http3 == Some(true))),
             ("[service_api]", self.service_api.is_some()),
             ("[json_rpc]", self.json_rpc.is_some()),
             ("[heartbeat]", self.heartbeat.is_some()),

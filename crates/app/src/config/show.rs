@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use certs::PairPaths;
+
 use super::Config;
 
 /// Writes the effective configuration.
@@ -51,6 +53,19 @@ pub fn show(config: &Config) -> String {
         text(config.shutdown_grace),
         files.collect::<Vec<_>>().join(", "),
     );
+    if let Some(https) = &config.https {
+        let pair = |pair: &PairPaths| {
+            let (cert, key) = (pair.cert.display().to_string(), pair.key.display().to_string());
+            format!("{{ cert = {cert:?}, key = {key:?} }}")
+        };
+        let pairs: Vec<String> = https.certificates.iter().map(pair).collect();
+        let (listen, pairs) = (list(&https.listen), pairs.join(", "));
+        let redirect = https.redirect;
+        let _ = write!(
+            out,
+            "\n[https]\nlisten = {listen}\ncertificates = [{pairs}]\nredirect = {redirect}\n"
+        );
+    }
     out
 }
 

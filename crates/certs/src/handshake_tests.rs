@@ -1,8 +1,7 @@
 //! Real handshakes over a pipe in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use model::UnixMillis;
 use runtime::{Clock, Snapshot};
@@ -355,7 +354,7 @@ async fn clients_are_judged_by_our_clock() {
 
 /// Handshakes that overlap with swaps get the one or the other, and the next one after a swap
 /// gets what was published.
-#[tokio::test(flavor = "current_thread")]
+#[tokio::test]
 async fn swaps_while_handshakes_run() {
     let authority = Authority::new("servers");
     let of: &[(Kind, &[&str])] = &[(Kind::Ecdsa, &["a.test"])];
@@ -363,32 +362,36 @@ async fn swaps_while_handshakes_run() {
     let shown = sets.clone().map(|set| set.pairs()[0].fingerprint());
     let published = Snapshot::new(sets[0].clone());
     let server = serving(&Resolver::new(published.clone()));
-    let done = Arc::new(AtomicBool::new(false));
-    let writer = std::thread::spawn({
-        let (published, done, sets) = (published.clone(), done.clone(), sets.clone());
-        move || {
-            let mut swaps = 0_u64;
-            while !done.load(Ordering::Relaxed) {
-                published.store(sets[(swaps % 2) as usize].clone());
-                swaps += 1;
-                std::thread::sleep(Duration::from_micros(200));
+    // On the one thread there is: between any two steps of a handshake lies a swap.
+    let swapping = tokio::spawn({
+        let (published, sets) = (published.clone(), sets.clone());
+        async move {
+            for set in sets.iter().cycle() {
+                published.store(set.clone());
+                tokio::task::yield_now().await;
             }
-            swaps
         }
     });
     let handshakes: Vec<_> = (0..60)
-        .map(|_| {
+        .map(|number| {
             let (server, authority) = (server.clone(), authority.pem());
             let client = Client::believing(&[&authority]).config();
-            tokio::spawn(async move { shake(&server, &client, "a.test").await })
+            tokio::spawn(async move {
+                for _ in 0..number % 4 {
+                    tokio::task::yield_now().await;
+                }
+                shake(&server, &client, "a.test").await
+            })
         })
         .collect();
+    let mut seen = BTreeSet::new();
     for handshake in handshakes {
         let shaken = handshake.await.unwrap().expect("every handshake succeeds");
-        assert!(shown.contains(&shaken.shown));
+        seen.insert(shown.iter().position(|shown| *shown == shaken.shown).expect("old or new"));
     }
-    done.store(true, Ordering::Relaxed);
-    assert!(writer.join().unwrap() > 1, "nothing was swapped");
+    swapping.abort();
+    assert!(swapping.await.unwrap_err().is_cancelled());
+    assert_eq!(seen.len(), 2, "both were published while handshakes ran");
     for (set, shown) in sets.iter().zip(shown) {
         published.store(set.clone());
         let client = Client::believing(&[&authority.pem()]).config();

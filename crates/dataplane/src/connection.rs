@@ -4,6 +4,7 @@
 //! few kilobytes; it is made when the first byte comes and let go when nothing has come for a
 //! moment.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,27 +16,65 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use crate::buffers::read_into_new;
 use crate::exchange::{self, After};
 use crate::identity::Client;
+use crate::plane::Door;
+use crate::preamble;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
-/// Serves a connection that begins with a TLS handshake.
-pub(crate) async fn serve_tls(worker: &Rc<Worker>, tcp: TcpStream, at: (SocketAddr, u16)) {
-    let Some(https) = &worker.shared.config.https else { return };
-    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(&https.tls)).accept(tcp));
-    let limit = worker.shared.config.header_timeout;
-    let tls = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::debug!(peer = %at.0, %error, "no TLS"),
-        Err(_) => return,
+/// Serves a connection that was just accepted, to its end.
+pub(crate) async fn welcome(
+    worker: &Rc<Worker>,
+    tcp: TcpStream,
+    (peer, port): (SocketAddr, u16),
+    door: Door,
+) {
+    let is_plain = door == Door::Plain && !worker.shared.config.proxy_protocol;
+    let known = if is_plain {
+        Known { stream: Stream::Plain(tcp), from: peer, covered: None }
+    } else {
+        // In a box that is gone afterwards: a handshake is larger than a quiet connection.
+        match Box::pin(greet(worker, tcp, peer, door)).await {
+            Ok(known) => known,
+            Err(error) => return tracing::debug!(%peer, %error, "not let in"),
+        }
     };
+    serve(worker, known.stream, (known.from, port), known.covered).await;
+}
+
+/// A connection whose beginning is over.
+struct Known {
+    stream: Stream,
+    from: SocketAddr,
+    /// What its certificate is for, with TLS.
+    covered: Option<Box<Covered>>,
+}
+
+/// Reads a header of the PROXY protocol and shakes hands, as it applies, in the time of a head.
+async fn greet(
+    worker: &Rc<Worker>,
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+) -> io::Result<Known> {
+    let config = &worker.shared.config;
+    let mut from = peer;
+    if config.proxy_protocol && worker.is_trusted(peer.ip()) {
+        let read = preamble::read(&mut tcp, peer);
+        from = tokio::time::timeout(config.header_timeout, read).await??;
+    }
+    let Some(https) = config.https.as_ref().filter(|_| door == Door::Tls) else {
+        return Ok(Known { stream: Stream::Plain(tcp), from, covered: None });
+    };
+    let handshake = TlsAcceptor::from(Arc::clone(&https.tls)).accept(tcp);
+    let tls = tokio::time::timeout(config.header_timeout, handshake).await??;
     // As it was when the handshake ended: later certificates may be for other hosts.
-    let covered = Box::new(https.resolver.certificates().covered(tls.get_ref().1.server_name()));
+    let covered = https.resolver.certificates().covered(tls.get_ref().1.server_name());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
-    serve(worker, stream, at, Some(covered)).await;
+    Ok(Known { stream, from, covered: Some(Box::new(covered)) })
 }
 
 /// Serves a connection to its end. `covered` is what its certificate is for, with TLS.
-pub(crate) async fn serve(
+async fn serve(
     worker: &Rc<Worker>,
     mut stream: Stream,
     (peer, port): (SocketAddr, u16),
@@ -69,13 +108,12 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = stream.peer_addr().unwrap();
-        let stream = Stream::Plain(stream);
         let clock = runtime::Clock::system();
         let tls = probe::Tls::with_roots(probe::RootCertStore::empty());
         let table = Arc::new(Table::default());
         let (shared, _notices) = shared(Config::new(vec![], 1), tls, clock, table);
         let worker = Worker::new(shared, 0);
-        let quiet = std::mem::size_of_val(&serve(&worker, stream, (peer, 80), None));
+        let quiet = std::mem::size_of_val(&welcome(&worker, stream, (peer, 80), Door::Plain));
         assert!(quiet <= 512, "{quiet} bytes");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut stream = Stream::Plain(stream);

@@ -38,6 +38,7 @@ mod page;
 mod park;
 mod plan;
 mod plane;
+mod preamble;
 mod pump;
 mod receive;
 mod route;

@@ -54,6 +54,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether those peers begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Which addresses backends may be at.
     pub policy: Policy,
     /// TLS towards clients.
@@ -85,6 +87,7 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             policy: Policy::default(),
             https: None,
         }

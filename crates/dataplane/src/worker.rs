@@ -21,7 +21,6 @@ use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::{Door, Shared};
 use crate::route::RouteState;
-use crate::stream::Stream;
 use crate::ticket::LocalRoute;
 use crate::upstream::{LocalEndpoint, Upstreams};
 
@@ -118,15 +117,7 @@ impl Worker {
                     self.connections.set(self.connections.get() + 1);
                     let open = Open(Rc::clone(&self));
                     tokio::task::spawn_local(async move {
-                        match door {
-                            Door::Plain => {
-                                let stream = Stream::Plain(stream);
-                                connection::serve(&open.0, stream, (peer, port), None).await;
-                            }
-                            Door::Tls => {
-                                connection::serve_tls(&open.0, stream, (peer, port)).await;
-                            }
-                        }
+                        connection::welcome(&open.0, stream, (peer, port), door).await;
                     });
                 }
                 Err(error) if is_about_one_connection(&error) => {}

@@ -161,6 +161,7 @@ impl Config {
         let mut http = dataplane::Config::new(listen, workers);
         let trusted = raw.http.trusted_proxies.into_iter().flatten();
         http.trusted_proxies.extend(trusted.map(|network| network.0.trunc()));
+        set(&mut http.proxy_protocol, raw.http.proxy_protocol);
         set(&mut http.connections_max, raw.http.connections_max);
         duration("http.header_timeout", raw.http.header_timeout, &mut http.header_timeout)?;
         duration("http.idle_timeout", raw.http.idle_timeout, &mut http.idle_timeout)?;
@@ -260,6 +261,12 @@ impl Config {
         }
         if self.http.listen.is_empty() {
             return Err(value("http.listen", "want at least one address"));
+        }
+        if self.http.proxy_protocol && self.http.trusted_proxies.is_empty() {
+            return Err(value(
+                "http.proxy_protocol",
+                "want trusted_proxies, whose headers to read",
+            ));
         }
         if self.http.connections_max == 0 {
             return Err(value("http.connections_max", "want at least 1"));

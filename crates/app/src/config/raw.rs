@@ -53,6 +53,7 @@ impl TryFrom<String> for Network {
 pub(super) struct Http {
     pub(super) listen: Option<Vec<SocketAddr>>,
     pub(super) trusted_proxies: Option<Vec<Network>>,
+    pub(super) proxy_protocol: Option<bool>,
     pub(super) connections_max: Option<usize>,
     pub(super) header_timeout: Option<String>,
     pub(super) idle_timeout: Option<String>,

@@ -19,12 +19,13 @@ pub fn show(config: &Config) -> String {
     // Writing into a String cannot fail.
     let _ = write!(
         out,
-        "# from {from}\nworkers = {}\n\n[http]\nlisten = {}\ntrusted_proxies = [{}]\n\
+        "# from {from}\nworkers = {}\n\n[http]\nlisten = {}\ntrusted_proxies = [{}]\nproxy_protocol = {}\n\
          connections_max = {}\nheader_timeout = {}\nidle_timeout = {}\nconnect_timeout = {}\n\
          body_timeout = {}\n\n[registry]\nlisten = {}\n",
         http.workers,
         list(&http.listen),
         trusted.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
+        http.proxy_protocol,
         http.connections_max,
         text(http.header_timeout),
         text(http.idle_timeout),

@@ -14,7 +14,10 @@ struct Row {
 /// Lowest first.
 const ROWS: &[Row] = &[
     Row { core: true, crates: &["model"] },
-    Row { core: true, crates: &["wire", "http1", "proxyproto", "resilience", "catalog", "compression"] },
+    Row {
+        core: true,
+        crates: &["wire", "http1", "proxyproto", "resilience", "catalog", "compression"],
+    },
     Row { core: true, crates: &["routing"] },
     Row { core: true, crates: &["session"] },
     Row { core: false, crates: &["runtime", "telemetry"] },

@@ -59,7 +59,13 @@ async fn reconnect(global: &Global, line: &Line, output: &Output) -> Result<(), 
 async fn one(mut reached: Reached, line: &Line, output: &Output) -> Result<(), Failure> {
     let answer = reached.ask(line).await;
     reached.leave().await;
-    output.said(&answer?)
+    let answer = answer?;
+    output.said(&answer)?;
+    // What a script asks for is whether it is there.
+    match answer.verb() {
+        "BACKEND_FAIL" => Err(Failure::Other("the backend does not answer well".to_owned())),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) async fn session(

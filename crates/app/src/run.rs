@@ -211,11 +211,11 @@ impl App {
         }
         tracing::info!(grace = ?self.grace, in_flight = self.plane.publisher().in_flight(), "draining");
         let drained = async {
-            // Those who registered hear of it first (SPEC 8).
+            // Those who registered hear of it first (SPEC 8). They may take a moment to leave, and
+            // clients are let in all the while: the time without a listener is to be short.
             let _ = self.stop_listening.send(());
-            let finished = self.plane.drain(self.grace).await;
             let _ = self.listener.await;
-            finished
+            self.plane.drain(self.grace).await
         };
         let finished = tokio::select! {
             finished = drained => finished,

@@ -200,6 +200,7 @@ impl Plane {
         let tls = config.https.iter().flat_map(|https| &https.listen);
         for (address, door) in plain.chain(tls.map(|address| (address, Door::Tls))) {
             let fail = |source| StartError::Bind { address: *address, source };
+            runtime::net::check_free(*address).map_err(fail)?;
             let mut actual = *address;
             for listeners in &mut listeners {
                 let listener = runtime::net::listen_shared(actual).map_err(fail)?;

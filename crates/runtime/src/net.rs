@@ -35,6 +35,19 @@ pub fn listen_shared(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Whether an address may be listened on by a process of its own: not when another one listens
+/// there, which [`listen_shared`] would join without a word and take its connections from.
+///
+/// # Errors
+///
+/// The kernel's: the address is taken, not ours, or reserved.
+pub fn check_free(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Bound and never listening: nobody can connect meanwhile.
+    socket.bind(&address.into())
+}
+
 /// Lets the kernel find out when the peer of a silent connection is gone: within two minutes.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 use model::TxnId;
 
 use crate::command::Command;
+use crate::duration;
 
 type Read<'l> = Option<(Option<TxnId>, Vec<&'l str>)>;
 
@@ -144,6 +145,10 @@ pub(crate) fn config_try<'l>(fields: &[&'l str]) -> Read<'l> {
     match fields {
         [time] => Some((None, vec![time, ""])),
         [time, guard] if guard.contains('<') || guard.is_empty() => Some((None, vec![time, guard])),
+        // No transaction id is a duration followed by none: it is the guard that is wrong.
+        [time, guard] if duration::parse(time).is_ok() && duration::parse(guard).is_err() => {
+            Some((None, vec![time, guard]))
+        }
         [txn, time] => Some((Some(TxnId::parse(txn)?), vec![time, ""])),
         [time, guard, ""] if guard.contains('<') => Some((None, vec![time, guard])),
         [txn, time, guard] | [txn, time, guard, ""] => {

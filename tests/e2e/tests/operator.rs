@@ -142,6 +142,7 @@ fn exit_codes() {
     assert_eq!(code(&["-r", "a/b", "ping"]), Some(0));
     assert_eq!(code(&["-r", "a/b", "route-add", "no-slash.example.com", "x", "http://b"]), Some(2));
     assert_eq!(code(&["-r", "a/b", "drain-cancel"]), Some(3), "no drain in progress");
+    assert_eq!(code(&["-r", "a/b", "backend-test", "http://127.0.0.1:1"]), Some(1));
     assert_eq!(code(&["-r", "a/b", "route-remove", "r99"]), Some(6));
     assert_eq!(operator(&proxy, &["routes", "no/body"]).status.code(), Some(6));
     // A port that somebody had and nobody has now.

@@ -160,3 +160,24 @@ fn the_registry_is_not_opened_to_everybody_by_accident() {
     assert!(said.contains("set a token") && said.matches("insecure").count() == 1, "{said}");
     assert_eq!(run("insecure = true").status.code(), Some(0));
 }
+
+/// A second proxy on the port of a running one would take half of its traffic and know no route.
+#[test]
+fn a_port_that_is_served_is_not_joined() {
+    let proxy = Proxy::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let config = format!(
+        "[http]\nlisten = [\"{}\"]\n[registry]\nlisten = [\"127.0.0.1:0\"]\n[store]\npath = {:?}\n",
+        proxy.http(),
+        path("other.db")
+    );
+    std::fs::write(path("proxyd.toml"), config).expect("a file");
+    let second = std::process::Command::new(proxyd_e2e::binary("proxyd"))
+        .args(["run", "-c"])
+        .arg(path("proxyd.toml"))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && said.contains("cannot listen on"), "{said}");
+}

@@ -1,10 +1,12 @@
 //! A backend that plays what a test tells it to.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::client::{field, read_head};
+use crate::server::{FREE, Server};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ type Role = dyn Fn(&Asked) -> Act + Send + Sync;
 /// A backend with a role; a thread per connection.
 #[derive(Debug)]
 pub struct Actor {
-    address: SocketAddr,
+    server: Server,
     state: Arc<State>,
 }
 
@@ -62,8 +64,6 @@ struct State {
     checks: AtomicUsize,
     now: AtomicUsize,
     peak: AtomicUsize,
-    stopped: AtomicBool,
-    open: Mutex<Vec<TcpStream>>,
 }
 
 impl std::fmt::Debug for State {
@@ -75,7 +75,7 @@ impl std::fmt::Debug for State {
 impl Actor {
     /// Listens on a free port.
     pub fn start(role: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
-        Self::start_at("127.0.0.1:0", role)
+        Self::start_at(FREE, role)
     }
 
     /// One whose health checks always pass, and that answers everything else with its name.
@@ -89,8 +89,6 @@ impl Actor {
     ///
     /// When somebody else does.
     pub fn start_at(address: &str, role: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let zero = || AtomicUsize::new(0);
         let state = Arc::new(State {
             role: Box::new(role),
@@ -98,30 +96,20 @@ impl Actor {
             checks: zero(),
             now: zero(),
             peak: zero(),
-            stopped: AtomicBool::new(false),
-            open: Mutex::default(),
         });
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || drop(play(stream, &shared)));
-            }
-        });
-        Self { address, state }
+        let server = Server::start(address, move |stream| drop(play(stream, &shared)));
+        Self { server, state }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Requests that arrived, health checks not counted.
@@ -140,24 +128,8 @@ impl Actor {
     }
 }
 
-impl Drop for Actor {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accept loop.
-        drop(TcpStream::connect(self.address));
-        if let Ok(open) = self.state.open.lock() {
-            for stream in open.iter() {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        }
-    }
-}
-
 fn play(stream: TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    if let Ok(mut open) = state.open.lock() {
-        open.push(stream.try_clone()?);
-    }
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader, state)? {
@@ -189,21 +161,9 @@ fn play(stream: TcpStream, state: &State) -> std::io::Result<()> {
 }
 
 fn read(reader: &mut impl BufRead, state: &State) -> std::io::Result<Option<Asked>> {
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let at = head.len();
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(None);
-        }
-        let line = head[at..].trim_end().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    let mut body = vec![0; length];
+    let Some(head) = read_head(reader)? else { return Ok(None) };
+    let length = field(&head, "content-length").and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
     let mut asked = Asked { head, body, number: 0 };
     let counter = if asked.is_check() { &state.checks } else { &state.requests };

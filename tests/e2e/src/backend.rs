@@ -1,16 +1,19 @@
 //! A small HTTP/1.1 server that says its name.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use crate::client::{field, read_head};
+use crate::server::{FREE, Server};
 
 /// Answers every request with its name and what it was asked; keeps connections open.
 #[derive(Debug)]
 pub struct Backend {
-    address: SocketAddr,
+    server: Server,
     state: Arc<State>,
 }
 
@@ -20,9 +23,6 @@ struct State {
     /// How long an answer takes.
     delay: Duration,
     requests: AtomicUsize,
-    stopped: AtomicBool,
-    /// Open connections, to be cut when it stops.
-    open: Mutex<Vec<TcpStream>>,
 }
 
 impl Backend {
@@ -37,38 +37,20 @@ impl Backend {
     ///
     /// When there is no free port.
     pub fn start_slow(name: &str, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let state = Arc::new(State {
-            name: name.to_owned(),
-            delay,
-            requests: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
-            open: Mutex::new(Vec::new()),
-        });
+        let state = Arc::new(State { name: name.to_owned(), delay, requests: AtomicUsize::new(0) });
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    let _ = serve(stream, &shared);
-                });
-            }
-        });
-        Self { address, state }
+        let server = Server::start(FREE, move |stream| drop(serve(stream, &shared)));
+        Self { server, state }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Requests answered, health checks not counted.
@@ -77,44 +59,13 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accept loop.
-        drop(TcpStream::connect(self.address));
-        if let Ok(open) = self.state.open.lock() {
-            for stream in open.iter() {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        }
-    }
-}
-
 fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    if let Ok(mut open) = state.open.lock() {
-        open.push(stream.try_clone()?);
-    }
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        let mut length = 0;
-        loop {
-            let at = head.len();
-            if reader.read_line(&mut head)? == 0 {
-                return Ok(());
-            }
-            let line = head[at..].trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
+    while let Some(head) = read_head(&mut reader)? {
+        let length = field(&head, "content-length").and_then(|length| length.parse().ok());
+        reader.read_exact(&mut vec![0; length.unwrap_or(0)])?;
         if head.contains("User-Agent: proxyd-health") {
             writer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
             continue;
@@ -130,4 +81,5 @@ fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Backend: {name}\r\n\r\n{body}"
         )?;
     }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::PATIENCE;
+use crate::client::field;
 
 /// One connection to a proxy.
 #[derive(Debug)]
@@ -26,10 +27,7 @@ pub struct Said {
 impl Said {
     /// The value of a field, if it came.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (given, value) = line.split_once(':')?;
-            given.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        field(&self.head, name)
     }
 }
 
@@ -55,6 +53,21 @@ impl Caller {
         Self::connect(address)
             .and_then(|mut caller| caller.get(host, path, ""))
             .unwrap_or_else(|error| panic!("{host}{path}: {error}"))
+    }
+
+    /// The bodies of so many requests, each on a connection of its own and answered 200: who
+    /// answers.
+    ///
+    /// # Panics
+    ///
+    /// When one is answered otherwise.
+    pub fn bodies(address: SocketAddr, host: &str, count: usize) -> Vec<String> {
+        let one = |_| {
+            let said = Self::once(address, host, "/");
+            assert_eq!(said.status, 200, "{}", said.head);
+            said.body
+        };
+        (0..count).map(one).collect()
     }
 
     /// Asks with GET and more fields (`Name: value\r\n` each).

@@ -12,6 +12,7 @@ mod program;
 mod proxy;
 mod registry;
 mod release;
+mod server;
 mod session;
 mod tuned;
 mod websocket;

@@ -1,13 +1,14 @@
 //! A proxyd of the tests' own.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Registry, wait_for};
+use crate::{PATIENCE, Registry, wait_for};
 
 /// Any port that is free.
 const FREE: &str = "127.0.0.1:0";
@@ -86,6 +87,21 @@ impl Proxy {
     /// When it does not end.
     pub fn wait_code(&mut self) -> Option<i32> {
         wait_for("proxyd to end", || self.child.try_wait().ok()?).code()
+    }
+
+    /// Sends bytes as they are on a connection of their own, and reads to its end.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens.
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.http()).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(bytes).expect("an open connection");
+        let mut got = Vec::new();
+        // A reset after the answer is as good as an end.
+        let _ = stream.read_to_end(&mut got);
+        String::from_utf8_lossy(&got).into_owned()
     }
 
     /// Its folder, for more files of a test.

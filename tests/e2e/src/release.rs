@@ -1,12 +1,12 @@
 //! A backend that is deployed: it says its version, echoes WebSocket messages, warms up and drains.
 
 use std::io::{BufReader, Read, Result, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 
 use crate::client::{field, read_head};
+use crate::server::{FREE, Server};
 use crate::websocket::{ACCEPT, BINARY, CLOSE, Frame, GOING_AWAY, KEY, Side};
 
 /// How many health checks it fails before it is warm.
@@ -15,9 +15,8 @@ const COLD_CHECKS: usize = 1;
 /// One running version. Its health checks are those for `/health`.
 #[derive(Debug)]
 pub struct Release {
-    address: SocketAddr,
+    server: Server,
     state: Arc<State>,
-    acceptor: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -31,9 +30,6 @@ struct State {
     permitted: AtomicBool,
     /// Requests, handshakes and messages that came all the same.
     late: AtomicUsize,
-    stopped: AtomicBool,
-    /// Connections, to be cut when it stops.
-    open: Mutex<Vec<TcpStream>>,
 }
 
 impl Release {
@@ -43,8 +39,6 @@ impl Release {
     ///
     /// When there is none.
     pub fn start(version: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let state = Arc::new(State {
             version: version.to_owned(),
             checks: AtomicUsize::new(0),
@@ -52,20 +46,10 @@ impl Release {
             draining: AtomicBool::new(false),
             permitted: AtomicBool::new(false),
             late: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
-            open: Mutex::new(Vec::new()),
         });
         let shared = Arc::clone(&state);
-        let acceptor = thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.serve(stream));
-            }
-        });
-        Self { address, state, acceptor: Some(acceptor) }
+        let server = Server::start(FREE, move |stream| shared.serve(stream));
+        Self { server, state }
     }
 
     /// What it answers.
@@ -75,7 +59,7 @@ impl Release {
 
     /// `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Closes WebSocket connections from now on, each after its next message.
@@ -99,29 +83,9 @@ impl Release {
     }
 }
 
-impl Drop for Release {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accept loop, and sees the port closed.
-        drop(TcpStream::connect(self.address));
-        let _ = self.acceptor.take().map(JoinHandle::join);
-        if let Ok(open) = self.state.open.lock() {
-            for stream in open.iter() {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        }
-    }
-}
-
 impl State {
     fn serve(&self, stream: TcpStream) {
-        if let (Ok(mut open), Ok(clone)) = (self.open.lock(), stream.try_clone()) {
-            open.push(clone);
-        }
-        let mut stream = BufReader::new(stream);
-        let _ = self.answer_all(&mut stream);
-        // The clone in `open` would keep it from closing.
-        let _ = stream.get_ref().shutdown(Shutdown::Both);
+        let _ = self.answer_all(&mut BufReader::new(stream));
     }
 
     fn answer_all(&self, stream: &mut BufReader<TcpStream>) -> Result<()> {

@@ -51,12 +51,7 @@ fn serve(proxy: &Proxy, instance: &str, backend: &Actor, check: &str) -> (Sessio
 
 /// Who answers.
 fn names(proxy: &Proxy, count: usize) -> Vec<String> {
-    let one = |_| {
-        let said = Caller::once(proxy.http(), HOST, "/");
-        assert_eq!(said.status, 200, "{}", said.head);
-        said.body
-    };
-    (0..count).map(one).collect()
+    Caller::bodies(proxy.http(), HOST, count)
 }
 
 fn both(proxy: &Proxy) -> Option<()> {

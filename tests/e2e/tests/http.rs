@@ -37,25 +37,12 @@ fn with_route(url: &str) -> (Proxy, Registry) {
     (proxy, registry)
 }
 
-/// Sends bytes and reads to the end of the connection.
-fn raw(proxy: &Proxy, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(proxy.http()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes).unwrap();
-    let mut got = Vec::new();
-    // A reset after the answer is as good as an end.
-    let _ = stream.read_to_end(&mut got);
-    String::from_utf8_lossy(&got).into_owned()
-}
-
 #[test]
 fn heads_keep_their_order_and_case() {
     let says = b"HTTP/1.1 200 Fine\r\nX-b: 1\r\nx-A: 2\r\nContent-Length: 2\r\nConnection: X-Hop\r\nX-Hop: gone\r\n\r\nhi";
     let (url, backend) = scripted(b"\r\n\r\n", says);
     let (proxy, _lease) = with_route(&url);
-    let answer = raw(
-        &proxy,
-        b"GET /p/%7e?q=1 HTTP/1.1\r\nhOST: a.test\r\nB-second: 2\r\nA-first: 1\r\nConnection: close, X-Mine\r\nX-Mine: gone\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n",
+    let answer = proxy.raw(b"GET /p/%7e?q=1 HTTP/1.1\r\nhOST: a.test\r\nB-second: 2\r\nA-first: 1\r\nConnection: close, X-Mine\r\nX-Mine: gone\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n",
     );
     assert_eq!(
         answer,
@@ -84,9 +71,7 @@ fn heads_keep_their_order_and_case() {
 fn pipelined_requests_are_answered_in_order() {
     let backend = Backend::start("one");
     let (proxy, _lease) = with_route(&backend.url());
-    let answer = raw(
-        &proxy,
-        b"GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabcHEAD /3 HTTP/1.1\r\nHost: a.test\r\n\r\nGET /4 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n",
+    let answer = proxy.raw(b"GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabcHEAD /3 HTTP/1.1\r\nHost: a.test\r\n\r\nGET /4 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n",
     );
     let places: Vec<_> =
         ["GET /1 ", "POST /2 ", "GET /4 "].iter().map(|line| answer.find(line)).collect();
@@ -99,9 +84,7 @@ fn bodies_stream_in_chunks_both_ways() {
     let says = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n";
     let (url, backend) = scripted(b"0\r\n\r\n", says);
     let (proxy, _lease) = with_route(&url);
-    let answer = raw(
-        &proxy,
-        b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n",
+    let answer = proxy.raw(b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n",
     );
     assert!(answer.ends_with("\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n"), "{answer}");
     let request = String::from_utf8(backend.join().unwrap()).unwrap();
@@ -117,7 +100,7 @@ fn a_body_without_an_end_gets_chunks_or_an_end() {
         let (url, backend) = scripted(b"\r\n\r\n", says);
         let (proxy, _lease) = with_route(&url);
         let request = format!("GET / HTTP/{version}\r\nHost: a.test\r\nConnection: close\r\n\r\n");
-        let answer = raw(&proxy, request.as_bytes());
+        let answer = proxy.raw(request.as_bytes());
         assert!(answer.ends_with(ends), "{version}: {answer}");
         backend.join().unwrap();
     }
@@ -171,7 +154,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
         ("TRACE / HTTP/1.1\r\nHost: a.test\r\n\r\n", "405"),
     ];
     for (request, status) in table {
-        let answer = raw(&proxy, request.as_bytes());
+        let answer = proxy.raw(request.as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
     }
     assert_eq!(backend.requests(), 0);
@@ -201,9 +184,7 @@ fn a_tunnel_carries_the_frame_glued_to_the_101() {
     let says = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n\x81\x05hello";
     let (url, backend) = scripted(b"\r\n\r\n", says);
     let (proxy, _lease) = with_route(&url);
-    let answer = raw(
-        &proxy,
-        b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    let answer = proxy.raw(b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
     );
     assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n\u{fffd}\u{5}hello"), "{answer:?}");

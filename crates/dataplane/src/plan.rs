@@ -85,21 +85,23 @@ struct Facts<'h> {
     raw_path: &'h str,
 }
 
+impl Ours {
+    fn of(head: &RequestHead<'_>, mut asked: Asked, answer: Answer) -> Self {
+        asked.html = forward::wants_html(head);
+        let whole = Decoder::request(head.framing).is_done();
+        let used = (keeps_connection(&answer) && whole).then_some(head.len);
+        Self { answer, asked, used, pool: None, location: None }
+    }
+}
+
 /// A request that is answered before anybody asks whose it is.
-fn early(head: &RequestHead<'_>, mut asked: Asked, answer: Answer) -> Look {
-    asked.html = forward::wants_html(head);
-    let whole = Decoder::request(head.framing).is_done();
-    let used = (keeps_connection(&answer) && whole).then_some(head.len);
-    Look::Ours(Ours { answer, asked, used, pool: None, location: None })
+fn early(head: &RequestHead<'_>, asked: Asked, answer: Answer) -> Look {
+    Look::Ours(Ours::of(head, asked, answer))
 }
 
 impl Facts<'_> {
     fn ours(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Ours {
-        let mut asked = self.asked;
-        asked.html = forward::wants_html(self.head);
-        let whole = Decoder::request(self.head.framing).is_done();
-        let used = (keeps_connection(&answer) && whole).then_some(self.head.len);
-        Ours { answer, asked, used, pool, location: None }
+        Ours { pool, ..Ours::of(self.head, self.asked, answer) }
     }
 
     fn refuse(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Look {

@@ -1,4 +1,5 @@
-//! HTTP/1.1 as a machine: bytes to heads and body pieces and back, strictly.
+//! HTTP/1.1 as a machine: bytes to heads and body pieces and back, strictly; and the heads of
+//! HTTP/2 and HTTP/3, held to the same rules.
 //!
 //! Both sides of the proxy speak through this crate: a client's request is parsed, written
 //! anew for the backend, the backend's response is parsed and written anew for the client.
@@ -46,6 +47,7 @@ mod facts;
 mod field;
 mod known;
 mod limits;
+mod message;
 mod request;
 mod response;
 mod scan;
@@ -58,6 +60,10 @@ pub use error::HeadError;
 pub use field::{EndToEnd, Field, Fields, HeadSpace, Nominated, Version};
 pub use known::Known;
 pub use limits::Limits;
+pub use message::{
+    MessageField, MessageSpace, RequestStart, message_request, message_response, trailer_fields,
+    trailer_lines,
+};
 pub use request::{Framing, RequestHead, parse_request};
 pub use response::{BodyFraming, ResponseHead, parse_response};
 pub use scan::Scan;

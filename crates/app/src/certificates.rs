@@ -51,7 +51,10 @@ impl Served {
             tracing::warn!(names = ?names(pair), ?validity, "clients will not accept this certificate");
         }
         let resolver = Resolver::new(certificates.clone());
-        let options = ServerOptions { alpn: vec![b"http/1.1".to_vec()], ..Default::default() };
+        let options = ServerOptions {
+            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            ..Default::default()
+        };
         let tls = options.tcp(&resolver, clock)?;
         Ok(Self { watcher, certificates, fallback, resolver, tls })
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use model::Instant;
 use resilience::Outcome;
-use socket2::SockRef;
 
 use crate::answer::Answer;
 use crate::buffers::Buffer;
@@ -61,7 +60,7 @@ impl Exchange<'_> {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 // An answer that is there already says that the request was read.
-                let silent = !matches!(upstream.stream.tcp().try_read(&mut [0]), Ok(1..));
+                let silent = !upstream.stream.has_said_something();
                 let attempt = failed_write(&error, upstream.reused && silent);
                 if matches!(attempt, Attempt::Unanswered(_)) {
                     plan.ticket.settle(Outcome::Failed);
@@ -185,13 +184,12 @@ impl Exchange<'_> {
             }
             Err(Failure::Client) => Attempt::Broken,
             Err(Failure::Midway) => {
-                // To a client that takes the end of the connection for the end of the body, a
-                // reset is the only way to say that this was not it.
-                let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
+                self.stream.abort();
                 Attempt::Broken
             }
             // The backend's end came before any byte of an answer, on a connection it had
             // kept open for us: it never read the request.
+            Err(Failure::Refused) => Attempt::Untouched(Answer::INCOMPLETE),
             Err(Failure::Ended) if reused => Attempt::Untouched(Answer::INCOMPLETE),
             Err(failure) => {
                 plan.ticket.settle(Outcome::Failed);
@@ -287,18 +285,14 @@ enum SendError {
 }
 
 /// Streams the rest of a request's body.
-async fn send_body<R, W>(
+async fn send_body(
     body: &mut Pump,
     watch: &mut Watch,
     limit: Duration,
-    (from, to): (&mut R, &mut W),
+    (from, to): (&mut Half<'_, '_>, &mut Half<'_, '_>),
     after: &mut Vec<u8>,
     has_moved: &Cell<bool>,
-) -> Result<(), SendError>
-where
-    R: tokio::io::AsyncRead + Unpin,
-    W: tokio::io::AsyncWrite + Unpin,
-{
+) -> Result<(), SendError> {
     loop {
         let moved = watch.within(limit, poll_fn(|cx| body.poll(cx, from, to, after))).await;
         // Whatever else: something was taken from the client, unless nothing came in time.

@@ -10,11 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use certs::Covered;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::buffers::read_into_new;
+use crate::buffers::{Buffer, read_into_new};
 use crate::exchange::{self, After};
+use crate::h2_server::{self, PREFACE};
 use crate::identity::Client;
 use crate::plane::Door;
 use crate::preamble;
@@ -46,7 +48,7 @@ struct Known {
     stream: Stream,
     from: SocketAddr,
     /// What its certificate is for, with TLS.
-    covered: Option<Box<Covered>>,
+    covered: Option<Rc<Covered>>,
 }
 
 /// Reads a header of the PROXY protocol and shakes hands, as it applies, in the time of a head.
@@ -70,7 +72,7 @@ async fn greet(
     // As it was when the handshake ended: later certificates may be for other hosts.
     let covered = https.resolver.certificates().covered(tls.get_ref().1.server_name());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
-    Ok(Known { stream, from, covered: Some(Box::new(covered)) })
+    Ok(Known { stream, from, covered: Some(Rc::new(covered)) })
 }
 
 /// Serves a connection to its end. `covered` is what its certificate is for, with TLS.
@@ -78,20 +80,42 @@ async fn serve(
     worker: &Rc<Worker>,
     mut stream: Stream,
     (peer, port): (SocketAddr, u16),
-    covered: Option<Box<Covered>>,
+    covered: Option<Rc<Covered>>,
 ) {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
         let first = tokio::time::timeout(patience, read_into_new(&mut stream)).await;
-        let Ok(Ok(Some(input))) = first else { return };
+        let Ok(Ok(Some(mut input))) = first else { return };
         let trusted = worker.is_trusted(peer.ip());
-        let client = Client::new(peer, port, trusted, covered.as_deref());
-        match Box::pin(exchange::burst(worker, &mut stream, client, input)).await {
+        let client = Client::new(peer, port, trusted, covered.clone());
+        if PREFACE.starts_with(input.get(..PREFACE.len().min(input.len())).unwrap_or_default()) {
+            // In a box: it is larger than a quiet connection in text.
+            let preface = Box::pin(preface(&mut stream, &mut input));
+            match tokio::time::timeout(worker.shared.config.header_timeout, preface).await {
+                Ok(Ok(true)) => {
+                    return Box::pin(h2_server::serve(worker, stream, input, client)).await;
+                }
+                Ok(Ok(false)) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+        match Box::pin(exchange::burst(worker, &mut stream, &client, input)).await {
             After::Quiet => patience = worker.shared.config.idle_timeout,
             After::Close => return,
         }
     }
+}
+
+/// Reads on until it is clear whether the client speaks HTTP/2 (RFC 9113, 3.3 and 3.4). A request
+/// in text begins otherwise after four bytes at the latest.
+async fn preface(stream: &mut Stream, input: &mut Buffer) -> io::Result<bool> {
+    while input.len() < PREFACE.len() && PREFACE.starts_with(input) {
+        if stream.read_buf(&mut **input).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(input.starts_with(PREFACE))
 }
 
 #[cfg(test)]
@@ -119,7 +143,7 @@ mod tests {
         let mut stream = Stream::Plain(stream);
         let client = Client::new(peer, 80, false, None);
         let input = crate::buffers::Buffer::none();
-        let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, client, input));
+        let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, &client, input));
         assert!(busy <= 3072, "{busy} bytes");
     }
 }

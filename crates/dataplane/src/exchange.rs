@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http1::{Scan, Verb};
@@ -16,9 +17,11 @@ use routing::EndpointId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::answer::{Answer, Audience};
+use crate::asking::Asking;
 use crate::attempt::Attempt;
 use crate::buffers::{Buffer, read_into_new};
 use crate::forward::Asked;
+use crate::head::Message;
 use crate::identity::{Client, RequestId};
 use crate::park::Parked;
 use crate::plan::{Look, Ours, Plan};
@@ -52,13 +55,15 @@ pub(crate) enum After {
 pub(crate) async fn burst(
     worker: &Rc<Worker>,
     stream: &mut Stream,
-    client: Client<'_>,
+    client: &Client,
     input: Buffer,
 ) -> After {
     let watch = Watch::new(worker.clock);
     let (is_new, parked) = (Cell::new(true), Cell::new(false));
     let tally = Tally::default();
-    let mut exchange = Exchange { worker, stream, client, watch, input, is_new, parked, tally };
+    let asking = None;
+    let mut exchange =
+        Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
     loop {
         if !matches!(exchange.one().await, Ok(Turn::Again)) {
             return After::Close;
@@ -75,13 +80,32 @@ pub(crate) async fn burst(
     }
 }
 
+/// Serves the one request of a stream. Returns whether its client was there for the answer.
+pub(crate) async fn single(
+    worker: &Rc<Worker>,
+    stream: &mut Stream,
+    client: &Client,
+    asking: Asking,
+) -> bool {
+    let watch = Watch::new(worker.clock);
+    let (is_new, parked) = (Cell::new(true), Cell::new(false));
+    let tally = Tally::default();
+    let (input, asking) = (Buffer::none(), Some(asking));
+    let mut exchange =
+        Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
+    let turn = exchange.one().await;
+    turn.is_ok() && !exchange.is_given_up()
+}
+
 pub(crate) struct Exchange<'c> {
     pub(crate) worker: &'c Rc<Worker>,
     pub(crate) stream: &'c mut Stream,
-    pub(crate) client: Client<'c>,
+    pub(crate) client: &'c Client,
     pub(crate) watch: Watch,
-    /// What was read from the client and not used up.
+    /// What was read from the client and not used up. On a stream, of the body alone.
     pub(crate) input: Buffer,
+    /// The head, on a stream.
+    pub(crate) asking: Option<Asking>,
     /// Whether the request has not been counted against its limits yet.
     pub(crate) is_new: Cell<bool>,
     /// Whether it has waited for its backend.
@@ -245,6 +269,7 @@ impl Exchange<'_> {
     async fn finish(&mut self, plan: Plan, received: Received) -> io::Result<Turn> {
         let Some(mut upstream) = received.upstream else { return Ok(Turn::Close) };
         let used = plan.used.min(self.input.len());
+        let is_message = self.stream.is_message();
         if received.tunnel {
             self.tally.record(self.worker);
             // A tunnel counts at its endpoint, and no longer as a request of its generation.
@@ -264,6 +289,9 @@ impl Exchange<'_> {
         let whole = plan.sent;
         if received.upstream_reusable && whole {
             upstream.give_back(self.worker.clock.mono());
+        }
+        if is_message {
+            return Ok(Turn::Close);
         }
         if !received.client_reusable {
             return self.close_gently(!whole).await;
@@ -295,15 +323,20 @@ impl Exchange<'_> {
         used: Option<usize>,
         (id, location): (&RequestId, &str),
     ) -> io::Result<Turn> {
+        if self.stream.is_message() {
+            return self.answer_message(answer, asked, (id, location)).await;
+        }
         let close = used.is_none() || !asked.keep_alive || self.worker.is_draining();
         let to = Audience {
             html: asked.html,
+            grpc: false,
             head_only: asked.verb == Verb::Head,
             old: asked.old,
             close,
         };
         let mut out = Buffer::take();
-        answer.write(to, (id, location), &mut out);
+        let body = answer.write(to, (id, location), &mut *out);
+        out.extend_from_slice(body.as_bytes());
         self.tally.answered(answer.status, out.len() as u64);
         let limit = self.worker.shared.config.body_timeout;
         match self.watch.within(limit, self.stream.send(&out)).await {
@@ -320,9 +353,45 @@ impl Exchange<'_> {
         }
     }
 
+    /// The same, on a stream.
+    async fn answer_message(
+        &mut self,
+        answer: Answer,
+        asked: Asked,
+        said: (&RequestId, &str),
+    ) -> io::Result<Turn> {
+        let to = Audience {
+            html: asked.html,
+            grpc: asked.grpc,
+            head_only: asked.verb == Verb::Head,
+            old: false,
+            close: false,
+        };
+        let mut message = Message::default();
+        let body = answer.write(to, said, &mut message);
+        self.tally.answered(answer.status, body.len() as u64);
+        self.stream.send_head(message, body.is_empty())?;
+        let limit = self.worker.shared.config.body_timeout;
+        match self.watch.within(limit, self.stream.send(body.as_bytes())).await {
+            Ok(written) => written?,
+            Err(TimedOut) => self.stream.abort(),
+        }
+        Ok(Turn::Close)
+    }
+
+    /// Whether the client of a stream did not wait for its answer.
+    fn is_given_up(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.stream.poll_peek(&mut cx), Poll::Ready(Ok(0)))
+    }
+
     /// Ends the connection so that the client gets what was written: closing while it still
     /// sends would make the kernel reset the connection and drop the answer (RFC 9112, 9.6).
     pub(crate) async fn close_gently(&mut self, still_sending: bool) -> io::Result<Turn> {
+        if self.stream.is_message() {
+            // Whoever drops it tells the client to send no more (RFC 9113, 8.1).
+            return Ok(Turn::Close);
+        }
         self.stream.shutdown().await?;
         if still_sending {
             let stream = &mut *self.stream;

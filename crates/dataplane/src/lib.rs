@@ -21,6 +21,7 @@
 //! [`Publisher::publish`] gives them a table; [`Plane::drain`] lets what is in flight finish.
 
 mod answer;
+mod asking;
 mod attempt;
 mod buffers;
 mod coding;
@@ -28,6 +29,9 @@ mod connection;
 mod endpoint;
 mod exchange;
 mod forward;
+mod h2_server;
+mod h2_stream;
+mod head;
 mod health;
 mod identity;
 mod ledger;

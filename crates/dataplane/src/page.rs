@@ -96,7 +96,7 @@ impl Exchange<'_> {
             let to = self.worker.page_server(url);
             let base = if url.base().is_empty() { "/" } else { url.base() };
             let target = if is_asset { forward::resolved(head, path) } else { base.into() };
-            forward::page_request(head, target.as_bytes(), &to, (&self.client, id), &mut request);
+            forward::page_request(head, target.as_bytes(), &to, (self.client, id), &mut request);
         }
         asked.keep_alive &= !self.worker.is_draining();
         Look::Page(Box::new(PagePlan {

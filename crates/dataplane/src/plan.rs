@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http1::{Decoder, HeadSpace, Limits, RequestHead, Scan, Target, Verb, parse_request};
+use http1::{
+    Decoder, HeadError, HeadSpace, Limits, MessageSpace, RequestHead, Scan, Target, Verb,
+    parse_request,
+};
 use model::{Instant, NormalPath, Scheme, normalize_authority, normalize_path};
 use routing::choose;
 use routing::{
@@ -110,7 +113,8 @@ impl Facts<'_> {
 }
 
 impl Exchange<'_> {
-    /// Reads the head at the start of the input, decides, and writes it anew into `out`.
+    /// Reads the head, decides, and writes it anew: into `out`, as the start of what the backend
+    /// is sent, if that is text.
     pub(crate) fn look(
         &self,
         scan: &mut Scan,
@@ -118,16 +122,34 @@ impl Exchange<'_> {
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
+        if let Some(asking) = &self.asking {
+            let mut space = MessageSpace::new();
+            return match asking.head(&mut space) {
+                Ok(head) => self.consider(&head, id, tried, out),
+                Err(error) => self.malformed(error),
+            };
+        }
         let mut space = HeadSpace::new();
-        let head = match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
-            Ok(Some(head)) => head,
-            Ok(None) => return Look::More,
-            Err(error) => {
-                tracing::debug!(client = %self.client.address, %error, "malformed request");
-                return nobody(Answer::bad_head(error.status()));
-            }
-        };
-        let asked = Asked::of(&head);
+        match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
+            Ok(Some(head)) => self.consider(&head, id, tried, out),
+            Ok(None) => Look::More,
+            Err(error) => self.malformed(error),
+        }
+    }
+
+    fn malformed(&self, error: HeadError) -> Look {
+        tracing::debug!(client = %self.client.address, %error, "malformed request");
+        nobody(Answer::bad_head(error.status()))
+    }
+
+    fn consider(
+        &self,
+        head: &RequestHead<'_>,
+        id: &RequestId,
+        tried: &[EndpointId],
+        out: &mut Vec<u8>,
+    ) -> Look {
+        let asked = Asked::of(head);
         let target = match head.form {
             Target::Asterisk => &b"/"[..],
             _ => head.path_and_query(),
@@ -135,9 +157,9 @@ impl Exchange<'_> {
         let end = memchr::memchr(b'?', target).unwrap_or(target.len());
         let raw = target.get(..end).unwrap_or_default();
         if matches!(head.verb, Verb::Connect | Verb::Trace) {
-            return early(&head, asked, Answer::METHOD);
+            return early(head, asked, Answer::METHOD);
         }
-        let Ok(path) = normalize_path(raw) else { return early(&head, asked, Answer::BAD_PATH) };
+        let Ok(path) = normalize_path(raw) else { return early(head, asked, Answer::BAD_PATH) };
         let host = match &head.host {
             Some(host) => match normalize_authority(host.raw) {
                 Some(host) => Some(host),
@@ -146,7 +168,7 @@ impl Exchange<'_> {
             None => None,
         };
         let raw_path = std::str::from_utf8(raw).unwrap_or("/");
-        let facts = Facts { head: &head, path, asked, host: host.as_deref(), raw_path };
+        let facts = Facts { head, path, asked, host: host.as_deref(), raw_path };
         if let Some(look) = self.elsewhere(&facts) {
             return look;
         }
@@ -157,7 +179,7 @@ impl Exchange<'_> {
     /// else (RFC 9110, section 15.5.20), or in clear text for a host that has a certificate.
     fn elsewhere(&self, facts: &Facts<'_>) -> Option<Look> {
         let host = facts.host?;
-        if let Some(covered) = self.client.covered {
+        if let Some(covered) = &self.client.covered {
             let misdirected = !covered.covers(host);
             return misdirected.then(|| facts.refuse(Answer::MISDIRECTED, None));
         }
@@ -191,7 +213,7 @@ impl Exchange<'_> {
         let now = worker.clock.mono();
         let is_first = self.is_new.replace(false);
         let trusted = |ip| worker.is_trusted(ip);
-        let asker = identity::asker(&self.client, facts.head.fields(), trusted);
+        let asker = identity::asker(self.client, facts.head.fields(), trusted);
         if is_first
             && let Some(quota) = worker.shared.limits.admit(asker, &pool, now)
             && !quota.allowed
@@ -297,8 +319,14 @@ impl Exchange<'_> {
             self.worker.budget.borrow_mut().request(self.worker.clock.mono());
         }
         let endpoint = &ticket.route.endpoint;
-        forward::request(head, &facts.path, (to, endpoint), (&self.client, id), out);
-        let mut body = Pump::new(Decoder::request(head.framing), Framing::Kept, options.max_body);
+        forward::request(head, &facts.path, (to, endpoint), (self.client, id), out);
+        let framing = match head.framing {
+            http1::Framing::None | http1::Framing::Length(_) | http1::Framing::Chunked => {
+                Framing::Kept
+            }
+            http1::Framing::UntilEnd => Framing::Chunked,
+        };
+        let mut body = Pump::new(Decoder::request(head.framing), framing, options.max_body);
         let came = self.input.get(head.len..).unwrap_or_default();
         let used = match body.start(came, out) {
             Ok(used) => head.len + used,

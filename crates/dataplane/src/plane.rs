@@ -35,6 +35,9 @@ const ACCEPT_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// How often a drain looks whether it is over.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// How long connections of HTTP/2 and HTTP/3 may take for their last frames.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
+
 /// How the data plane is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -152,6 +155,8 @@ pub(crate) struct Shared {
     pub(crate) stop_accepting: Notify,
     /// Requests being worked on, tunnels included.
     pub(crate) in_flight: AtomicUsize,
+    /// Client connections that carry frames.
+    pub(crate) messaging: AtomicUsize,
     pub(crate) oldest: Arc<Oldest>,
     /// The registry ordered something: wakes the monitor.
     pub(crate) ordered: Notify,
@@ -270,6 +275,11 @@ impl Plane {
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
         }
         let finished = in_flight() == 0;
+        // The last frames are written by their connections, which end when their clients know.
+        let deadline = deadline.min(clock.mono().after(LAST_FRAMES));
+        while self.shared.messaging.load(Ordering::Relaxed) > 0 && clock.mono() < deadline {
+            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+        }
         let joins: Vec<_> = self
             .threads
             .into_iter()
@@ -400,6 +410,7 @@ pub(crate) fn shared(
         draining: AtomicBool::new(false),
         stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),
+        messaging: AtomicUsize::new(0),
         notices,
     });
     (shared, receiver)

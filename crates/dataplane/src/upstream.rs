@@ -221,7 +221,7 @@ impl Upstream {
 /// Whether nothing came on an idle connection: neither its end nor bytes nobody asked for. Costs
 /// no system call unless something did come.
 fn is_quiet(stream: &Stream) -> bool {
-    let stream = stream.tcp();
+    let Some(stream) = stream.tcp() else { return false };
     let mut cx = Context::from_waker(Waker::noop());
     match stream.poll_read_ready(&mut cx) {
         Poll::Pending => true,

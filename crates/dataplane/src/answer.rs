@@ -267,15 +267,15 @@ mod tests {
     fn the_length_is_the_body_and_head_has_none() {
         let id = RequestId::new(1, 2);
         for html in [false, true] {
-            let mut whole = Vec::new();
-            Answer::NO_ROUTE.write(Audience { html, ..Audience::default() }, (&id, ""), &mut whole);
-            let whole = String::from_utf8(whole).unwrap();
-            let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+            let mut head = Vec::new();
+            let to = Audience { html, ..Audience::default() };
+            let body = Answer::NO_ROUTE.write(to, (&id, ""), &mut head);
+            let head = String::from_utf8(head).unwrap();
             assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
             let mut head_only = Vec::new();
             let to = Audience { html, head_only: true, ..Audience::default() };
-            Answer::NO_ROUTE.write(to, (&id, ""), &mut head_only);
-            assert_eq!(head_only, format!("{head}\r\n\r\n").into_bytes());
+            let none = Answer::NO_ROUTE.write(to, (&id, ""), &mut head_only);
+            assert_eq!((head_only, &*none), (head.into_bytes(), ""));
         }
     }
 
@@ -283,7 +283,7 @@ mod tests {
     fn come_back_later() {
         let mut out = Vec::new();
         let answer = Answer::unavailable(std::time::Duration::from_millis(200));
-        answer.write(
+        let _ = answer.write(
             Audience { close: true, ..Audience::default() },
             (&RequestId::new(0, 0), ""),
             &mut out,

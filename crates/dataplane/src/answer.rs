@@ -72,8 +72,6 @@ impl Answer {
         Self::new(502, "http_response_incomplete", "the service closed before it answered");
     pub(crate) const BACKEND_TLS: Self =
         Self::new(502, "tls_certificate_error", "the service could not show who it is");
-    pub(crate) const HTTP2_BACKEND: Self =
-        Self::new(502, "proxy_configuration_error", "the service's scheme is not supported yet");
     pub(crate) const TIMEOUT: Self =
         Self::new(504, "http_response_timeout", "the service took too long to answer");
     pub(crate) const CONNECT_TIMEOUT: Self =

@@ -39,6 +39,8 @@ const BURST_PAUSE: Duration = Duration::from_millis(250);
 const PAUSING_MAX: usize = 256;
 /// Endpoints tried for one request.
 const ATTEMPTS_MAX: usize = 8;
+/// How often one request is planned anew because a backend speaks otherwise than it did.
+const OTHERWISE_MAX: u32 = 4;
 /// How long a client that is told an error in the middle of its body may go on sending.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -127,6 +129,8 @@ struct Tries {
     fresh_only: bool,
     /// How often it was sent again although it may have been read.
     repeats: u32,
+    /// How often a backend spoke otherwise than was planned.
+    otherwise: u32,
     /// What became of the last try.
     failed: Option<Answer>,
     /// When parking ends.
@@ -209,6 +213,13 @@ impl Exchange<'_> {
                 let now = self.worker.clock.mono();
                 harmless && self.worker.budget.borrow_mut().try_retry(now)
             }
+            Attempt::Otherwise => {
+                tries.otherwise += 1;
+                if tries.otherwise <= OTHERWISE_MAX {
+                    return None;
+                }
+                false
+            }
             Attempt::Received(_) | Attempt::Final(_) | Attempt::Broken => false,
         };
         // A kept connection that the backend had given up says nothing against the backend:
@@ -217,6 +228,7 @@ impl Exchange<'_> {
         let answer = match attempt {
             Attempt::Received(received) => return Some(self.finish(*plan, received).await),
             Attempt::Broken => return Some(Ok(Turn::Close)),
+            Attempt::Otherwise => Answer::INCOMPLETE,
             Attempt::Final(answer) | Attempt::Untouched(answer) | Attempt::Unanswered(answer) => {
                 answer
             }

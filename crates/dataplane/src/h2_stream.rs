@@ -12,6 +12,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
 
+use crate::h2_client::Sharing;
 use crate::head::{Message, trailers};
 
 /// Payload that is handed over at once.
@@ -31,6 +32,8 @@ pub(crate) struct H2Stream {
     left: Option<u64>,
     /// The other side never looked at it (RFC 9113, 8.7).
     refused: bool,
+    /// Its place on a backend's connection.
+    _place: Option<Sharing>,
 }
 
 /// What can be sent next.
@@ -58,11 +61,13 @@ impl H2Stream {
 
     /// A request's, for a backend. `left` is how much its body was said to be.
     pub(crate) fn of_backend(
+        place: Sharing,
         response: ResponseFuture,
         body: Option<SendStream<Bytes>>,
         left: Option<u64>,
     ) -> Self {
-        Self::new(body.map_or(Sending::Nothing, Sending::Body), None, Some(response), left)
+        let sending = body.map_or(Sending::Nothing, Sending::Body);
+        Self { _place: Some(place), ..Self::new(sending, None, Some(response), left) }
     }
 
     fn new(
@@ -72,7 +77,16 @@ impl H2Stream {
         left: Option<u64>,
     ) -> Self {
         let came = Bytes::new();
-        Self { sending, receiving, response, came, trailers: Vec::new(), left, refused: false }
+        Self {
+            sending,
+            receiving,
+            response,
+            came,
+            trailers: Vec::new(),
+            left,
+            refused: false,
+            _place: None,
+        }
     }
 
     /// Whether the other side has said that it never looked at the request.

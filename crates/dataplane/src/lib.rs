@@ -29,6 +29,7 @@ mod connection;
 mod endpoint;
 mod exchange;
 mod forward;
+mod h2_client;
 mod h2_server;
 mod h2_stream;
 mod head;

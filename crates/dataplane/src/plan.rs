@@ -18,11 +18,13 @@ use crate::answer::Answer;
 use crate::coding;
 use crate::exchange::Exchange;
 use crate::forward::{self, Asked};
+use crate::head::Message;
 use crate::identity::{self, RequestId};
 use crate::page::PagePlan;
 use crate::pump::{Framing, Pump, PumpError};
 use crate::sticky::{self, Cookie};
 use crate::ticket::Ticket;
+use crate::upstream::Speech;
 use crate::worker::{Entered, Sight};
 
 /// A request, made ready to be sent.
@@ -31,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) pool: Arc<Pool>,
     member: usize,
     pub(crate) ticket: Ticket,
+    /// How it is put to the backend, and whether that may choose otherwise.
+    pub(crate) speech: (Speech, bool),
+    /// The head, for a backend that is spoken to in frames.
+    pub(crate) message: Option<Box<Message>>,
     pub(crate) body: Pump,
     /// The cookie that keeps the client where it is now, if it has none.
     pub(crate) cookie: Option<Box<str>>,
@@ -300,9 +306,10 @@ impl Exchange<'_> {
         };
         let options = &to.config.options;
         let head = facts.head;
-        let refused = if speaks_http2_only(to.backend.scheme()) {
-            Some(Answer::HTTP2_BACKEND)
-        } else if asked.websocket && !options.websocket {
+        let endpoint = &ticket.route.endpoint;
+        let speech = endpoint.speech(options.http2, asked.websocket);
+        let in_frames = speech.0 == Speech::Frames;
+        let refused = if asked.websocket && (!options.websocket || in_frames) {
             Some(Answer::NO_WEBSOCKET)
         } else {
             match (options.max_body, head.framing) {
@@ -318,13 +325,20 @@ impl Exchange<'_> {
         if is_first {
             self.worker.budget.borrow_mut().request(self.worker.clock.mono());
         }
-        let endpoint = &ticket.route.endpoint;
-        forward::request(head, &facts.path, (to, endpoint), (self.client, id), out);
-        let framing = match head.framing {
-            http1::Framing::None | http1::Framing::Length(_) | http1::Framing::Chunked => {
-                Framing::Kept
-            }
-            http1::Framing::UntilEnd => Framing::Chunked,
+        let message = if in_frames {
+            let mut message = Box::<Message>::default();
+            let (to, from) = ((to, &**endpoint), (self.client, id));
+            forward::request(head, &facts.path, to, from, &mut *message);
+            Some(message)
+        } else {
+            forward::request(head, &facts.path, (to, endpoint), (self.client, id), out);
+            None
+        };
+        let framing = match (head.framing, in_frames) {
+            (http1::Framing::None | http1::Framing::Length(_), _)
+            | (http1::Framing::Chunked, false) => Framing::Kept,
+            (http1::Framing::UntilEnd, false) => Framing::Chunked,
+            (http1::Framing::Chunked | http1::Framing::UntilEnd, true) => Framing::Bare,
         };
         let mut body = Pump::new(Decoder::request(head.framing), framing, options.max_body);
         let came = self.input.get(head.len..).unwrap_or_default();
@@ -355,6 +369,8 @@ impl Exchange<'_> {
             asked,
             member,
             ticket,
+            speech,
+            message,
             body,
             cookie,
             used,
@@ -378,7 +394,7 @@ fn nobody(answer: Answer) -> Look {
     Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, location: None })
 }
 
-/// Nothing speaks HTTP/2 to backends yet.
+/// Whether it is never spoken to in HTTP/1.1.
 pub(crate) fn speaks_http2_only(scheme: Scheme) -> bool {
     matches!(scheme, Scheme::H2c | Scheme::Grpc | Scheme::Grpcs)
 }

@@ -81,6 +81,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) clock: Clock,
     /// Whether the client has got something.
     pub(crate) begun: &'a Cell<bool>,
+    /// Grows with each piece of the request's body.
+    pub(crate) request_moves: &'a Cell<u32>,
     /// Responses that this worker compresses.
     pub(crate) encoders: &'a Rc<Cell<usize>>,
     /// Its status is set when the client has got the beginning of the final response.
@@ -194,12 +196,15 @@ impl Receiver<'_> {
             body.end(*to).map_err(|_| Failure::Client)?;
         }
         while !whole {
+            let heard_before = self.request_moves.get();
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
             let moved = watch.within(self.idle, step).await;
             self.tally.sent.set(head_bytes.saturating_add(body.sent_bytes()));
             match moved {
                 Ok(Ok(Progress::Done)) => whole = true,
                 Ok(Ok(Progress::Moved)) => {}
+                Err(TimedOut) if !body.is_blocked() && self.request_moves.get() != heard_before => {
+                }
                 Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
                 Ok(Err(
                     PumpError::Read(_)

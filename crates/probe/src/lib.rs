@@ -24,4 +24,4 @@ pub use failed::Failed;
 pub use policy::{Denied, Policy};
 pub use report::backend_test;
 pub use rustls::RootCertStore;
-pub use tls::{BadRoots, Tls, TlsFailed};
+pub use tls::{BadRoots, Offer, Tls, TlsFailed};

@@ -33,6 +33,7 @@ pub(crate) struct Served {
     fallback: Option<Arc<Pair>>,
     pub(crate) resolver: Resolver,
     pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) quic: Option<Arc<ServerConfig>>,
 }
 
 impl Served {
@@ -56,7 +57,9 @@ impl Served {
             ..Default::default()
         };
         let tls = options.tcp(&resolver, clock)?;
-        Ok(Self { watcher, certificates, fallback, resolver, tls })
+        let over_quic = ServerOptions { alpn: vec![b"h3".to_vec()], ..options };
+        let quic = https.http3.then(|| over_quic.quic(&resolver, clock)).transpose()?;
+        Ok(Self { watcher, certificates, fallback, resolver, tls, quic })
     }
 
     /// Keeps them as they are in the files, for ever. `asked` wakes it at once.

@@ -1,6 +1,7 @@
 //! The head of a request that came in frames, kept until a response has begun.
 
-use http::header::{COOKIE, HeaderValue};
+use http::Method;
+use http::header::{CONTENT_LENGTH, COOKIE, HeaderValue};
 use http1::{HeadError, Limits, MessageSpace, RequestHead, RequestStart, Version, message_request};
 
 /// One request's head.
@@ -14,14 +15,20 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// `websocket` is whether `:protocol` says so.
+    /// `websocket` is whether `:protocol` says so, `ended` whether there is no body.
     pub(crate) fn new(
-        version: Version,
-        mut parts: http::request::Parts,
-        (websocket, ended): (bool, bool),
+        (version, mut parts, websocket): (Version, http::request::Parts, bool),
+        ended: bool,
     ) -> Self {
         join_cookies(&mut parts.headers);
         Self { parts, version, websocket, ended }
+    }
+
+    /// Whether a body is the exception, so that it is worth to wait for the end of the stream:
+    /// without a length it would have to be announced to the backend, even if there is none.
+    pub(crate) fn is_hardly_with_body(parts: &http::request::Parts) -> bool {
+        matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE)
+            && !parts.headers.contains_key(CONTENT_LENGTH)
     }
 
     /// As whoever decides reads it.

@@ -364,6 +364,9 @@ async fn send_body(
             Ok(Ok(Progress::Moved)) => {}
             Ok(Ok(Progress::Done)) => return Ok(()),
             Ok(Err(PumpError::Write(_))) => return Err(SendError::Backend),
+            Ok(Err(PumpError::Read(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(SendError::Client(Some(Answer::BAD_BODY)));
+            }
             Ok(Err(PumpError::Read(_))) => return Err(SendError::Client(None)),
             Ok(Err(PumpError::TooLarge)) => {
                 return Err(SendError::Client(Some(Answer::TOO_LARGE)));

@@ -5,13 +5,15 @@
 //! up to a bound; one that was streamed further is not sent twice.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http1::{Scan, Verb};
+use http::request::Parts;
+use http1::{Scan, Verb, Version};
 use model::Instant;
 use routing::EndpointId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,17 +84,31 @@ pub(crate) async fn burst(
     }
 }
 
-/// Serves the one request of a stream. Returns whether its client was there for the answer.
+/// Serves the one request of a stream; `ended` is whether that is known to have no body. Returns
+/// whether its client was there for the answer.
 pub(crate) async fn single(
     worker: &Rc<Worker>,
-    stream: &mut Stream,
+    (mut stream, mut ended): (Stream, bool),
     client: &Client,
-    asking: Asking,
+    request: (Version, Parts, bool),
 ) -> bool {
-    let watch = Watch::new(worker.clock);
+    let mut watch = Watch::new(worker.clock);
+    if !ended {
+        let is_worth_it = Asking::is_hardly_with_body(&request.1);
+        let begun = poll_fn(|cx| match stream.poll_begun(cx) {
+            Poll::Pending if is_worth_it => Poll::Pending,
+            begun => Poll::Ready(begun),
+        });
+        match watch.within(worker.shared.config.header_timeout, begun).await {
+            Ok(Poll::Ready(Ok(has_ended))) => ended = has_ended,
+            Ok(Poll::Ready(Err(_))) => return false,
+            Ok(Poll::Pending) | Err(TimedOut) => {}
+        }
+    }
     let (is_new, parked) = (Cell::new(true), Cell::new(false));
     let tally = Tally::default();
-    let (input, asking) = (Buffer::none(), Some(asking));
+    let (input, asking) = (Buffer::none(), Some(Asking::new(request, ended)));
+    let stream = &mut stream;
     let mut exchange =
         Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
     let turn = exchange.one().await;
@@ -387,6 +403,9 @@ impl Exchange<'_> {
         match self.watch.within(limit, self.stream.send(body.as_bytes())).await {
             Ok(written) => written?,
             Err(TimedOut) => self.stream.abort(),
+        }
+        if body.is_empty() {
+            let _ = self.watch.within(limit, self.stream.flush()).await;
         }
         Ok(Turn::Close)
     }

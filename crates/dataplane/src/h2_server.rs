@@ -1,28 +1,24 @@
 //! HTTP/2 from clients (RFC 9113): many requests at a time over one connection, each a stream and
 //! a task of its own.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 use http1::Version;
-use model::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::asking::Asking;
 use crate::buffers::Buffer;
 use crate::exchange;
 use crate::h2_stream::H2Stream;
 use crate::identity::Client;
 use crate::stream::Stream;
+use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
 use crate::worker::Worker;
 
 /// What a client that knows we speak HTTP/2 sends first (section 3.4).
@@ -43,10 +39,6 @@ const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// may make us reset by breaking rules (CVE-2025-8671), before the connection ends.
 const UNSEEN_RESETS_MAX: usize = 32;
 const ERROR_RESETS_MAX: usize = 128;
-/// Requests that a client may give up before half of all it ever sent must have been answered.
-const GIVEN_UP_MAX: u32 = 256;
-/// How long a connection that is told to end has for it while nothing is in flight.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end. `first` is what was read from it before.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
@@ -138,83 +130,11 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let websocket = protocol.is_some_and(|protocol| protocol.as_str() == "websocket");
-    let asking = Asking::new(Version::Http2, parts, (websocket, body.is_end_stream()));
-    let mut stream = Stream::H2(Box::new(H2Stream::of_client(body, respond)));
-    let answered = exchange::single(worker, &mut stream, client, asking).await;
-    serving.answered.set(answered);
-}
-
-/// What is known about the requests of one connection.
-#[derive(Debug)]
-struct Tracker {
-    open: Cell<u32>,
-    begun: Cell<u32>,
-    /// Requests whose client did not wait for the answer.
-    given_up: Cell<u32>,
-    /// When the last one ended.
-    quiet_since: Cell<Instant>,
-}
-
-impl Tracker {
-    fn new(now: Instant) -> Self {
-        let (open, begun, given_up) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Self { open, begun, given_up, quiet_since: Cell::new(now) }
-    }
-
-    /// Since when nothing is in flight.
-    fn quiet_since(&self) -> Option<Instant> {
-        (self.open.get() == 0).then(|| self.quiet_since.get())
-    }
-
-    /// Whether the client lets us work and does not wait for what comes of it (rapid reset,
-    /// CVE-2023-44487).
-    fn is_abused(&self) -> bool {
-        let given_up = self.given_up.get();
-        given_up > GIVEN_UP_MAX && given_up > self.begun.get() / 2
-    }
-}
-
-/// One request, for as long as it is worked on.
-struct Serving {
-    tracker: Rc<Tracker>,
-    worker: Rc<Worker>,
-    answered: Cell<bool>,
-}
-
-impl Serving {
-    fn begin(tracker: &Rc<Tracker>, worker: &Rc<Worker>) -> Self {
-        tracker.open.set(tracker.open.get() + 1);
-        tracker.begun.set(tracker.begun.get().saturating_add(1));
-        let (tracker, worker) = (Rc::clone(tracker), Rc::clone(worker));
-        Self { tracker, worker, answered: Cell::new(false) }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let tracker = &self.tracker;
-        tracker.open.set(tracker.open.get() - 1);
-        tracker.quiet_since.set(self.worker.clock.mono());
-        if !self.answered.get() {
-            tracker.given_up.set(tracker.given_up.get() + 1);
-        }
-    }
-}
-
-/// Counts a connection whose frames may still wait to be written when its requests have ended.
-pub(crate) struct Messaging<'w>(&'w Worker);
-
-impl<'w> Messaging<'w> {
-    pub(crate) fn begin(worker: &'w Worker) -> Self {
-        worker.shared.messaging.fetch_add(1, Ordering::Relaxed);
-        Self(worker)
-    }
-}
-
-impl Drop for Messaging<'_> {
-    fn drop(&mut self) {
-        self.0.shared.messaging.fetch_sub(1, Ordering::Relaxed);
-    }
+    let ended = body.is_end_stream();
+    let stream = Stream::H2(Box::new(H2Stream::of_client(body, respond)));
+    let request = (Version::Http2, parts, websocket);
+    let answered = exchange::single(worker, (stream, ended), client, request).await;
+    serving.answered(answered);
 }
 
 /// A connection of which something was read already.

@@ -170,37 +170,41 @@ impl H2Stream {
         }
     }
 
+    /// Waits for the first payload or the end; whether it is the end.
+    pub(crate) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.came.is_empty() {
+            let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(true)) };
+            match ready!(receiving.poll_data(cx)) {
+                Some(Ok(piece)) => self.came = piece,
+                Some(Err(error)) => return Poll::Ready(Err(self.note(error))),
+                None => {
+                    let fields =
+                        ready!(receiving.poll_trailers(cx)).map_err(|error| self.note(error))?;
+                    self.receiving = None;
+                    if let Some(fields) = fields {
+                        let fields =
+                            fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+                        let malformed = || io::Error::from(io::ErrorKind::InvalidData);
+                        self.trailers = http1::trailer_lines(fields).ok_or_else(malformed)?;
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(false))
+    }
+
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(())) };
-        while self.came.is_empty() {
-            match ready!(receiving.poll_data(cx)) {
-                Some(Ok(piece)) => self.came = piece,
-                Some(Err(error)) => return Poll::Ready(Err(self.note(error))),
-                None => {
-                    let lines = match ready!(receiving.poll_trailers(cx)) {
-                        Ok(None) => Vec::new(),
-                        Ok(Some(fields)) => {
-                            let fields = fields
-                                .iter()
-                                .map(|(name, value)| (name.as_str(), value.as_bytes()));
-                            let malformed = || io::Error::from(io::ErrorKind::InvalidData);
-                            http1::trailer_lines(fields).ok_or_else(malformed)?
-                        }
-                        Err(error) => return Poll::Ready(Err(self.note(error))),
-                    };
-                    self.receiving = None;
-                    self.trailers = lines;
-                    return Poll::Ready(Ok(()));
-                }
-            }
+        if ready!(self.poll_begun(cx))? {
+            return Poll::Ready(Ok(()));
         }
         let len = self.came.len().min(into.remaining());
         into.put_slice(self.came.get(..len).unwrap_or_default());
         self.came.advance(len);
+        let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(())) };
         // What is taken from here is on its way: the sender may send as much again.
         let released = receiving.flow_control().release_capacity(len);
         Poll::Ready(released.map_err(|error| self.note(error)))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -72,6 +72,8 @@ pub struct Https {
     pub listen: Vec<SocketAddr>,
     /// How it is spoken.
     pub tls: Arc<ServerConfig>,
+    /// How it is spoken over QUIC, on the same ports; without it there is no HTTP/3.
+    pub quic: Option<Arc<ServerConfig>>,
     /// Which certificates there are.
     pub resolver: Resolver,
     /// Whether requests in clear text for a host that has a certificate are sent here.
@@ -110,6 +112,14 @@ pub enum StartError {
     /// An address is taken, or not ours.
     #[error("cannot listen on {address}: {source}")]
     Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// An address is taken or not ours for UDP, where HTTP/3 comes.
+    #[error("cannot listen on {address} for HTTP/3 (UDP): {source}")]
+    BindUdp {
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -182,6 +192,7 @@ pub struct Plane {
     bound_https: Vec<SocketAddr>,
     /// Per worker; nobody accepts on them yet.
     listeners: Vec<Vec<(TcpListener, Door)>>,
+    sockets: Vec<Vec<UdpSocket>>,
     threads: Vec<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -218,11 +229,23 @@ impl Plane {
                 Door::Tls => bound_https.push(actual),
             }
         }
+        let has_quic = config.https.as_ref().is_some_and(|https| https.quic.is_some());
+        let mut sockets: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
+        for address in bound_https.iter().filter(|_| has_quic) {
+            let fail = |source| StartError::BindUdp { address: *address, source };
+            runtime::net::check_free_udp(*address).map_err(fail)?;
+            for sockets in &mut sockets {
+                sockets.push(runtime::net::udp_shared(*address).map_err(fail)?);
+            }
+            if let Some(socket) = sockets.first().and_then(|sockets| sockets.last()) {
+                runtime::net::steer_by_connection_id(socket, workers).map_err(fail)?;
+            }
+        }
         let (shared, receiver) = shared(config, backend_tls, clock, table);
         if let Some(first) = bound_https.first() {
             shared.https_port.store(first.port(), Ordering::Relaxed);
         }
-        Ok((Self { shared, bound, bound_https, listeners, threads: Vec::new() }, receiver))
+        Ok((Self { shared, bound, bound_https, listeners, sockets, threads: Vec::new() }, receiver))
     }
 
     /// Starts the threads. Every order that was given before holds from the first request on.
@@ -231,10 +254,12 @@ impl Plane {
     ///
     /// [`StartError::Worker`]; what was started ends when the plane is dropped.
     pub fn serve(&mut self) -> Result<(), StartError> {
-        for (number, listeners) in std::mem::take(&mut self.listeners).into_iter().enumerate() {
+        let listeners = std::mem::take(&mut self.listeners).into_iter();
+        let sockets = std::mem::take(&mut self.sockets);
+        for (number, (listeners, sockets)) in listeners.zip(sockets).enumerate() {
             let shared = Arc::clone(&self.shared);
             let worker = spawn(format!("worker-{number}"), move || async move {
-                if let Err(error) = Worker::new(shared, number).run(listeners).await {
+                if let Err(error) = Worker::new(shared, number).run(listeners, sockets).await {
                     tracing::error!(%error, number, "a worker ended");
                 }
             });

@@ -195,6 +195,10 @@ impl Receiver<'_> {
         if whole && !received.tunnel {
             body.end(*to).map_err(|_| Failure::Client)?;
         }
+        if whole && self.asked.message {
+            let flushed = watch.within(self.idle, to.flush()).await;
+            flushed.map_err(|TimedOut| Failure::Client)?.map_err(|_| Failure::Client)?;
+        }
         while !whole {
             let heard_before = self.request_moves.get();
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::h2_stream::{Arrived, H2Stream};
+use crate::h3_stream::H3Stream;
 use crate::head::Message;
 
 /// A connection to a client or to a backend.
@@ -24,6 +25,7 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
     /// One stream of a connection.
     H2(Box<H2Stream>),
+    H3(Box<H3Stream>),
 }
 
 impl Stream {
@@ -32,7 +34,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => Some(tcp),
             Self::Tls(tls) => Some(tls.get_ref().0),
-            Self::H2(_) => None,
+            Self::H2(_) | Self::H3(_) => None,
         }
     }
 
@@ -40,15 +42,26 @@ impl Stream {
     pub(crate) fn is_message(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Tls(_) => false,
-            Self::H2(_) => true,
+            Self::H2(_) | Self::H3(_) => true,
         }
     }
 
     /// The next head of a backend's answer on a stream.
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
         match self {
-            Self::Plain(_) | Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            Self::Plain(_) | Self::Tls(_) | Self::H3(_) => {
+                Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+            }
             Self::H2(stream) => stream.poll_head(cx),
+        }
+    }
+
+    /// Waits for the first payload on a client's stream, or the end; whether it is the end.
+    pub(crate) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => Poll::Ready(Ok(false)),
+            Self::H2(stream) => stream.poll_begun(cx),
+            Self::H3(stream) => stream.poll_begun(cx),
         }
     }
 
@@ -57,6 +70,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
             Self::H2(stream) => stream.send_head(message, ended),
+            Self::H3(stream) => stream.send_head(message, ended),
         }
     }
 
@@ -65,6 +79,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
             Self::H2(stream) => stream.send_interim(message),
+            Self::H3(stream) => stream.send_interim(message),
         }
     }
 
@@ -74,6 +89,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) => Ok(()),
             Self::H2(stream) => stream.end(trailers),
+            Self::H3(stream) => stream.end(trailers),
         }
     }
 
@@ -82,6 +98,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) => Vec::new(),
             Self::H2(stream) => stream.trailers(),
+            Self::H3(stream) => stream.trailers(),
         }
     }
 
@@ -94,6 +111,7 @@ impl Stream {
                 let _ = tcp.map(|tcp| tcp.set_linger(Some(Duration::ZERO)));
             }
             Self::H2(stream) => stream.abort(),
+            Self::H3(stream) => stream.abort(),
         }
     }
 
@@ -105,7 +123,7 @@ impl Stream {
     /// Whether it never reached whoever could have worked on it.
     pub(crate) fn was_refused(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Tls(_) => false,
+            Self::Plain(_) | Self::Tls(_) | Self::H3(_) => false,
             Self::H2(stream) => stream.was_refused(),
         }
     }
@@ -118,6 +136,7 @@ impl Stream {
             Self::Plain(tcp) => tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)),
             Self::Tls(tls) => tls.get_ref().0.poll_peek(cx, &mut ReadBuf::new(&mut byte)),
             Self::H2(stream) => stream.poll_reset(cx).map(|()| Ok(0)),
+            Self::H3(stream) => stream.poll_reset(cx).map(|()| Ok(0)),
         }
     }
 
@@ -145,6 +164,7 @@ impl AsyncRead for Stream {
                 read => read,
             },
             Self::H2(stream) => stream.poll_read(cx, into),
+            Self::H3(stream) => stream.poll_read(cx, into),
         }
     }
 }
@@ -159,6 +179,7 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
             Self::H2(stream) => stream.poll_write(cx, bytes),
+            Self::H3(stream) => stream.poll_write(cx, bytes),
         }
     }
 
@@ -167,6 +188,7 @@ impl AsyncWrite for Stream {
             // Frames are written by whoever drives their connection.
             Self::Plain(_) | Self::H2(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::H3(stream) => stream.poll_flush(cx),
         }
     }
 
@@ -175,6 +197,10 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
             Self::H2(stream) => Poll::Ready(stream.end(b"")),
+            Self::H3(stream) => {
+                stream.end(b"")?;
+                stream.poll_flush(cx)
+            }
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct HttpsConfig {
     pub certificates: Vec<PairPaths>,
     /// Whether requests in clear text for a host that has a certificate are sent there.
     pub redirect: bool,
+    /// Whether HTTP/3 is spoken on the same ports.
+    pub http3: bool,
 }
 
 /// What the command line says.
@@ -191,6 +193,7 @@ impl Config {
                 .map(|files| PairPaths { cert: files.cert, key: files.key })
                 .collect(),
             redirect: https.redirect.unwrap_or(true),
+            http3: https.http3.unwrap_or(true),
         });
         Ok(Self {
             file: None,

@@ -24,6 +24,8 @@ pub(crate) struct Asked {
     pub(crate) message: bool,
     /// A gRPC call: it reads no status but its own.
     pub(crate) grpc: bool,
+    /// The port at which it could ask by HTTP/3.
+    pub(crate) http3_port: Option<u16>,
     pub(crate) keep_alive: bool,
     pub(crate) websocket: bool,
     /// Whether errors are better shown as a page.
@@ -39,6 +41,7 @@ impl Asked {
         old: false,
         message: false,
         grpc: false,
+        http3_port: None,
         keep_alive: false,
         websocket: false,
         html: false,
@@ -51,6 +54,7 @@ impl Asked {
             old: head.version == Version::Http10,
             message: is_message(head),
             grpc: is_message(head) && is_grpc(head),
+            http3_port: None,
             keep_alive: head.keep_alive,
             websocket: head.upgrade_websocket,
             html: false,
@@ -350,11 +354,17 @@ pub(crate) fn response<H: HeadOut>(
                 if is_tunnel && field.name.eq_ignore_ascii_case(b"sec-websocket-accept") {
                     continue;
                 }
+                if asked.http3_port.is_some() && field.name.eq_ignore_ascii_case(b"alt-svc") {
+                    continue;
+                }
                 if !is_replaced(rules, HeaderSide::Response, &field) {
                     dressing.field(&field, out);
                 }
             }
             dressing.fields(out);
+            if let Some(port) = asked.http3_port {
+                alternative(port, out);
+            }
             if let Some(cookie) = cookie {
                 out.field(b"Set-Cookie", cookie.as_bytes());
             }
@@ -372,6 +382,15 @@ pub(crate) fn response<H: HeadOut>(
     }
     write_rules(rules, HeaderSide::Response, out);
     out.end();
+}
+
+/// Where HTTP/3 is spoken (RFC 7838, 3; RFC 9114, 3.1.1), to be remembered for an hour.
+fn alternative<H: HeadOut>(port: u16, out: &mut H) {
+    if port == 443 {
+        return out.field(b"Alt-Svc", b"h3=\":443\"; ma=3600");
+    }
+    let value = format!("h3=\":{port}\"; ma=3600");
+    out.field(b"Alt-Svc", value.as_bytes());
 }
 
 /// The phrase beside the status; frames have none.

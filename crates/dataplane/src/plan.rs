@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http1::{
-    Decoder, HeadError, HeadSpace, Limits, MessageSpace, RequestHead, Scan, Target, Verb,
+    Decoder, HeadError, HeadSpace, Limits, MessageSpace, RequestHead, Scan, Target, Verb, Version,
     parse_request,
 };
 use model::{Instant, NormalPath, Scheme, normalize_authority, normalize_path};
@@ -204,6 +204,15 @@ impl Exchange<'_> {
         Some(Look::Ours(ours))
     }
 
+    /// Where the client could have asked by HTTP/3: at the port of the host it asked for, which may
+    /// be another one than ours.
+    fn http3_port(&self, head: &RequestHead<'_>) -> Option<u16> {
+        self.client.covered.as_ref()?;
+        self.worker.shared.config.https.as_ref()?.quic.as_ref()?;
+        let port = head.host.as_ref()?.port.unwrap_or(443);
+        (head.version != Version::Http3).then_some(port)
+    }
+
     fn decide(
         &self,
         facts: &Facts<'_>,
@@ -359,6 +368,7 @@ impl Exchange<'_> {
             }
         };
         asked.keep_alive &= !self.worker.is_draining();
+        asked.http3_port = self.http3_port(head).filter(|_| options.http3);
         asked.coding = options.compression.then(|| coding::wanted(head));
         let sticky = pool.config.options.sticky.as_deref();
         let cookie = sticky

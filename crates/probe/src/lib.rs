@@ -12,6 +12,7 @@ mod check;
 mod connect;
 mod exchange;
 mod failed;
+mod frames;
 mod policy;
 mod report;
 mod tls;

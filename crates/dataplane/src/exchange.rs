@@ -92,7 +92,7 @@ pub(crate) async fn single(
     client: &Client,
     request: (Version, Parts, bool),
 ) -> bool {
-    let mut watch = Watch::new(worker.clock);
+    let mut watch = Watch::taking_over(worker.clock);
     if !ended {
         let is_worth_it = Asking::is_hardly_with_body(&request.1);
         let begun = poll_fn(|cx| match stream.poll_begun(cx) {
@@ -112,7 +112,9 @@ pub(crate) async fn single(
     let mut exchange =
         Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
     let turn = exchange.one().await;
-    turn.is_ok() && !exchange.is_given_up()
+    let answered = turn.is_ok() && !exchange.is_given_up();
+    exchange.watch.leave_over();
+    answered
 }
 
 pub(crate) struct Exchange<'c> {

@@ -74,7 +74,8 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
                     let serving = Serving::begin(&tracker, worker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
                     tokio::task::spawn_local(async move {
-                        answer(&worker, &client, request, respond, &serving).await;
+                        // In a box: a task is moved when it begins and when it ends.
+                        Box::pin(answer(&worker, &client, request, respond, &serving)).await;
                     });
                 }
                 Some(Err(error)) => {

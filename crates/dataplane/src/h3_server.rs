@@ -205,7 +205,8 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     let serving = Serving::begin(&tracker, worker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
                     tokio::task::spawn_local(async move {
-                        answer(&worker, &client, (resolver, out), &serving).await;
+                        // In a box: a task is moved when it begins and when it ends.
+                        Box::pin(answer(&worker, &client, (resolver, out), &serving)).await;
                     });
                 }
                 Ok(None) => break,

@@ -5,6 +5,7 @@
 //! when something really waits, left armed when it did not have to, and moved only when it
 //! fires too early or would fire too late.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
@@ -19,7 +20,7 @@ use tokio::time::Sleep;
 #[error("timed out")]
 pub(crate) struct TimedOut;
 
-/// The timer of one connection.
+/// The timer of one connection, or of one stream.
 #[derive(Debug)]
 pub(crate) struct Watch {
     clock: Clock,
@@ -27,9 +28,31 @@ pub(crate) struct Watch {
     timer: Option<(Pin<Box<Sleep>>, Instant)>,
 }
 
+/// Timers left over by streams, armed still: the next stream waits as long as the one before.
+const LEFT_OVER_MAX: usize = 256;
+
+thread_local! {
+    static LEFT_OVER: RefCell<Vec<(Pin<Box<Sleep>>, Instant)>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Watch {
     pub(crate) fn new(clock: Clock) -> Self {
         Self { clock, timer: None }
+    }
+
+    /// One that may take over the timer of another.
+    pub(crate) fn taking_over(clock: Clock) -> Self {
+        Self { clock, timer: LEFT_OVER.with_borrow_mut(Vec::pop) }
+    }
+
+    /// Leaves its timer to another.
+    pub(crate) fn leave_over(self) {
+        let Some(timer) = self.timer else { return };
+        LEFT_OVER.with_borrow_mut(|left_over| {
+            if left_over.len() < LEFT_OVER_MAX {
+                left_over.push(timer);
+            }
+        });
     }
 
     /// Waits for `work`, at most for `limit`.

@@ -218,7 +218,11 @@ impl Exchange<'_> {
         now: Instant,
     ) -> Result<Upstream, Attempt> {
         let upstreams = &self.worker.upstreams;
-        let idle = if fresh_only { None } else { upstreams.idle(&plan.ticket.route.endpoint) };
+        let idle = if fresh_only || plan.origin.is_some() {
+            None
+        } else {
+            upstreams.idle(&plan.ticket.route.endpoint)
+        };
         match idle {
             Some(upstream) => Ok(upstream),
             None => match self.connect(plan, now).await {
@@ -267,8 +271,7 @@ impl Exchange<'_> {
         let endpoint = Rc::clone(&plan.ticket.route.endpoint);
         endpoint.state.begin_trial(now);
         let limit = worker.shared.config.connect_timeout;
-        let (speech, may_choose) = plan.speech;
-        let connect = worker.upstreams.connect_for(&endpoint, speech, may_choose);
+        let connect = worker.upstreams.connect_for(&endpoint, plan.speech, plan.origin);
         let connected = self.watch.within(limit, connect).await;
         let (answer, reason) = match connected {
             Ok(Ok(connected)) => {

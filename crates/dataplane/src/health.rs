@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{BackendUrl, HealthProbe, Instant, RouteConfig, RouteId};
-use probe::{Check, Expect, Failed};
+use probe::{Announce, Check, Expect, Failed};
 use resilience::{Change, Health};
 use routing::{EndpointId, Entry, Table};
 use tokio::task::JoinSet;
@@ -35,12 +35,14 @@ struct Rule {
     check: Option<Check>,
     interval: Duration,
     timeout: Duration,
+    announce: Announce,
 }
 
 impl Default for Rule {
     fn default() -> Self {
         let check = Some(Check::Http { path: "/".into(), expect: Expect::Below500 });
-        Self { check, interval: INTERVAL, timeout: TIMEOUT }
+        let announce = Announce::default();
+        Self { check, interval: INTERVAL, timeout: TIMEOUT, announce }
     }
 }
 
@@ -49,6 +51,7 @@ impl Rule {
     /// (SPEC 12).
     fn of(config: &RouteConfig) -> Option<Self> {
         let options = &config.options;
+        let announce = if options.proxy_protocol { Announce::Ourselves } else { Announce::Nobody };
         if let Some(health) = &config.health {
             let check = match &health.probe {
                 HealthProbe::Off => None,
@@ -58,11 +61,12 @@ impl Rule {
                 }
             };
             let interval = health.interval.max(INTERVAL_MIN);
-            return Some(Self { check, interval, timeout: health.timeout });
+            return Some(Self { check, interval, timeout: health.timeout, announce });
         }
         let path = options.health_check_path.as_ref();
         let (interval, timeout) = (options.health_check_interval, options.health_check_timeout);
-        if path.is_none() && interval.is_none() && timeout.is_none() {
+        let usual = announce == Announce::Nobody;
+        if path.is_none() && interval.is_none() && timeout.is_none() && usual {
             return None;
         }
         let usual = Self::default();
@@ -76,6 +80,7 @@ impl Rule {
             check,
             interval: interval.map_or(usual.interval, |interval| interval.max(INTERVAL_MIN)),
             timeout: timeout.unwrap_or(usual.timeout),
+            announce,
         })
     }
 }
@@ -162,7 +167,9 @@ async fn one(shared: Arc<Shared>, endpoint: EndpointId, url: BackendUrl, rule: R
         Some(check) => {
             let policy = &shared.config.policy;
             let tls = &shared.tls;
-            probe::check(shared.clock, &url, check, rule.timeout, tls, policy).await.map(drop)
+            probe::check(shared.clock, (&url, rule.announce), check, rule.timeout, tls, policy)
+                .await
+                .map(drop)
         }
         None => Ok(()),
     };

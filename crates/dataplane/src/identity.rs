@@ -46,12 +46,15 @@ fn hex(number: u64, digits: &mut [u8]) {
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) address: IpAddr,
+    /// The same with its port.
+    pub(crate) peer: SocketAddr,
     /// Whether its own forwarding fields are believed.
     pub(crate) trusted: bool,
     /// `1.2.3.4`.
     pub(crate) text: Box<str>,
     /// The port it came to.
     pub(crate) port: Box<str>,
+    pub(crate) port_number: u16,
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
     /// What the certificate of its connection is for, with TLS.
@@ -76,9 +79,11 @@ impl Client {
                 "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: {protocol}\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
             );
         }
-        let port = port.to_string().into();
+        let (port_number, port) = (port, port.to_string().into());
         Self {
             address,
+            peer: SocketAddr::new(address, peer.port()),
+            port_number,
             trusted,
             text: text.into(),
             port,

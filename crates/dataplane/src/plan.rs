@@ -1,5 +1,6 @@
 //! From the bytes of a request head to what is done about it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::page::PagePlan;
 use crate::pump::{Framing, Pump, PumpError};
 use crate::sticky::{self, Cookie};
 use crate::ticket::Ticket;
-use crate::upstream::Speech;
+use crate::upstream::{Origin, Speech};
 use crate::worker::{Entered, Sight};
 
 /// A request, made ready to be sent.
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) ticket: Ticket,
     /// How it is put to the backend, and whether that may choose otherwise.
     pub(crate) speech: (Speech, bool),
+    /// Whom the backend is told it is for.
+    pub(crate) origin: Option<Origin>,
     /// The head, for a backend that is spoken to in frames.
     pub(crate) message: Option<Box<Message>>,
     pub(crate) body: Pump,
@@ -204,6 +207,17 @@ impl Exchange<'_> {
         Some(Look::Ours(ours))
     }
 
+    /// The client's address as far as it is known, and the one it came to.
+    fn origin(&self, facts: &Facts<'_>) -> Origin {
+        let trusted = |ip| self.worker.is_trusted(ip);
+        let asker = identity::asker(self.client, facts.head.fields(), trusted);
+        let peer = self.client.peer;
+        // Whoever stands behind another proxy, nobody knows the port of.
+        let source = if asker == self.client.address { peer } else { SocketAddr::new(asker, 0) };
+        let local = self.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
+        (source, local.unwrap_or_else(|| SocketAddr::new(any_like(asker), self.client.port_number)))
+    }
+
     /// Where the client could have asked by HTTP/3: at the port of the host it asked for, which may
     /// be another one than ours.
     fn http3_port(&self, head: &RequestHead<'_>) -> Option<u16> {
@@ -316,7 +330,8 @@ impl Exchange<'_> {
         let options = &to.config.options;
         let head = facts.head;
         let endpoint = &ticket.route.endpoint;
-        let speech = endpoint.speech(options.http2, asked.websocket);
+        let origin = options.proxy_protocol.then(|| self.origin(facts));
+        let speech = endpoint.speech(options.http2, asked.websocket || origin.is_some());
         let in_frames = speech.0 == Speech::Frames;
         let refused = if asked.websocket && (!options.websocket || in_frames) {
             Some(Answer::NO_WEBSOCKET)
@@ -380,6 +395,7 @@ impl Exchange<'_> {
             member,
             ticket,
             speech,
+            origin,
             message,
             body,
             cookie,
@@ -402,6 +418,14 @@ enum Chosen {
 
 fn nobody(answer: Answer) -> Look {
     Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, location: None })
+}
+
+/// The address of nobody, of the same family.
+fn any_like(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Whether it is never spoken to in HTTP/1.1.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::{BackendHost, BackendUrl, Instant, Scheme};
 use probe::{Offer, Policy, Tls, TlsFailed};
 use runtime::Clock;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -117,6 +118,9 @@ impl ConnectError {
     }
 }
 
+/// A client's address, and the one it connected to.
+pub(crate) type Origin = (SocketAddr, SocketAddr);
+
 /// What is there after a connect.
 enum Reached {
     Text(Upstream),
@@ -190,7 +194,7 @@ impl Upstreams {
 
     /// Opens a connection to the endpoint for requests in text.
     pub(crate) async fn connect(&self, endpoint: &LocalEndpoint) -> Result<Upstream, ConnectError> {
-        match self.reach(endpoint, Offer::Text).await? {
+        match self.reach(endpoint, Offer::Text, None).await? {
             Reached::Text(upstream) => Ok(upstream),
             // Nothing else was offered.
             Reached::Frames => Err(TlsFailed::NotTls.into()),
@@ -198,19 +202,20 @@ impl Upstreams {
     }
 
     /// Opens a connection to the endpoint for requests that are put as `expected`, and lets the
-    /// backend choose if `may_choose`.
+    /// backend choose if `may_choose`. With `origin` the backend is told who it is for, and it is for
+    /// nobody else.
     pub(crate) async fn connect_for(
         &self,
         endpoint: &LocalEndpoint,
-        expected: Speech,
-        may_choose: bool,
+        (expected, may_choose): (Speech, bool),
+        origin: Option<Origin>,
     ) -> Result<Connected, ConnectError> {
         let offer = match expected {
             _ if may_choose => Offer::Either,
             Speech::Text => Offer::Text,
             Speech::Frames => Offer::Frames,
         };
-        let reached = self.reach(endpoint, offer).await?;
+        let reached = self.reach(endpoint, offer, origin).await?;
         let speech = match &reached {
             Reached::Text(_) => Speech::Text,
             Reached::Frames => Speech::Frames,
@@ -230,9 +235,14 @@ impl Upstreams {
         }
     }
 
-    async fn reach(&self, endpoint: &LocalEndpoint, offer: Offer) -> Result<Reached, ConnectError> {
+    async fn reach(
+        &self,
+        endpoint: &LocalEndpoint,
+        offer: Offer,
+        origin: Option<Origin>,
+    ) -> Result<Reached, ConnectError> {
         match &endpoint.place {
-            Place::At(pool) => self.open(pool, offer).await,
+            Place::At(pool) => self.open(pool, offer, origin).await,
             Place::Named { name, port, tls, next } => {
                 let addresses = self.names.resolve(name).await;
                 let first = next.replace(next.get().wrapping_add(1));
@@ -241,7 +251,7 @@ impl Upstreams {
                     let ip: Option<&IpAddr> = addresses.get((first + step) % addresses.len());
                     let Some(ip) = ip else { break };
                     let pool = self.pool((SocketAddr::new(*ip, *port), tls.clone()));
-                    match self.open(&pool, offer).await {
+                    match self.open(&pool, offer, origin).await {
                         Ok(reached) => return Ok(reached),
                         Err(error) => last = error,
                     }
@@ -251,7 +261,12 @@ impl Upstreams {
         }
     }
 
-    async fn open(&self, pool: &Rc<AddressPool>, offer: Offer) -> Result<Reached, ConnectError> {
+    async fn open(
+        &self,
+        pool: &Rc<AddressPool>,
+        offer: Offer,
+        origin: Option<Origin>,
+    ) -> Result<Reached, ConnectError> {
         let opening = match offer {
             Offer::Text => None,
             // Of many that come at once one connects, and the others use what it gets.
@@ -263,9 +278,14 @@ impl Upstreams {
         };
         let denied = |denied| io::Error::new(io::ErrorKind::PermissionDenied, denied);
         self.policy.permits(pool.address).map_err(denied)?;
-        let tcp = TcpStream::connect(pool.address).await?;
+        let mut tcp = TcpStream::connect(pool.address).await?;
         tcp.set_nodelay(true)?;
         runtime::net::keep_alive(&tcp)?;
+        if let Some((source, destination)) = origin {
+            let mut header = Vec::new();
+            proxyproto::encode_v2(source, destination, &mut header);
+            tcp.write_all(&header).await?;
+        }
         let (stream, speech) = match (&pool.tls, offer) {
             (None, Offer::Text | Offer::Either) => (Stream::Plain(tcp), Speech::Text),
             (None, Offer::Frames) => (Stream::Plain(tcp), Speech::Frames),
@@ -281,8 +301,8 @@ impl Upstreams {
         };
         match speech {
             Speech::Text => {
-                let pool = Rc::clone(pool);
-                Ok(Reached::Text(Upstream { stream, reused: false, pool: Some(pool) }))
+                let pool = origin.is_none().then(|| Rc::clone(pool));
+                Ok(Reached::Text(Upstream { stream, reused: false, pool }))
             }
             Speech::Frames => {
                 Box::pin(pool.shared.add(stream, self.clock)).await?;
@@ -332,12 +352,12 @@ impl AddressPool {
 
 impl LocalEndpoint {
     /// How a request is put to it, and whether the backend may choose otherwise. `http2` is the
-    /// route's option. A WebSocket is a connection of its own.
-    pub(crate) fn speech(&self, http2: Option<bool>, websocket: bool) -> (Speech, bool) {
+    /// route's option, `alone` whether the request needs a connection of its own.
+    pub(crate) fn speech(&self, http2: Option<bool>, alone: bool) -> (Speech, bool) {
         match self.scheme {
             Scheme::Http | Scheme::Ws | Scheme::Wss => (Speech::Text, false),
             Scheme::H2c | Scheme::Grpc | Scheme::Grpcs => (Speech::Frames, false),
-            Scheme::Https if websocket || http2 == Some(false) => (Speech::Text, false),
+            Scheme::Https if alone || http2 == Some(false) => (Speech::Text, false),
             Scheme::Https => (self.chosen.get(), true),
         }
     }

@@ -47,11 +47,13 @@ pub enum OptionKey {
     MaxBody,
     /// What a circuit breaker counts as a failure.
     Failure,
+    /// Whether the backend is told in a header of the PROXY protocol who asks.
+    ProxyProtocol,
 }
 
 impl OptionKey {
     /// Every option, in the order of SPEC 5.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Timeout,
         Self::HealthCheckInterval,
         Self::HealthCheckTimeout,
@@ -72,6 +74,7 @@ impl OptionKey {
         Self::MaxInFlight,
         Self::MaxBody,
         Self::Failure,
+        Self::ProxyProtocol,
     ];
 
     /// Its name in the protocol.
@@ -97,6 +100,7 @@ impl OptionKey {
             Self::MaxInFlight => "max_in_flight",
             Self::MaxBody => "max_body",
             Self::Failure => "failure",
+            Self::ProxyProtocol => "proxy_protocol",
         }
     }
 
@@ -207,6 +211,9 @@ pub struct RouteOptions {
     pub max_body: Option<u64>,
     /// What a circuit breaker counts as a failure.
     pub failure: FailureClass,
+    /// Whether each connection to the backend begins with a header of the PROXY protocol, version
+    /// 2, and carries the requests of one client.
+    pub proxy_protocol: bool,
 }
 
 /// SPEC 4 and 5.
@@ -233,6 +240,7 @@ impl Default for RouteOptions {
             max_in_flight: None,
             max_body: None,
             failure: FailureClass::Gateway,
+            proxy_protocol: false,
         }
     }
 }
@@ -265,6 +273,7 @@ impl RouteOptions {
             (OptionKey::MaxInFlight, V::Number(n)) => self.max_in_flight = Some(number(n)),
             (OptionKey::MaxBody, V::Number(n)) => self.max_body = Some(*n),
             (OptionKey::Failure, V::Failure(class)) => self.failure = *class,
+            (OptionKey::ProxyProtocol, V::Bool(b)) => self.proxy_protocol = *b,
             _ => debug_assert!(false, "{} cannot be {value:?}", key.as_str()),
         }
     }

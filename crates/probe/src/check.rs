@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{BackendUrl, Scheme};
 use runtime::Clock;
+use tokio::io::AsyncWriteExt;
 
 use crate::connect::{Deadline, connect};
 use crate::exchange::exchange;
@@ -35,6 +36,16 @@ pub enum Expect {
     Success,
 }
 
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// As the protocol does.
+    #[default]
+    Nobody,
+    /// With a header of the PROXY protocol that names no client: the check is our own.
+    Ourselves,
+}
+
 /// A check that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
@@ -64,7 +75,7 @@ impl Expect {
 /// [`Failed`], saying why the backend is not well.
 pub async fn check(
     clock: Clock,
-    url: &BackendUrl,
+    (url, announce): (&BackendUrl, Announce),
     check: &Check,
     timeout: Duration,
     tls: &Tls,
@@ -73,17 +84,19 @@ pub async fn check(
     let deadline = Deadline::new(clock, timeout);
     let status = match check {
         Check::Tcp => connect(url, policy, &deadline).await.map(|_| None)?,
-        Check::Http { path, expect } => match ask(url, path, tls, policy, &deadline).await? {
-            Some(status) if !expect.is_met(status) => return Err(Failed::BadStatus(status)),
-            answer => answer,
-        },
+        Check::Http { path, expect } => {
+            match ask((url, announce), path, tls, policy, &deadline).await? {
+                Some(status) if !expect.is_met(status) => return Err(Failed::BadStatus(status)),
+                answer => answer,
+            }
+        }
     };
     Ok(Passed { status, took: deadline.spent() })
 }
 
 /// The status of the answer to a GET; none where nobody answers one.
 pub(crate) async fn ask(
-    url: &BackendUrl,
+    (url, announce): (&BackendUrl, Announce),
     path: &str,
     tls: &Tls,
     policy: &Policy,
@@ -91,6 +104,11 @@ pub(crate) async fn ask(
 ) -> Result<Option<u16>, Failed> {
     let mut stream = connect(url, policy, deadline).await?;
     let answer = async {
+        if announce == Announce::Ourselves {
+            let mut header = Vec::new();
+            proxyproto::encode_v2_local(&mut header);
+            stream.write_all(&header).await.map_err(|_| Failed::ConnectionClosed)?;
+        }
         match url.scheme() {
             Scheme::Http | Scheme::Ws => exchange(&mut stream, url, path).await.map(Some),
             Scheme::Https | Scheme::Wss => {

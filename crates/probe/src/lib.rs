@@ -20,7 +20,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Check, Expect, Passed, check};
+pub use check::{Announce, Check, Expect, Passed, check};
 pub use failed::Failed;
 pub use policy::{Denied, Policy};
 pub use report::backend_test;

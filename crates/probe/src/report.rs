@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{BackendReport, BackendUrl};
 use runtime::Clock;
 
-use crate::check::ask;
+use crate::check::{Announce, ask};
 use crate::connect::Deadline;
 use crate::policy::Policy;
 use crate::tls::Tls;
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks a backend for `path`, whatever the status of its answer, within 3 s in all (SPEC 12).
 ///
-/// The status of a backend that speaks HTTP/2 only is 0: it was connected to and nothing was asked. A
+/// The status of a gRPC backend is 0: it was connected to and nothing was asked. A
 /// certificate that does not verify makes a backend unreachable, as it is to the traffic, so
 /// `tls_valid` is true exactly where TLS is spoken.
 pub async fn backend_test(
@@ -26,7 +26,7 @@ pub async fn backend_test(
     policy: &Policy,
 ) -> BackendReport {
     let deadline = Deadline::new(clock, TIMEOUT);
-    match ask(url, path, tls, policy, &deadline).await {
+    match ask((url, Announce::Nobody), path, tls, policy, &deadline).await {
         Ok(status) => BackendReport::Reachable {
             response_time: deadline.spent(),
             status_code: status.unwrap_or(0),

@@ -118,7 +118,8 @@ fn nobody() -> Tls {
 }
 
 async fn ask_within(timeout: Duration, url: &BackendUrl, what: &Check) -> Result<Passed, Failed> {
-    check(Clock::system(), url, what, timeout, &nobody(), &Policy::default()).await
+    check(Clock::system(), (url, Announce::Nobody), what, timeout, &nobody(), &Policy::default())
+        .await
 }
 
 async fn ask(url: &BackendUrl, what: &Check) -> Result<Passed, Failed> {
@@ -278,7 +279,15 @@ async fn a_name_is_resolved_and_each_address_judged() {
 
     let ours = [format!("0.0.0.0:{}", server.address.port()).parse().unwrap()];
     let policy = Policy::new(ours.to_vec());
-    let found = check(Clock::system(), &named, &Check::Tcp, PATIENCE, &nobody(), &policy).await;
+    let found = check(
+        Clock::system(),
+        (&named, Announce::Nobody),
+        &Check::Tcp,
+        PATIENCE,
+        &nobody(),
+        &policy,
+    )
+    .await;
     assert_eq!(found, Err(Failed::Denied(Denied::Control)));
 }
 
@@ -346,7 +355,8 @@ async fn certificates_are_verified() {
         let url = server.url("https", "");
         let what = get("/", Expect::Success);
         let policy = Policy::default();
-        let found = check(Clock::system(), &url, &what, PATIENCE, tls, &policy).await;
+        let found =
+            check(Clock::system(), (&url, Announce::Nobody), &what, PATIENCE, tls, &policy).await;
         let report = backend_test(Clock::system(), &url, "/", tls, &policy).await;
         match wanted {
             None => {
@@ -371,7 +381,8 @@ async fn names_are_verified_as_names() {
     let server = Server::tls(OK, authority.server("localhost", VALID, &[])).await;
     let url = url(&format!("wss://localhost:{}", server.address.port()));
     let (what, tls, policy) = (get("/", Expect::Success), authority.trusted(), Policy::default());
-    let found = check(Clock::system(), &url, &what, PATIENCE, &tls, &policy).await;
+    let found =
+        check(Clock::system(), (&url, Announce::Nobody), &what, PATIENCE, &tls, &policy).await;
     assert_eq!(found.unwrap().status, Some(200));
 }
 
@@ -390,10 +401,13 @@ async fn protocols_are_agreed_on() {
         let server = Server::tls(OK, authority.server("127.0.0.1", VALID, &[alpn])).await;
         let (what, policy) = (get("/", Expect::Success), Policy::default());
         let (url, tls) = (server.url(scheme, ""), authority.trusted());
-        let found = match check(Clock::system(), &url, &what, PATIENCE, &tls, &policy).await {
-            Ok(passed) => passed.status.map_or("-".to_owned(), |status| status.to_string()),
-            Err(failed) => failed.reason().to_owned(),
-        };
+        let found =
+            match check(Clock::system(), (&url, Announce::Nobody), &what, PATIENCE, &tls, &policy)
+                .await
+            {
+                Ok(passed) => passed.status.map_or("-".to_owned(), |status| status.to_string()),
+                Err(failed) => failed.reason().to_owned(),
+            };
         assert_eq!(found, wanted, "{scheme} {alpn}");
     }
 }

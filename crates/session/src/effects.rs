@@ -86,6 +86,7 @@ fn has_option(effects: &Effects, key: OptionKey, value: &OptionValue) -> bool {
         | OptionKey::StripPrefix
         | OptionKey::PreserveHost
         | OptionKey::Retries
-        | OptionKey::MaxBody => true,
+        | OptionKey::MaxBody
+        | OptionKey::ProxyProtocol => true,
     }
 }

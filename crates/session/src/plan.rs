@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use model::{
-    Generation, MatchKind, OptionKey, OptionValue, Refusal, RouteId, RouteSpec, SettingsEdits,
-    StagedRoute, Target,
+    Generation, MatchKind, OptionKey, OptionValue, Refusal, RouteId, RouteSpec, Scheme,
+    SettingsEdits, StagedRoute, Target,
 };
 use routing::RouteKey;
 
@@ -101,7 +101,7 @@ impl Registry {
         checking.rekeyed();
         checking.targets();
         checking.owners();
-        checking.prefixes();
+        checking.options();
         checking.bounds();
         checking.plan.released = self.released(&checking.taken);
         Checked { plan: checking.plan, faults: checking.faults }
@@ -250,25 +250,38 @@ impl Checking<'_> {
         }
     }
 
-    /// A prefix to strip that no request of the route can have.
-    fn prefixes(&mut self) {
+    /// Options that do not fit the route they are for.
+    fn options(&mut self) {
+        use OptionKey::{ProxyProtocol, StripPrefix};
         let own = self.part.settings.options.keys().filter_map(|(target, key)| match target {
-            Target::Route(route) if *key == OptionKey::StripPrefix => Some(*route),
+            Target::Route(route) if matches!(key, StripPrefix | ProxyProtocol) => Some(*route),
             Target::Route(_) | Target::All => None,
         });
         let put = self.plan.puts.iter().map(|(route, ..)| *route);
         let routes: BTreeSet<RouteId> = own.chain(put).collect();
         for route in routes {
-            let strip = self.overlay.option(Target::Route(route), OptionKey::StripPrefix);
-            let Some(OptionValue::Path(strip)) = strip else { continue };
             // Puts are in the order of their ids, as the draft is.
             let at = self.plan.puts.binary_search_by_key(&route, |(put, ..)| *put);
             let put = at.ok().and_then(|at| self.plan.puts.get(at)).map(|(_, spec, _)| spec);
             let live = || self.registry.table.get(route).map(|entry| &entry.spec);
             let Some(spec) = put.or_else(live) else { continue };
-            let path = spec.path.compared(MatchKind::Prefix);
-            if !is_below(&path, strip) && !is_below(strip, &path) {
+            let option = |key| self.overlay.option(Target::Route(route), key);
+            // No request of the route can have it.
+            let strips_nothing = match option(StripPrefix) {
+                Some(OptionValue::Path(strip)) => {
+                    let path = spec.path.compared(MatchKind::Prefix);
+                    !is_below(&path, strip) && !is_below(strip, &path)
+                }
+                _ => false,
+            };
+            // Its connections carry the requests of many clients.
+            let announces_many = option(ProxyProtocol) == Some(&OptionValue::Bool(true))
+                && matches!(spec.backend.scheme(), Scheme::H2c | Scheme::Grpc | Scheme::Grpcs);
+            if strips_nothing {
                 self.fault(route, "strip_prefix fits no request below its path");
+            }
+            if announces_many {
+                self.fault(route, "proxy_protocol needs a backend that speaks HTTP/1.1");
             }
         }
     }

@@ -44,7 +44,8 @@ pub fn parse(key: OptionKey, text: &str) -> Result<OptionValue, String> {
         | OptionKey::Compression
         | OptionKey::Http2
         | OptionKey::Http3
-        | OptionKey::PreserveHost => parse_bool(text).map(OptionValue::Bool),
+        | OptionKey::PreserveHost
+        | OptionKey::ProxyProtocol => parse_bool(text).map(OptionValue::Bool),
         OptionKey::Match => named(text, &MATCHES).map(OptionValue::Match),
         OptionKey::Balance => named(text, &Balance::ALL).map(OptionValue::Balance),
         OptionKey::Failure => named(text, &FAILURES).map(OptionValue::Failure),
@@ -159,6 +160,7 @@ mod tests {
             ("slow_start", "0s", "0s"), ("strip_prefix", "/api", "/api"), ("retries", "0", "0"),
             ("max_in_flight", "1", "1"), ("max_body", "10M", "10485760"), ("max_body_size", "512K", "524288"),
             ("failure", "5xx", "5xx"), ("park", "5s", "5s"), ("preserve_host", "no", "false"),
+            ("proxy_protocol", "on", "true"),
         ];
         for (key, text, printed) in good {
             let key = parse_key(key).unwrap();

@@ -181,9 +181,12 @@ fn option_value(key: OptionKey, n: u8) -> Option<OptionValue> {
             OptionValue::Duration(Duration::from_nanos(u64::from(n)))
         }
         K::HealthCheckPath | K::StripPrefix => OptionValue::Path(format!("/{n}").into()),
-        K::Websocket | K::Compression | K::Http2 | K::Http3 | K::PreserveHost => {
-            OptionValue::Bool(n.is_multiple_of(2))
-        }
+        K::Websocket
+        | K::Compression
+        | K::Http2
+        | K::Http3
+        | K::PreserveHost
+        | K::ProxyProtocol => OptionValue::Bool(n.is_multiple_of(2)),
         K::Weight | K::Retries | K::MaxInFlight | K::MaxBody => {
             OptionValue::Number(u64::MAX - u64::from(n))
         }

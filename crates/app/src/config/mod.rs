@@ -3,6 +3,7 @@
 //! Flag over environment over file over default (SPEC 9). What is wrong is shown with file, line,
 //! column and the name that was probably meant; the process then ends with 78.
 
+mod clients;
 mod nearest;
 mod raw;
 mod show;
@@ -17,6 +18,7 @@ use control::{Address, Exposed, Protection, Token, check_exposure};
 use probe::Tls;
 use raw::Raw;
 
+pub use clients::{ClientCertificates, Demand};
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -57,6 +59,8 @@ pub struct HttpsConfig {
     pub certificates: Vec<PairPaths>,
     /// Whether requests in clear text for a host that has a certificate are sent there.
     pub redirect: bool,
+    /// Whether clients show certificates of their own.
+    pub clients: Option<ClientCertificates>,
 }
 
 /// What the command line says.
@@ -182,20 +186,24 @@ impl Config {
         let mut shutdown_grace = Duration::from_secs(30);
         duration("shutdown.grace", raw.shutdown.grace, &mut shutdown_grace)?;
         let store = raw.store.path.unwrap_or_else(|| PathBuf::from("proxyd.db"));
-        let https = raw.https.map(|https| HttpsConfig {
-            listen: https.listen.unwrap_or_else(|| vec![any(443)]),
-            certificates: https
-                .certificates
-                .into_iter()
-                .flatten()
-                .map(|files| PairPaths { cert: files.cert, key: files.key })
-                .collect(),
-            redirect: https.redirect.unwrap_or(true),
+        let https = raw.https.map(|https| -> Result<_, ConfigError> {
+            let demand = https.client_certificates;
+            Ok(HttpsConfig {
+                listen: https.listen.unwrap_or_else(|| vec![any(443)]),
+                certificates: https
+                    .certificates
+                    .into_iter()
+                    .flatten()
+                    .map(|files| PairPaths { cert: files.cert, key: files.key })
+                    .collect(),
+                redirect: https.redirect.unwrap_or(true),
+                clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
+            })
         });
         Ok(Self {
             file: None,
             http,
-            https,
+            https: https.transpose()?,
             registry_listen: given.listen.unwrap_or_else(|| vec![local(81)]),
             registry_socket: given.socket,
             token: given.token_file.as_deref().map(read_token).transpose()?,
@@ -255,6 +263,9 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         if !self.backend_ca.is_empty() {
             self.backend_tls()?;
+        }
+        if let Some(clients) = self.https.as_ref().and_then(|https| https.clients.as_ref()) {
+            clients.load()?;
         }
         if !(1..=1024).contains(&self.http.workers) {
             return Err(value("workers", "want 1 to 1024"));
@@ -363,18 +374,31 @@ fn read_token(file: &Path) -> Result<Token, ConfigError> {
     })
 }
 
+/// A configuration of a test; errors name its file `F`.
+#[cfg(test)]
+fn load_text(text: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("proxyd.toml");
+    std::fs::write(&file, text).unwrap();
+    let flags = Flags { file: Some(file.clone()), ..Flags::default() };
+    Config::load(&flags, &BTreeMap::new())
+        .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
+}
+
+/// What [`show`] says of a configuration, read again.
+#[cfg(test)]
+fn shown_again(config: &Config) -> Config {
+    let shown = show(config);
+    let again = Config::from_raw(parse("shown", &shown).unwrap(), "shown").unwrap();
+    let again = Config { file: config.file.clone(), ..again };
+    assert_eq!(show(&again), shown);
+    again
+}
+
 #[cfg(test)]
 mod tests {
+    use super::load_text as load;
     use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("proxyd.toml");
-        std::fs::write(&file, text).unwrap();
-        let flags = Flags { file: Some(file.clone()), ..Flags::default() };
-        Config::load(&flags, &BTreeMap::new())
-            .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
-    }
 
     #[test]
     fn the_contract_is_read() {

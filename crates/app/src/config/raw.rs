@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::clients::Demand;
+
 /// A whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +70,8 @@ pub(super) struct Https {
     pub(super) certificates: Option<Vec<CertificateFiles>>,
     pub(super) redirect: Option<bool>,
     pub(super) http3: Option<bool>,
+    pub(super) client_ca: Option<Vec<PathBuf>>,
+    pub(super) client_certificates: Option<Demand>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -124,6 +124,9 @@ pub(crate) fn request(
                 client.trusted
             }
             Known::XForwardedPort | Known::Forwarded => client.trusted,
+            // Many balancers pass it on from whoever sends it; one that shows a certificate of
+            // its own knows what it means.
+            Known::XForwardedClientCert => client.trusted && client.certificate().is_some(),
             _ => true,
         };
         if keep && !is_replaced(rules, HeaderSide::Request, &field) {
@@ -219,6 +222,9 @@ fn add_identity(
         }
         if !client.trusted {
             add(out, b"X-Forwarded-Port", client.port.as_bytes());
+        }
+        if let Some(shown) = client.certificate() {
+            add(out, b"X-Forwarded-Client-Cert", shown.as_bytes());
         }
     } else {
         out.extend_from_slice(&client.lines);

@@ -74,6 +74,9 @@ impl<'c> Client<'c> {
                 lines,
                 "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: {protocol}\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
             );
+            if let Some(shown) = covered.as_ref().and_then(|covered| covered.client()) {
+                let _ = write!(lines, "X-Forwarded-Client-Cert: {shown}\r\n");
+            }
         }
         let port = port.to_string().into();
         Self {
@@ -84,6 +87,11 @@ impl<'c> Client<'c> {
             lines: lines.into_bytes().into(),
             covered,
         }
+    }
+
+    /// The certificate it showed, as `X-Forwarded-Client-Cert` says it.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        self.covered.as_ref()?.client()
     }
 
     /// As `X-Forwarded-Proto` says it.

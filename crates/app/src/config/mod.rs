@@ -18,7 +18,7 @@ use control::{Address, Exposed, Protection, Token, check_exposure};
 use probe::Tls;
 use raw::Raw;
 
-pub use clients::{ClientCertificates, Demand};
+pub(crate) use clients::ClientCertificates;
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.

@@ -113,6 +113,7 @@ fn config() -> Config {
         sessions_max: 100,
         routes_max: 1000,
         routes_per_session_max: 1000,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

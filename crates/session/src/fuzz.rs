@@ -86,6 +86,7 @@ fn config() -> Config {
         sessions_max: 6,
         routes_max: 14,
         routes_per_session_max: 8,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -305,6 +305,7 @@ fn default_session() -> session::Config {
         sessions_max: 20_000,
         routes_max: 200_000,
         routes_per_session_max: 110_000,
+        sessions_per_peer_max: 10_000,
         effects: crate::EFFECTS,
     }
 }

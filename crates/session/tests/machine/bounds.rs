@@ -39,6 +39,47 @@ fn sessions() {
 }
 
 #[test]
+fn sessions_of_a_peer() {
+    let mut world = World::with(Config { sessions_per_peer_max: 2, ..config() });
+    let mut register = |conn: u64, from: &str, instance: &str| {
+        world.input(Input::Connected(model::ConnId(conn), Peer::Tcp(from.parse().unwrap())));
+        world.ask_of_all(conn, Request::Register(v2("api", instance)))
+    };
+    let too_many = refused("too many sessions from this address (max 2)");
+    let is_in = |reply: &Reply| matches!(reply, Reply::Registered(_));
+    assert!(is_in(&register(1, "2001:db8::1", "i1")));
+    assert!(is_in(&register(2, "2001:db8::2", "i2")));
+    assert_eq!(register(3, "2001:db8::3", "i3"), too_many, "the same network");
+    assert!(is_in(&register(4, "2001:db8::4", "i2")), "one that takes the place of another");
+    assert!(is_in(&register(5, "10.0.0.1", "i5")), "another address");
+    for (conn, instance) in [(6, "i6"), (7, "i7"), (8, "i8")] {
+        assert!(is_in(&register(conn, "127.0.0.1", instance)), "loopback is exempt");
+    }
+    // Lost ones count until they are gone.
+    world.lose(1);
+    let again = |world: &mut World, conn: u64| {
+        let peer = Peer::Tcp("2001:db8::1".parse().unwrap());
+        world.input(Input::Connected(model::ConnId(conn), peer));
+        world.ask_of_all(conn, Request::Register(v2("api", "i9")))
+    };
+    assert_eq!(again(&mut world, 9), too_many);
+    world.wait(world.config.session_expiry);
+    assert!(is_in(&again(&mut world, 10)));
+}
+
+#[test]
+fn a_registration_that_is_not_saved_leaves_its_place() {
+    let mut world = World::with(Config { sessions_per_peer_max: 1, ..config() });
+    let peer = Peer::Tcp("10.0.0.1".parse().unwrap());
+    world.input(Input::Connected(model::ConnId(1), peer));
+    world.disk = Disk::Full;
+    let said = world.ask_of_all(1, Request::Register(v2("api", "i1")));
+    assert_eq!(said, refused("not saved: disk full"));
+    world.disk = Disk::Works;
+    world.register(1, v2("api", "i1"));
+}
+
+#[test]
 fn registrations_under_way_count() {
     let mut world = World::with(Config { sessions_max: 1, ..config() });
     world.connect(1);

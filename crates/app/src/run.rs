@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::ports::Bound;
+use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
 
 /// How long clients of the registry may take to leave once they were told.
@@ -97,7 +98,7 @@ pub(crate) struct App {
     plane: Plane,
     signals: Signals,
     /// Has files read again.
-    reload: Arc<Notify>,
+    reload: [Arc<Notify>; 2],
     grace: Duration,
     /// The last way to the registry but those of its connections.
     handle: Handle,
@@ -128,6 +129,10 @@ impl App {
         let policy = Policy::new(bound.control());
         let served = match &config.https {
             Some(https) => Some((https, Served::load(https, clock).await?)),
+            None => None,
+        };
+        let registry_served = match &config.registry_tls {
+            Some(tls) => Some(RegistryServed::load(tls, clock).await?),
             None => None,
         };
         let https = served.as_ref().map(|(https, served)| dataplane::Https {
@@ -165,9 +170,20 @@ impl App {
         }
         let registry = tokio::spawn(task.run());
 
-        let mut listener =
-            Listener::new(handle.clone(), clock, Limits::default(), config.token.clone());
-        clients.into_iter().for_each(|socket| listener.add(socket));
+        let credentials = Arc::new(config.registry_credentials());
+        let mut listener = Listener::new(handle.clone(), clock, Limits::default(), credentials);
+        let reload_registry = Arc::new(Notify::new());
+        let tls = registry_served.map(|served| {
+            let tls = Arc::clone(&served.tls);
+            tokio::spawn(served.watch(Arc::clone(&reload_registry)));
+            tls
+        });
+        for socket in clients {
+            match &tls {
+                Some(tls) => listener.add_tls(socket, Arc::clone(tls)),
+                None => listener.add(socket),
+            }
+        }
         operators.into_iter().for_each(|socket| listener.add_operators(socket));
         let (stop_listening, stopped) = oneshot::channel::<()>();
         let listener = tokio::spawn(listener.run(
@@ -182,7 +198,7 @@ impl App {
             bound,
             plane,
             signals,
-            reload,
+            reload: [reload, reload_registry],
             grace,
             handle,
             registry,
@@ -205,7 +221,7 @@ impl App {
                 Signal::Exit => return Err(RunError::CutShort),
                 Signal::Reload => {
                     tracing::info!("reading certificates again");
-                    self.reload.notify_one();
+                    self.reload.iter().for_each(|reload| reload.notify_one());
                 }
             }
         }

@@ -12,6 +12,12 @@ pub const OPERATORS_MAX: usize = 64;
 pub const PUSHES_WAITING_MAX: usize = 256;
 /// From the first byte of a line to its line feed (SPEC 2.1).
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// TLS handshakes under way at once.
+pub const HANDSHAKES_MAX: usize = 512;
+/// Of these, from one address; loopback is exempt.
+pub const HANDSHAKES_PER_PEER_MAX: usize = 128;
+/// For a TLS handshake, from the connection to its end.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For what is written at once to be taken by its reader.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -26,7 +26,9 @@ mod access;
 mod admission;
 mod bounds;
 mod connection;
+mod credentials;
 mod effect;
+mod handshake;
 mod listener;
 mod mailbox;
 mod socket;
@@ -35,10 +37,11 @@ mod unsaved;
 
 pub use access::{Exposed, Protection, Token, check_exposure};
 pub use bounds::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, OPERATORS_MAX, PUSHES_WAITING_MAX, READ_TIMEOUT,
-    WRITE_TIMEOUT,
+    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX,
+    HANDSHAKES_PER_PEER_MAX, OPERATORS_MAX, PUSHES_WAITING_MAX, READ_TIMEOUT, WRITE_TIMEOUT,
 };
 pub use connection::converse;
+pub use credentials::Credentials;
 pub use effect::Effect;
 pub use listener::{Limits, Listener};
 pub use socket::{Address, Socket};

@@ -99,7 +99,13 @@ impl World {
 
     fn client(&self) -> Client {
         let (client, server) = duplex(64 << 10);
-        tokio::spawn(converse(server, Peer::Local, None, self.handle.clone(), self.clock));
+        tokio::spawn(converse(
+            server,
+            Peer::Local,
+            Default::default(),
+            self.handle.clone(),
+            self.clock,
+        ));
         Client { stream: BufReader::new(client) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use certs::{ClientRoots, Clients};
+use certs::{ClientRoots, Clients, PairPaths};
 use serde::Deserialize;
 
 use super::{ConfigError, value};
@@ -68,6 +68,42 @@ impl ClientCertificates {
             Demand::Optional => "optional",
         };
         format!("client_ca = [{files}]{between}client_certificates = \"{demand}\"")
+    }
+}
+
+/// TLS on the registry's port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryTls {
+    /// What clients are shown, whatever name they ask for.
+    pub files: PairPaths,
+    /// Whether they show certificates of their own.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// As it is typed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRegistryTls {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: Option<Vec<PathBuf>>,
+    client_certificates: Option<Demand>,
+}
+
+impl RegistryTls {
+    pub(super) fn of(raw: RawRegistryTls) -> Result<Self, ConfigError> {
+        let RawRegistryTls { cert, key, client_ca, client_certificates } = raw;
+        let clients =
+            ClientCertificates::of("registry.tls.client_ca", client_ca, client_certificates)?;
+        Ok(Self { files: PairPaths { cert, key }, clients })
+    }
+
+    /// As it would be written.
+    pub(super) fn show(&self) -> String {
+        let (cert, key) =
+            (self.files.cert.display().to_string(), self.files.key.display().to_string());
+        let clients = self.clients.as_ref().map(|clients| format!(", {}", clients.show(", ")));
+        format!("tls = {{ cert = {cert:?}, key = {key:?}{} }}", clients.unwrap_or_default())
     }
 }
 

@@ -4,6 +4,7 @@
 //! column and the name that was probably meant; the process then ends with 78.
 
 mod clients;
+mod credentials;
 mod nearest;
 mod raw;
 mod show;
@@ -14,11 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certs::PairPaths;
-use control::{Address, Exposed, Protection, Token, check_exposure};
+use control::{Address, Credentials, Exposed, Protection, Token, check_exposure};
 use probe::Tls;
 use raw::Raw;
+use session::{Credential, Grants};
 
-pub(crate) use clients::ClientCertificates;
+pub(crate) use clients::{ClientCertificates, RegistryTls};
+pub(crate) use credentials::Shown;
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -34,8 +37,12 @@ pub struct Config {
     pub registry_listen: Vec<SocketAddr>,
     /// The registry's Unix socket.
     pub registry_socket: Option<PathBuf>,
-    /// What clients must send as their first line.
-    pub token: Option<Token>,
+    /// What clients must send as their first line, and where it stands.
+    pub token: Option<(PathBuf, Token)>,
+    /// Further ones who may talk to the registry, and what each may do.
+    pub credentials: Vec<Shown>,
+    /// TLS on the registry's port.
+    pub registry_tls: Option<RegistryTls>,
     /// Whether the registry may listen off loopback without a token.
     pub insecure: bool,
     /// How long things last in the registry, and how many there may be.
@@ -183,6 +190,7 @@ impl Config {
         set(&mut session.sessions_max, given.sessions_max);
         set(&mut session.routes_max, given.routes_max);
         set(&mut session.routes_per_session_max, given.routes_per_session_max);
+        set(&mut session.sessions_per_peer_max, given.sessions_per_peer_max);
         let mut shutdown_grace = Duration::from_secs(30);
         duration("shutdown.grace", raw.shutdown.grace, &mut shutdown_grace)?;
         let store = raw.store.path.unwrap_or_else(|| PathBuf::from("proxyd.db"));
@@ -200,13 +208,16 @@ impl Config {
                 clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
             })
         });
+        let token = given.token_file.map(credentials::token).transpose()?;
         Ok(Self {
             file: None,
             http,
             https: https.transpose()?,
             registry_listen: given.listen.unwrap_or_else(|| vec![local(81)]),
             registry_socket: given.socket,
-            token: given.token_file.as_deref().map(read_token).transpose()?,
+            credentials: credentials::read(given.credentials.unwrap_or_default(), token.as_ref())?,
+            token,
+            registry_tls: given.tls.map(RegistryTls::of).transpose()?,
             insecure: given.insecure.unwrap_or(false),
             session,
             admin_socket: raw.admin.socket.unwrap_or_else(|| beside(&store)),
@@ -239,6 +250,28 @@ impl Config {
     pub fn registry_addresses(&self) -> Vec<Address> {
         let tcp = self.registry_listen.iter().copied().map(Address::Tcp);
         tcp.chain(self.registry_socket.iter().cloned().map(Address::Unix)).collect()
+    }
+
+    /// Who may talk to the registry.
+    pub fn registry_credentials(&self) -> Credentials {
+        let mut all = Credentials::default();
+        if let Some((_, token)) = &self.token {
+            let credential =
+                Credential { name: credentials::TOKEN.into(), grants: Grants::default() };
+            all.add_token(token.clone(), credential.into());
+        }
+        for Shown { credential, token, certificate } in &self.credentials {
+            if let Some((_, token)) = token {
+                all.add_token(token.clone(), credential.clone());
+            }
+            if let Some(name) = certificate {
+                all.add_certificate(name, credential.clone());
+            }
+        }
+        if self.registry_tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
+            all.ask_certificates();
+        }
+        all
     }
 
     /// How backends are spoken to with TLS. Reads files.
@@ -282,10 +315,22 @@ impl Config {
         if self.http.connections_max == 0 {
             return Err(value("http.connections_max", "want at least 1"));
         }
-        let protection = match (&self.token, self.insecure) {
-            (Some(_), _) => Protection::Token,
-            (None, true) => Protection::Insecure,
-            (None, false) => Protection::None,
+        let asks = self.registry_tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        if let Some(clients) = asks {
+            clients.load()?;
+        }
+        let named = self.credentials.iter().find(|shown| shown.certificate.is_some());
+        if let Some(shown) = named.filter(|_| asks.is_none()) {
+            let name = &shown.credential.name;
+            let message = format!("{name}: certificate wants registry.tls with client_ca");
+            return Err(value("registry.credentials", &message));
+        }
+        let has_token = self.token.is_some() || self.credentials.iter().any(|c| c.token.is_some());
+        let protection = match (has_token, asks, self.insecure) {
+            (true, _, _) => Protection::Token,
+            (false, Some(_), _) => Protection::Certificates,
+            (false, None, true) => Protection::Insecure,
+            (false, None, false) => Protection::None,
         };
         for address in self.registry_addresses() {
             check_exposure(&address, protection)?;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::clients::Demand;
+use super::clients::{Demand, RawRegistryTls};
+use super::credentials::RawCredential;
 
 /// A whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -88,12 +89,15 @@ pub(super) struct Registry {
     pub(super) socket: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,
+    pub(super) tls: Option<RawRegistryTls>,
+    pub(super) credentials: Option<Vec<RawCredential>>,
     pub(super) session_expiry: Option<String>,
     pub(super) staged_expiry: Option<String>,
     pub(super) route_grace: Option<String>,
     pub(super) sessions_max: Option<usize>,
     pub(super) routes_max: Option<usize>,
     pub(super) routes_per_session_max: Option<usize>,
+    pub(super) sessions_per_peer_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

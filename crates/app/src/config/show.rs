@@ -36,12 +36,18 @@ pub fn show(config: &Config) -> String {
     if let Some(socket) = &config.registry_socket {
         let _ = writeln!(out, "socket = {:?}", socket.display().to_string());
     }
+    if let Some((file, _)) = &config.token {
+        let _ = writeln!(out, "token_file = {:?}", file.display().to_string());
+    }
+    if let Some(tls) = &config.registry_tls {
+        let _ = writeln!(out, "{}", tls.show());
+    }
     let _ = write!(
         out,
-        "# token: {}\ninsecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
-         sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\n[store]\npath = {:?}\n\n\
+        "insecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
+         sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\
+         sessions_per_peer_max = {}\n\n[store]\npath = {:?}\n\n\
          [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n",
-        if config.token.is_some() { "set" } else { "none" },
         config.insecure,
         text(session.session_expiry),
         text(session.staged_expiry),
@@ -49,6 +55,7 @@ pub fn show(config: &Config) -> String {
         session.sessions_max,
         session.routes_max,
         session.routes_per_session_max,
+        session.sessions_per_peer_max,
         config.store.display().to_string(),
         config.admin_socket.display().to_string(),
         text(config.shutdown_grace),
@@ -70,6 +77,7 @@ pub fn show(config: &Config) -> String {
             let _ = writeln!(out, "{}", clients.show("\n"));
         }
     }
+    out.push_str(&super::credentials::show(&config.credentials));
     out
 }
 

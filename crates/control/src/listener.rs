@@ -16,9 +16,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::access::Access;
-use crate::admission::Admission;
+use crate::admission::{Admission, Mono};
 use crate::bounds::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, LINGER, OPERATORS_MAX, WRITE_TIMEOUT,
+    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, LINGER, OPERATORS_MAX, PACE_SWEEP,
+    WRITE_TIMEOUT,
 };
 use crate::connection::Connection;
 use crate::credentials::Credentials;
@@ -97,7 +98,7 @@ impl Listener {
             credentials,
             sockets: Vec::new(),
             turn: 0,
-            admission: Admission::new(limits),
+            admission: Admission::new(limits, Mono(clock)),
             handshakes: Handshakes::default(),
             connections: JoinSet::new(),
             admitted: HashMap::new(),
@@ -124,12 +125,14 @@ impl Listener {
     /// who is still there after `grace` is cut off, and it returns when all are gone.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
         tokio::pin!(shutdown);
+        let mut sweep = tokio::time::interval(PACE_SWEEP);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended).await,
                 Some((peer, shaken)) = self.handshakes.next() => self.shaken(peer, shaken).await,
+                _ = sweep.tick() => self.admission.sweep(),
                 accepted = accept(&self.sockets, &mut self.turn) => match accepted {
                     Ok((stream, peer, tls)) => self.accepted(stream, peer, tls).await,
                     Err(error) if is_the_peers_fault(&error) => {}
@@ -189,7 +192,7 @@ impl Listener {
         self.is_refusing = false;
         let (access, credential) = self.credentials.access(&peer, certificate);
         let mailbox = Arc::new(Mailbox::default());
-        let Some(conn) = self.introduce(&peer, &mailbox, credential).await else {
+        let Some(conn) = introduce(&self.handle, &peer, &mailbox, credential).await else {
             return self.admission.leave(&peer);
         };
         if let (Access::Wanted { .. }, Some(name)) = (&access, certificate) {
@@ -200,20 +203,6 @@ impl Listener {
         let connection = Connection::new(stream, conn, mailbox, access, handle, clock);
         let task = self.connections.spawn(connection.run());
         self.admitted.insert(task.id(), Admitted { conn, peer, mailbox: kept });
-    }
-
-    /// Tells the machine who came. `None` when it has ended.
-    async fn introduce(
-        &self,
-        peer: &Peer,
-        mailbox: &Arc<Mailbox>,
-        credential: Option<Arc<Credential>>,
-    ) -> Option<ConnId> {
-        let conn = self.handle.connected(peer.clone(), mailbox.clone()).await.ok()?;
-        if let Some(credential) = credential {
-            self.handle.authenticated(conn, credential).await.ok()?;
-        }
-        Some(conn)
     }
 
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
@@ -248,6 +237,20 @@ impl Listener {
             self.ended(ended).await;
         }
     }
+}
+
+/// Tells the machine who came. `None` when it has ended.
+async fn introduce(
+    handle: &Handle,
+    peer: &Peer,
+    mailbox: &Arc<Mailbox>,
+    credential: Option<Arc<Credential>>,
+) -> Option<ConnId> {
+    let conn = handle.connected(peer.clone(), mailbox.clone()).await.ok()?;
+    if let Some(credential) = credential {
+        handle.authenticated(conn, credential).await.ok()?;
+    }
+    Some(conn)
 }
 
 /// The next connection of any socket.

@@ -126,7 +126,7 @@ impl App {
 
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
-        let policy = Policy::new(bound.control());
+        let policy = Policy::new(bound.control()).allowing(config.backend_allow.clone());
         let served = match &config.https {
             Some(https) => Some((https, Served::load(https, clock).await?)),
             None => None,
@@ -148,6 +148,7 @@ impl App {
         let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
         bound.http = plane.bound().to_vec();
         bound.https = plane.bound_https().to_vec();
+        policy.deny_listeners(bound.traffic());
 
         let hands = Hands { plane: plane.publisher(), clock, tls, policy };
         let (tellers, told) = std::sync::mpsc::channel();

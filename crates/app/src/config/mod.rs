@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use certs::PairPaths;
 use control::{Address, Credentials, Exposed, Protection, Token, check_exposure};
+use ipnet::IpNet;
 use probe::Tls;
 use raw::Raw;
 use session::{Credential, Grants};
@@ -55,6 +56,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Files of certificates that backends' may be signed by, besides whom the system trusts.
     pub backend_ca: Vec<PathBuf>,
+    /// Networks that backends may be in although they are link-local, or a cloud's metadata.
+    pub backend_allow: Vec<IpNet>,
 }
 
 /// TLS towards clients.
@@ -224,6 +227,7 @@ impl Config {
             store,
             shutdown_grace,
             backend_ca: raw.backends.ca.unwrap_or_default(),
+            backend_allow: raw.backends.allow.into_iter().flatten().map(|n| n.0.trunc()).collect(),
         })
     }
 

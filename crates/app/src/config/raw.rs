@@ -118,6 +118,7 @@ pub(super) struct Admin {
 #[serde(deny_unknown_fields)]
 pub(super) struct Backends {
     pub(super) ca: Option<Vec<PathBuf>>,
+    pub(super) allow: Option<Vec<Network>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

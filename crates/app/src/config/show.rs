@@ -16,6 +16,7 @@ pub fn show(config: &Config) -> String {
     let session = &config.session;
     let trusted = http.trusted_proxies.iter();
     let files = config.backend_ca.iter().map(|file| format!("{:?}", file.display().to_string()));
+    let allowed = config.backend_allow.iter();
     // Writing into a String cannot fail.
     let _ = write!(
         out,
@@ -47,7 +48,8 @@ pub fn show(config: &Config) -> String {
         "insecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
          sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\
          sessions_per_peer_max = {}\n\n[store]\npath = {:?}\n\n\
-         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n",
+         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n\
+         allow = [{}]\n",
         config.insecure,
         text(session.session_expiry),
         text(session.staged_expiry),
@@ -60,6 +62,7 @@ pub fn show(config: &Config) -> String {
         config.admin_socket.display().to_string(),
         text(config.shutdown_grace),
         files.collect::<Vec<_>>().join(", "),
+        allowed.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
     );
     if let Some(https) = &config.https {
         let pair = |pair: &PairPaths| {

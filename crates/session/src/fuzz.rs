@@ -77,7 +77,7 @@ struct Talk {
     closed: bool,
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         session_expiry: Duration::from_secs(60),
         v1_route_grace: Duration::from_secs(60),

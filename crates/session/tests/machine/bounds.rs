@@ -5,7 +5,7 @@ use model::{
 };
 use proxyd_session::{
     Config, HEADERS_PER_TARGET_MAX, Input, MAINTENANCE_ITEMS_MAX, OFFERS_PER_SESSION_MAX, Peer,
-    STAGED_BYTES_MAX, WAITING_MAX,
+    STAGED_BYTES_MAX, WAITING_MAX, WATCHES_PER_CONNECTION_MAX,
 };
 
 use crate::world::{Disk, World, config, header, refused, spec, v1, v2};
@@ -196,6 +196,44 @@ fn offers_of_a_session() {
     let too_many = refused("too many offers in this session (max 64)");
     assert_eq!(world.ask(1, &id, offer(OFFERS_PER_SESSION_MAX + 1)), too_many);
     assert!(matches!(world.ask(1, &id, offer(1)), Reply::HandoverOk(_)), "an offer anew");
+}
+
+/// An operator who wants the events of everybody.
+#[test]
+fn sessions_that_are_watched() {
+    let max = WATCHES_PER_CONNECTION_MAX;
+    let mut world = World::with(Config { sessions_max: max + 1, ..config() });
+    // Not by way of the world: a sweep after each of so many inputs takes its time.
+    let tell = |world: &mut World, input: Input| {
+        world.outputs.clear();
+        world.registry.handle(input, world.now);
+        world.drain();
+    };
+    let ask = |world: &mut World, conn: u64, session: Option<&SessionId>, request: Request| {
+        let line = model::Line { session: session.cloned(), txn: None, request };
+        tell(world, Input::Line(model::ConnId(conn), line));
+        world.answer(conn)
+    };
+    let operator = 5_000;
+    tell(&mut world, Input::Connected(model::ConnId(operator), Peer::Operator));
+    let subscribe = Request::Subscribe(Some(model::EventKind::Drained));
+    let mut first = None;
+    for at in 0..=max as u64 {
+        tell(&mut world, Input::Connected(model::ConnId(at), Peer::Local));
+        let register = Request::Register(v2("api", &format!("i{at}")));
+        let Reply::Registered(id) = ask(&mut world, at, None, register) else { panic!("{at}") };
+        let said = ask(&mut world, operator, Some(&id), subscribe.clone());
+        let wanted = if at < max as u64 {
+            Reply::SubscribeOk
+        } else {
+            refused("too many sessions watched (max 1024)")
+        };
+        assert_eq!(said, wanted, "{at}");
+        first.get_or_insert(id);
+    }
+    let again = ask(&mut world, operator, first.as_ref(), subscribe);
+    assert_eq!(again, Reply::SubscribeOk, "one that is watched");
+    world.registry.check();
 }
 
 #[test]

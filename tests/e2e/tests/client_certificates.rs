@@ -12,7 +12,7 @@ struct World {
     servers: Authority,
     clients: Authority,
     proxy: Tuned,
-    _lease: Registry,
+    lease: Registry,
     _backend: Backend,
 }
 
@@ -29,7 +29,7 @@ impl World {
         let backend = Backend::start("web");
         let mut lease = proxy.registry();
         lease.serve("web", "web.1", &[(HOST, "/", &backend.url())]);
-        Self { servers, clients, proxy, _lease: lease, _backend: backend }
+        Self { servers, clients, proxy, lease, _backend: backend }
     }
 
     /// curl's exit code and what it got; the backend shows the head it was sent.
@@ -60,7 +60,7 @@ const FORGED: [&str; 4] = [
 
 #[test]
 fn without_a_certificate_nobody_is_let_in_and_backends_are_told_whose_it_was() {
-    let world = World::start("", "");
+    let mut world = World::start("", "");
     let good = world.clients.issue("blue", &["blue.example"]);
     let foreign = world.servers.issue("foreign", &["blue.example"]);
     for refused in [None, Some(&foreign)] {
@@ -76,6 +76,11 @@ fn without_a_certificate_nobody_is_let_in_and_backends_are_told_whose_it_was() {
         assert!(told[0].ends_with(";Subject=\"CN=blue\";DNS=blue.example"), "{said}");
         assert!(!said.contains("CN=admin"), "{said}");
     }
+    // A route that sets fields of its own does not take it away.
+    world.lease.expect("HEADERS_SET|$sid|ALL|req:X-A|1", "HEADERS_OK");
+    world.lease.expect("CONFIG_APPLY|$sid", "OK");
+    let said = world.get(Some(&good), &FORGED).1;
+    assert!(said.contains("X-A: 1") && told(&said).len() == 1, "{said}");
 }
 
 #[test]

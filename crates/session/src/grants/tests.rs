@@ -1,3 +1,5 @@
+//! What each kind of grant covers, as tables.
+
 use super::*;
 
 fn domains(texts: &[&str]) -> Grants {

@@ -38,6 +38,7 @@ pub(crate) struct Served {
     fallback: Option<Arc<Pair>>,
     pub(crate) resolver: Resolver,
     pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) quic: Option<Arc<ServerConfig>>,
 }
 
 impl Served {
@@ -58,9 +59,11 @@ impl Served {
         let resolver = Resolver::new(certificates.clone());
         let clients = https.clients.as_ref().map(ClientCertificates::load).transpose()?;
         let clients = clients.unwrap_or(Clients::Anyone);
-        let options = ServerOptions { alpn: vec![b"http/1.1".to_vec()], clients };
+        let options = ServerOptions { alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], clients };
         let tls = options.tcp(&resolver, clock)?;
-        Ok(Self { watcher, certificates, fallback, resolver, tls })
+        let over_quic = ServerOptions { alpn: vec![b"h3".to_vec()], ..options };
+        let quic = https.http3.then(|| over_quic.quic(&resolver, clock)).transpose()?;
+        Ok(Self { watcher, certificates, fallback, resolver, tls, quic })
     }
 
     /// Keeps them as they are in the files, for ever. `asked` wakes it at once.

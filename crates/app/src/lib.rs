@@ -21,5 +21,4 @@ pub use ports::Bound;
 pub use run::{RunError, run};
 
 /// What the running proxy can really do; the rest is answered `ERROR|not supported yet`.
-pub const EFFECTS: session::Effects =
-    session::Effects { http2_backends: false, ..session::Effects::ALL };
+pub const EFFECTS: session::Effects = session::Effects::ALL;

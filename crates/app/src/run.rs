@@ -138,6 +138,7 @@ impl App {
         let https = served.as_ref().map(|(https, served)| dataplane::Https {
             listen: https.listen.clone(),
             tls: Arc::clone(&served.tls),
+            quic: served.quic.clone(),
             resolver: served.resolver.clone(),
             redirect: https.redirect,
         });

@@ -37,6 +37,7 @@ pub use files::{LoadError, PairPaths};
 pub use pair::{Fingerprint, Pair, PairError, Validity};
 pub use resolver::Resolver;
 pub use rustls::ServerConfig;
+pub use rustls::pki_types::CertificateDer;
 pub use self_signed::{SelfSigned, SelfSignedError, self_signed};
 pub use server::{ClientRoots, Clients, RootsError, ServerError, ServerOptions};
 pub use watch::{Reloaded, Watcher};

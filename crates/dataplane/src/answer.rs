@@ -3,6 +3,7 @@
 use http1::encode;
 use resilience::Admission;
 
+use crate::head::HeadOut;
 use crate::identity::RequestId;
 
 /// Something that is answered here and not by a backend.
@@ -71,8 +72,6 @@ impl Answer {
         Self::new(502, "http_response_incomplete", "the service closed before it answered");
     pub(crate) const BACKEND_TLS: Self =
         Self::new(502, "tls_certificate_error", "the service could not show who it is");
-    pub(crate) const HTTP2_BACKEND: Self =
-        Self::new(502, "proxy_configuration_error", "the service's scheme is not supported yet");
     pub(crate) const TIMEOUT: Self =
         Self::new(504, "http_response_timeout", "the service took too long to answer");
     pub(crate) const CONNECT_TIMEOUT: Self =
@@ -121,60 +120,64 @@ impl Answer {
         Self::new(status, "http_request_error", "the request head is malformed or too large")
     }
 
-    /// Writes head and body.
-    pub(crate) fn write(self, to: Audience, (id, location): (&RequestId, &str), out: &mut Vec<u8>) {
-        if self.kind == Kind::Grpc {
-            return self.write_grpc(to, out);
+    /// Writes the head; the body is returned.
+    pub(crate) fn write<H: HeadOut>(
+        self,
+        to: Audience,
+        (id, location): (&RequestId, &str),
+        out: &mut H,
+    ) -> String {
+        if self.kind == Kind::Grpc || to.grpc {
+            self.write_grpc(to, out);
+            return String::new();
         }
         let reason = encode::reason(self.status);
         let body = if to.html { self.page(reason, id) } else { self.problem(reason, id) };
-        encode::status_line(out, self.status, reason.as_bytes());
+        out.status_line(self.status, reason.as_bytes());
         let kind: &[u8] =
             if to.html { b"text/html; charset=utf-8" } else { b"application/problem+json" };
-        encode::field(out, b"Content-Type", kind);
-        encode::field_number(out, b"Content-Length", body.len() as u64);
-        encode::field(out, b"Cache-Control", b"no-store");
+        out.field(b"Content-Type", kind);
+        out.number(b"Content-Length", body.len() as u64);
+        out.field(b"Cache-Control", b"no-store");
         let status = format!("proxyd; error={}", self.error);
-        encode::field(out, b"Proxy-Status", status.as_bytes());
-        encode::field(out, b"X-Request-Id", id.as_bytes());
+        out.field(b"Proxy-Status", status.as_bytes());
+        out.field(b"X-Request-Id", id.as_bytes());
         if let Some(seconds) = self.retry_after {
-            encode::field_number(out, b"Retry-After", seconds);
+            out.number(b"Retry-After", seconds);
         }
         if let Some(limit) = self.limit {
             let Limit { quota, remaining, reset } = limit;
             let left = format!("\"default\";r={remaining};t={reset}");
-            encode::field(out, b"RateLimit", left.as_bytes());
+            out.field(b"RateLimit", left.as_bytes());
             let policy = format!("\"default\";q={quota}");
-            encode::field(out, b"RateLimit-Policy", policy.as_bytes());
+            out.field(b"RateLimit-Policy", policy.as_bytes());
         }
         if !location.is_empty() {
-            encode::field(out, b"Location", location.as_bytes());
+            out.field(b"Location", location.as_bytes());
         }
         if self.status == 405 {
-            encode::field(out, b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            out.field(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
         if to.close {
-            encode::field(out, b"Connection", b"close");
+            out.of_this_hop(b"Connection", b"close");
         } else if to.old {
-            encode::field(out, b"Connection", b"keep-alive");
+            out.of_this_hop(b"Connection", b"keep-alive");
         }
-        encode::blank_line(out);
-        if !to.head_only {
-            out.extend_from_slice(body.as_bytes());
-        }
+        out.end();
+        if to.head_only { String::new() } else { body }
     }
 
-    /// Trailers-Only (the gRPC protocol's name for it), status UNAVAILABLE.
-    fn write_grpc(self, to: Audience, out: &mut Vec<u8>) {
-        encode::status_line(out, 200, b"OK");
-        encode::field(out, b"Content-Type", b"application/grpc");
-        encode::field(out, b"Content-Length", b"0");
-        encode::field(out, b"grpc-status", b"14");
-        encode::field(out, b"grpc-message", self.detail.as_bytes());
+    /// Trailers-Only, as the gRPC protocol calls it.
+    fn write_grpc<H: HeadOut>(self, to: Audience, out: &mut H) {
+        out.status_line(200, b"OK");
+        out.field(b"Content-Type", b"application/grpc");
+        out.of_this_hop(b"Content-Length", b"0");
+        out.number(b"grpc-status", grpc_status(self));
+        out.field(b"grpc-message", self.detail.as_bytes());
         if to.close {
-            encode::field(out, b"Connection", b"close");
+            out.of_this_hop(b"Connection", b"close");
         }
-        encode::blank_line(out);
+        out.end();
     }
 
     fn problem(self, title: &str, id: &RequestId) -> String {
@@ -220,6 +223,19 @@ impl Answer {
     }
 }
 
+/// The code of a gRPC call's end (the gRPC project's list of them and of the codes that clients
+/// make of HTTP's). Only what provably did not reach the service is UNAVAILABLE, which clients
+/// take for leave to try again.
+fn grpc_status(answer: Answer) -> u64 {
+    match answer.status {
+        400 | 408 | 413 | 431 => 13,
+        404 | 405 | 501 => 12,
+        429 => 8,
+        504 if answer.error == Answer::TIMEOUT.error => 4,
+        _ => 14,
+    }
+}
+
 /// With a capital letter.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
@@ -231,6 +247,8 @@ fn sentence(text: &str) -> String {
 pub(crate) struct Audience {
     /// Whether it would rather read a page.
     pub(crate) html: bool,
+    /// Whether it is a gRPC call.
+    pub(crate) grpc: bool,
     /// Whether it asked for the head alone.
     pub(crate) head_only: bool,
     /// Whether it speaks HTTP/1.0 and wants to keep the connection.
@@ -247,15 +265,15 @@ mod tests {
     fn the_length_is_the_body_and_head_has_none() {
         let id = RequestId::new(1, 2);
         for html in [false, true] {
-            let mut whole = Vec::new();
-            Answer::NO_ROUTE.write(Audience { html, ..Audience::default() }, (&id, ""), &mut whole);
-            let whole = String::from_utf8(whole).unwrap();
-            let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+            let mut head = Vec::new();
+            let to = Audience { html, ..Audience::default() };
+            let body = Answer::NO_ROUTE.write(to, (&id, ""), &mut head);
+            let head = String::from_utf8(head).unwrap();
             assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
             let mut head_only = Vec::new();
             let to = Audience { html, head_only: true, ..Audience::default() };
-            Answer::NO_ROUTE.write(to, (&id, ""), &mut head_only);
-            assert_eq!(head_only, format!("{head}\r\n\r\n").into_bytes());
+            let none = Answer::NO_ROUTE.write(to, (&id, ""), &mut head_only);
+            assert_eq!((head_only, &*none), (head.into_bytes(), ""));
         }
     }
 
@@ -263,7 +281,7 @@ mod tests {
     fn come_back_later() {
         let mut out = Vec::new();
         let answer = Answer::unavailable(std::time::Duration::from_millis(200));
-        answer.write(
+        let _ = answer.write(
             Audience { close: true, ..Audience::default() },
             (&RequestId::new(0, 0), ""),
             &mut out,

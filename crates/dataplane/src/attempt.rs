@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use model::Instant;
 use resilience::Outcome;
-use socket2::SockRef;
 
 use crate::answer::Answer;
 use crate::buffers::Buffer;
 use crate::exchange::Exchange;
+use crate::head::Message;
 use crate::plan::Plan;
 use crate::plane::Notice;
 use crate::pump::{Progress, Pump, PumpError};
 use crate::receive::{Failure, Manner, Received, Receiver};
-use crate::stream::{Half, Shared};
-use crate::upstream::{ConnectError, Upstream};
+use crate::stream::{Half, Shared, Stream};
+use crate::upstream::{ConnectError, Connected, Upstream};
 use crate::watch::{TimedOut, Watch};
 
 /// What became of one attempt.
@@ -29,6 +29,8 @@ pub(crate) enum Attempt {
     Received(Received),
     /// Nothing was passed on and nothing was processed: may be sent anywhere again.
     Untouched(Answer),
+    /// The backend speaks otherwise than was planned: to be planned anew, for this very backend.
+    Otherwise,
     /// Nothing was passed on: may be sent again if asking twice does no harm.
     Unanswered(Answer),
     /// Answer this, whatever else.
@@ -48,20 +50,20 @@ impl Exchange<'_> {
         let worker = self.worker;
         let endpoint = Rc::clone(&plan.ticket.route.endpoint);
         let began = worker.clock.mono();
-        let idle = if fresh_only { None } else { worker.upstreams.idle(&endpoint) };
-        let mut upstream = match idle {
-            Some(upstream) => upstream,
-            None => match self.connect(plan, began).await {
-                Ok(upstream) => upstream,
-                Err(answer) => return Attempt::Untouched(answer),
-            },
+        let obtained = match plan.message.take() {
+            None => self.text_connection(plan, fresh_only, began).await,
+            Some(message) => self.stream_for(plan, message, out.is_empty(), began).await,
+        };
+        let mut upstream = match obtained {
+            Ok(upstream) => upstream,
+            Err(attempt) => return attempt,
         };
         let limit = worker.shared.config.body_timeout;
         match self.watch.within(limit, upstream.stream.send(out)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 // An answer that is there already says that the request was read.
-                let silent = !matches!(upstream.stream.tcp().try_read(&mut [0]), Ok(1..));
+                let silent = !upstream.stream.has_said_something();
                 let attempt = failed_write(&error, upstream.reused && silent);
                 if matches!(attempt, Attempt::Unanswered(_)) {
                     plan.ticket.settle(Outcome::Failed);
@@ -73,10 +75,13 @@ impl Exchange<'_> {
                 return Attempt::Final(Answer::TIMEOUT);
             }
         }
+        if plan.body.is_read() && upstream.stream.end_message(plan.body.trailers()).is_err() {
+            tracing::debug!("a backend did not want all of a request");
+        }
         let config = Arc::clone(&plan.member().config);
         let reused = upstream.reused;
         let body_sent = Cell::new(plan.body.is_read());
-        let begun = Cell::new(false);
+        let (begun, moved) = (Cell::new(false), Cell::new(0));
         let mut receiver = Receiver {
             asked: plan.asked,
             manner: Manner::Service { rules: &config.headers, cookie: plan.cookie.as_deref() },
@@ -88,6 +93,7 @@ impl Exchange<'_> {
             began,
             clock: worker.clock,
             begun: &begun,
+            request_moves: &moved,
             encoders: &worker.encoders,
             tally: &self.tally,
         };
@@ -115,7 +121,7 @@ impl Exchange<'_> {
             received
         } else {
             let mut after = Buffer::take();
-            let (complete, moved) = (Cell::new(false), Cell::new(false));
+            let complete = Cell::new(false);
             let (backend, client) =
                 (Shared::new(&mut upstream.stream), Shared::new(&mut *self.stream));
             let (mut from, mut up) = (Half::new(&backend), Half::new(&backend));
@@ -129,7 +135,8 @@ impl Exchange<'_> {
             // busy connection would be as large.
             let both = Box::pin(async {
                 let ways = (&mut down, &mut up);
-                let send = send_body(body, &mut patience, limit, ways, &mut after, &moved);
+                let marks = (&moved, &begun);
+                let send = send_body(body, &mut patience, limit, ways, &mut after, marks);
                 let mut send = pin!(send);
                 let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
                 poll_fn(|cx| {
@@ -162,7 +169,7 @@ impl Exchange<'_> {
                     self.input.extend_from_slice(&replay);
                     plan.used += replay.len();
                 }
-                _ => plan.streamed = moved.get(),
+                _ => plan.streamed = moved.get() > 0,
             }
             self.input.extend_from_slice(&after);
             match both {
@@ -185,13 +192,12 @@ impl Exchange<'_> {
             }
             Err(Failure::Client) => Attempt::Broken,
             Err(Failure::Midway) => {
-                // To a client that takes the end of the connection for the end of the body, a
-                // reset is the only way to say that this was not it.
-                let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
+                self.stream.abort();
                 Attempt::Broken
             }
             // The backend's end came before any byte of an answer, on a connection it had
             // kept open for us: it never read the request.
+            Err(Failure::Refused) => Attempt::Untouched(Answer::INCOMPLETE),
             Err(Failure::Ended) if reused => Attempt::Untouched(Answer::INCOMPLETE),
             Err(failure) => {
                 plan.ticket.settle(Outcome::Failed);
@@ -204,18 +210,72 @@ impl Exchange<'_> {
         }
     }
 
-    async fn connect(&mut self, plan: &mut Plan, now: Instant) -> Result<Upstream, Answer> {
+    /// A connection for a request in text.
+    async fn text_connection(
+        &mut self,
+        plan: &mut Plan,
+        fresh_only: bool,
+        now: Instant,
+    ) -> Result<Upstream, Attempt> {
+        let upstreams = &self.worker.upstreams;
+        let idle = if fresh_only { None } else { upstreams.idle(&plan.ticket.route.endpoint) };
+        match idle {
+            Some(upstream) => Ok(upstream),
+            None => match self.connect(plan, now).await {
+                Ok(Connected::AsExpected(upstream)) => Ok(upstream),
+                Ok(Connected::Otherwise) => Err(Attempt::Otherwise),
+                Err(answer) => Err(Attempt::Untouched(answer)),
+            },
+        }
+    }
+
+    /// A stream for a request in frames, its head sent. `no_body_yet` is whether nothing of its
+    /// body waits to be sent.
+    async fn stream_for(
+        &mut self,
+        plan: &mut Plan,
+        message: Box<Message>,
+        no_body_yet: bool,
+        now: Instant,
+    ) -> Result<Upstream, Attempt> {
+        let endpoint = Rc::clone(&plan.ticket.route.endpoint);
+        let upstreams = &self.worker.upstreams;
+        let sharing = match upstreams.shared(&endpoint) {
+            Some(sharing) => Some(sharing),
+            None => match self.connect(plan, now).await {
+                Ok(_) => upstreams.shared(&endpoint),
+                Err(answer) => return Err(Attempt::Untouched(answer)),
+            },
+        };
+        // It chose to speak in text, or has closed again.
+        let sharing = sharing.ok_or(Attempt::Otherwise)?;
+        let left = message.content_length();
+        let ended = no_body_yet && plan.body.is_read() && plan.body.trailers().is_empty();
+        let request = message.into_request(endpoint.is_tls());
+        let request = request.ok_or(Attempt::Final(Answer::bad_head(400)))?;
+        match sharing.send(request, left, ended) {
+            Ok(stream) => Ok(Upstream::of_stream(Stream::H2(Box::new(stream)))),
+            Err(error) => {
+                tracing::debug!(%error, "a connection to a backend takes no more requests");
+                Err(Attempt::Otherwise)
+            }
+        }
+    }
+
+    async fn connect(&mut self, plan: &mut Plan, now: Instant) -> Result<Connected, Answer> {
         let worker = self.worker;
         let endpoint = Rc::clone(&plan.ticket.route.endpoint);
         endpoint.state.begin_trial(now);
         let limit = worker.shared.config.connect_timeout;
-        let connected = self.watch.within(limit, worker.upstreams.connect(&endpoint)).await;
+        let (speech, may_choose) = plan.speech;
+        let connect = worker.upstreams.connect_for(&endpoint, speech, may_choose);
+        let connected = self.watch.within(limit, connect).await;
         let (answer, reason) = match connected {
-            Ok(Ok(upstream)) => {
+            Ok(Ok(connected)) => {
                 if let Some(route) = endpoint.state.connected() {
                     worker.shared.tell(Notice::Health(route, true, "connected"));
                 }
-                return Ok(upstream);
+                return Ok(connected);
             }
             Ok(Err(ConnectError::Io(error))) if is_ours(&error) => {
                 tracing::warn!(%error, "cannot connect to any backend");
@@ -225,6 +285,7 @@ impl Exchange<'_> {
                 tracing::debug!(backend = %plan.member().backend, %error, "cannot connect");
                 let answer = match error {
                     ConnectError::Tls(_) => Answer::BACKEND_TLS,
+                    ConnectError::Frames(_) => Answer::MALFORMED,
                     ConnectError::NoAddress | ConnectError::Io(_) => {
                         Answer::unavailable(Duration::from_secs(1))
                     }
@@ -287,26 +348,25 @@ enum SendError {
 }
 
 /// Streams the rest of a request's body.
-async fn send_body<R, W>(
+async fn send_body(
     body: &mut Pump,
     watch: &mut Watch,
     limit: Duration,
-    (from, to): (&mut R, &mut W),
+    (from, to): (&mut Half<'_, '_>, &mut Half<'_, '_>),
     after: &mut Vec<u8>,
-    has_moved: &Cell<bool>,
-) -> Result<(), SendError>
-where
-    R: tokio::io::AsyncRead + Unpin,
-    W: tokio::io::AsyncWrite + Unpin,
-{
+    (moves, response_begun): (&Cell<u32>, &Cell<bool>),
+) -> Result<(), SendError> {
     loop {
         let moved = watch.within(limit, poll_fn(|cx| body.poll(cx, from, to, after))).await;
         // Whatever else: something was taken from the client, unless nothing came in time.
-        has_moved.set(has_moved.get() || moved.is_ok());
+        moves.set(moves.get().saturating_add(u32::from(moved.is_ok())));
         match moved {
             Ok(Ok(Progress::Moved)) => {}
             Ok(Ok(Progress::Done)) => return Ok(()),
             Ok(Err(PumpError::Write(_))) => return Err(SendError::Backend),
+            Ok(Err(PumpError::Read(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(SendError::Client(Some(Answer::BAD_BODY)));
+            }
             Ok(Err(PumpError::Read(_))) => return Err(SendError::Client(None)),
             Ok(Err(PumpError::TooLarge)) => {
                 return Err(SendError::Client(Some(Answer::TOO_LARGE)));
@@ -317,6 +377,9 @@ where
             Err(TimedOut) if body.is_blocked() => {
                 return Err(SendError::Client(Some(Answer::TIMEOUT)));
             }
+            // A conversation both ways: while one side talks the other may listen. When both are
+            // silent, the response runs out of time.
+            Err(TimedOut) if response_begun.get() => {}
             Err(TimedOut) => return Err(SendError::Client(Some(Answer::SLOW_REQUEST))),
         }
     }

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use compression::{Coding, Facts, Verdict, negotiate, verdict, weaken};
-use http1::{Field, Known, RequestHead, ResponseHead, encode};
+use http1::{Field, Known, RequestHead, ResponseHead};
+
+use crate::head::HeadOut;
 
 /// Fields of more lines than this are not looked at any further: nobody sends that many.
 const LINES_MAX: usize = 8;
@@ -60,29 +62,29 @@ pub(crate) fn dressing(wanted: Wanted, head: &ResponseHead<'_>, is_head: bool) -
 
 impl Dressing {
     /// Writes a field of the backend's as it has to be now.
-    pub(crate) fn field(self, field: &Field<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn field<H: HeadOut>(self, field: &Field<'_>, out: &mut H) {
         const OF_OTHER_BYTES: [&[u8]; 5] =
             [b"accept-ranges", b"content-digest", b"digest", b"content-md5", b"repr-digest"];
         if !matches!(self, Self::Coded(_)) {
-            return encode::field(out, field.name, field.value);
+            return out.field(field.name, field.value);
         }
         let is = |name: &[u8]| field.name.eq_ignore_ascii_case(name);
         if field.known == Known::ContentLength || OF_OTHER_BYTES.iter().any(|name| is(name)) {
             return;
         }
         match is(b"etag").then(|| weaken(field.value)).flatten() {
-            Some(weak) => encode::field(out, field.name, &weak),
-            None => encode::field(out, field.name, field.value),
+            Some(weak) => out.field(field.name, &weak),
+            None => out.field(field.name, field.value),
         }
     }
 
     /// Writes the fields that come with it.
-    pub(crate) fn fields(self, out: &mut Vec<u8>) {
+    pub(crate) fn fields<H: HeadOut>(self, out: &mut H) {
         if let Self::Coded(coding) = self {
-            encode::field(out, b"Content-Encoding", coding.as_str().as_bytes());
+            out.field(b"Content-Encoding", coding.as_str().as_bytes());
         }
         if self != Self::AsItIs {
-            encode::field(out, b"Vary", b"Accept-Encoding");
+            out.field(b"Vary", b"Accept-Encoding");
         }
     }
 }

@@ -10,11 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use certs::Covered;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::buffers::read_into_new;
+use crate::buffers::{Buffer, read_into_new};
 use crate::exchange::{self, After};
+use crate::h2_server::{self, PREFACE};
 use crate::identity::Client;
 use crate::plane::Door;
 use crate::preamble;
@@ -30,40 +32,47 @@ pub(crate) async fn welcome(
 ) {
     let is_plain = door == Door::Plain && !worker.shared.config.proxy_protocol;
     let known = if is_plain {
-        Known { stream: Stream::Plain(tcp), from: peer, covered: None }
+        Known { stream: Stream::Plain(tcp), from: From { peer, port, covered: None } }
     } else {
         // In a box that is gone afterwards: a handshake is larger than a quiet connection.
-        match Box::pin(greet(worker, tcp, peer, door)).await {
+        match Box::pin(greet(worker, tcp, (peer, port), door)).await {
             Ok(known) => known,
             Err(error) => return tracing::debug!(%peer, %error, "not let in"),
         }
     };
-    serve(worker, known.stream, (known.from, port), known.covered).await;
+    serve(worker, known).await;
 }
 
 /// A connection whose beginning is over.
 struct Known {
     stream: Stream,
-    from: SocketAddr,
+    from: From,
+}
+
+/// Where it comes from.
+struct From {
+    peer: SocketAddr,
+    /// The port it came to.
+    port: u16,
     /// What its certificate is for, with TLS.
-    covered: Option<Box<Covered>>,
+    covered: Option<Rc<Covered>>,
 }
 
 /// Reads a header of the PROXY protocol and shakes hands, as it applies, in the time of a head.
 async fn greet(
     worker: &Rc<Worker>,
     mut tcp: TcpStream,
-    peer: SocketAddr,
+    (mut peer, port): (SocketAddr, u16),
     door: Door,
 ) -> io::Result<Known> {
     let config = &worker.shared.config;
-    let mut from = peer;
     if config.proxy_protocol && worker.is_trusted(peer.ip()) {
         let read = preamble::read(&mut tcp, peer);
-        from = tokio::time::timeout(config.header_timeout, read).await??;
+        peer = tokio::time::timeout(config.header_timeout, read).await??;
     }
     let Some(https) = config.https.as_ref().filter(|_| door == Door::Tls) else {
-        return Ok(Known { stream: Stream::Plain(tcp), from, covered: None });
+        let from = From { peer, port, covered: None };
+        return Ok(Known { stream: Stream::Plain(tcp), from });
     };
     let handshake = TlsAcceptor::from(Arc::clone(&https.tls)).accept(tcp);
     let tls = tokio::time::timeout(config.header_timeout, handshake).await??;
@@ -72,28 +81,64 @@ async fn greet(
     let covered = https.resolver.certificates().covered(shaken.server_name());
     let covered = covered.with_client(shaken.peer_certificates());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
-    Ok(Known { stream, from, covered: Some(Box::new(covered)) })
+    Ok(Known { stream, from: From { peer, port, covered: Some(Rc::new(covered)) } })
 }
 
-/// Serves a connection to its end. `covered` is what its certificate is for, with TLS.
-async fn serve(
-    worker: &Rc<Worker>,
-    mut stream: Stream,
-    (peer, port): (SocketAddr, u16),
-    covered: Option<Box<Covered>>,
-) {
+/// Serves a connection to its end.
+async fn serve(worker: &Rc<Worker>, mut known: Known) {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
-        let first = tokio::time::timeout(patience, read_into_new(&mut stream)).await;
+        let first = tokio::time::timeout(patience, read_into_new(&mut known.stream)).await;
         let Ok(Ok(Some(input))) = first else { return };
-        let trusted = worker.is_trusted(peer.ip());
-        let client = Client::new(peer, port, trusted, covered.as_deref());
-        match Box::pin(exchange::burst(worker, &mut stream, client, input)).await {
-            After::Quiet => patience = worker.shared.config.idle_timeout,
-            After::Close => return,
+        // In boxes: a quiet connection is smaller.
+        match Box::pin(talk(worker, &mut known, input)).await {
+            Talked::Text(After::Quiet) => patience = worker.shared.config.idle_timeout,
+            Talked::Text(After::Close) => return,
+            Talked::Frames(first) => {
+                let from = client(worker, &known.from);
+                return Box::pin(h2_server::serve(worker, known.stream, first, from)).await;
+            }
         }
     }
+}
+
+fn client(worker: &Worker, from: &From) -> Client {
+    let trusted = worker.is_trusted(from.peer.ip());
+    Client::new(from.peer, from.port, trusted, from.covered.clone())
+}
+
+/// What a client had to say.
+enum Talked {
+    Text(After),
+    /// It speaks HTTP/2, and this is what was read.
+    Frames(Buffer),
+}
+
+/// Serves requests in text, for as long as they come one after another, unless the client begins
+/// as for HTTP/2.
+async fn talk(worker: &Rc<Worker>, known: &mut Known, mut input: Buffer) -> Talked {
+    let Known { stream, from } = known;
+    if PREFACE.starts_with(input.get(..PREFACE.len().min(input.len())).unwrap_or_default()) {
+        let preface = preface(stream, &mut input);
+        match tokio::time::timeout(worker.shared.config.header_timeout, preface).await {
+            Ok(Ok(true)) => return Talked::Frames(input),
+            Ok(Ok(false)) => {}
+            Ok(Err(_)) | Err(_) => return Talked::Text(After::Close),
+        }
+    }
+    Talked::Text(exchange::burst(worker, stream, &client(worker, from), input).await)
+}
+
+/// Reads on until it is clear whether the client speaks HTTP/2 (RFC 9113, 3.3 and 3.4). A request
+/// in text begins otherwise after four bytes at the latest.
+async fn preface(stream: &mut Stream, input: &mut Buffer) -> io::Result<bool> {
+    while input.len() < PREFACE.len() && PREFACE.starts_with(input) {
+        if stream.read_buf(&mut **input).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(input.starts_with(PREFACE))
 }
 
 #[cfg(test)]
@@ -116,12 +161,12 @@ mod tests {
         let (shared, _notices) = shared(Config::new(vec![], 1), tls, clock, table);
         let worker = Worker::new(shared, 0);
         let quiet = std::mem::size_of_val(&welcome(&worker, stream, (peer, 80), Door::Plain));
-        assert!(quiet <= 512, "{quiet} bytes");
+        assert!(quiet <= 512, "{quiet} bytes quiet");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut stream = Stream::Plain(stream);
         let client = Client::new(peer, 80, false, None);
         let input = crate::buffers::Buffer::none();
-        let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, client, input));
+        let busy = std::mem::size_of_val(&exchange::burst(&worker, &mut stream, &client, input));
         assert!(busy <= 3072, "{busy} bytes");
     }
 }

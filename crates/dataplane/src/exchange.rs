@@ -5,20 +5,25 @@
 //! up to a bound; one that was streamed further is not sent twice.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http1::{Scan, Verb};
+use http::request::Parts;
+use http1::{Scan, Verb, Version};
 use model::Instant;
 use routing::EndpointId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::answer::{Answer, Audience};
+use crate::asking::Asking;
 use crate::attempt::Attempt;
 use crate::buffers::{Buffer, read_into_new};
 use crate::forward::Asked;
+use crate::head::Message;
 use crate::identity::{Client, RequestId};
 use crate::park::Parked;
 use crate::plan::{Look, Ours, Plan};
@@ -36,6 +41,8 @@ const BURST_PAUSE: Duration = Duration::from_millis(250);
 const PAUSING_MAX: usize = 256;
 /// Endpoints tried for one request.
 const ATTEMPTS_MAX: usize = 8;
+/// How often one request is planned anew because a backend speaks otherwise than it did.
+const OTHERWISE_MAX: u32 = 4;
 /// How long a client that is told an error in the middle of its body may go on sending.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -52,13 +59,15 @@ pub(crate) enum After {
 pub(crate) async fn burst(
     worker: &Rc<Worker>,
     stream: &mut Stream,
-    client: Client<'_>,
+    client: &Client,
     input: Buffer,
 ) -> After {
     let watch = Watch::new(worker.clock);
     let (is_new, parked) = (Cell::new(true), Cell::new(false));
     let tally = Tally::default();
-    let mut exchange = Exchange { worker, stream, client, watch, input, is_new, parked, tally };
+    let asking = None;
+    let mut exchange =
+        Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
     loop {
         if !matches!(exchange.one().await, Ok(Turn::Again)) {
             return After::Close;
@@ -75,13 +84,46 @@ pub(crate) async fn burst(
     }
 }
 
+/// Serves the one request of a stream; `ended` is whether that is known to have no body. Returns
+/// whether its client was there for the answer.
+pub(crate) async fn single(
+    worker: &Rc<Worker>,
+    (mut stream, mut ended): (Stream, bool),
+    client: &Client,
+    request: (Version, Parts, bool),
+) -> bool {
+    let mut watch = Watch::new(worker.clock);
+    if !ended {
+        let is_worth_it = Asking::is_hardly_with_body(&request.1);
+        let begun = poll_fn(|cx| match stream.poll_begun(cx) {
+            Poll::Pending if is_worth_it => Poll::Pending,
+            begun => Poll::Ready(begun),
+        });
+        match watch.within(worker.shared.config.header_timeout, begun).await {
+            Ok(Poll::Ready(Ok(has_ended))) => ended = has_ended,
+            Ok(Poll::Ready(Err(_))) => return false,
+            Ok(Poll::Pending) | Err(TimedOut) => {}
+        }
+    }
+    let (is_new, parked) = (Cell::new(true), Cell::new(false));
+    let tally = Tally::default();
+    let (input, asking) = (Buffer::none(), Some(Asking::new(request, ended)));
+    let stream = &mut stream;
+    let mut exchange =
+        Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
+    let turn = exchange.one().await;
+    turn.is_ok() && !exchange.is_given_up()
+}
+
 pub(crate) struct Exchange<'c> {
     pub(crate) worker: &'c Rc<Worker>,
     pub(crate) stream: &'c mut Stream,
-    pub(crate) client: Client<'c>,
+    pub(crate) client: &'c Client,
     pub(crate) watch: Watch,
-    /// What was read from the client and not used up.
+    /// What was read from the client and not used up. On a stream, of the body alone.
     pub(crate) input: Buffer,
+    /// The head, on a stream.
+    pub(crate) asking: Option<Asking>,
     /// Whether the request has not been counted against its limits yet.
     pub(crate) is_new: Cell<bool>,
     /// Whether it has waited for its backend.
@@ -103,6 +145,8 @@ struct Tries {
     fresh_only: bool,
     /// How often it was sent again although it may have been read.
     repeats: u32,
+    /// How often a backend spoke otherwise than was planned.
+    otherwise: u32,
     /// What became of the last try.
     failed: Option<Answer>,
     /// When parking ends.
@@ -185,6 +229,13 @@ impl Exchange<'_> {
                 let now = self.worker.clock.mono();
                 harmless && self.worker.budget.borrow_mut().try_retry(now)
             }
+            Attempt::Otherwise => {
+                tries.otherwise += 1;
+                if tries.otherwise <= OTHERWISE_MAX {
+                    return None;
+                }
+                false
+            }
             Attempt::Received(_) | Attempt::Final(_) | Attempt::Broken => false,
         };
         // A kept connection that the backend had given up says nothing against the backend:
@@ -193,6 +244,7 @@ impl Exchange<'_> {
         let answer = match attempt {
             Attempt::Received(received) => return Some(self.finish(*plan, received).await),
             Attempt::Broken => return Some(Ok(Turn::Close)),
+            Attempt::Otherwise => Answer::INCOMPLETE,
             Attempt::Final(answer) | Attempt::Untouched(answer) | Attempt::Unanswered(answer) => {
                 answer
             }
@@ -245,6 +297,7 @@ impl Exchange<'_> {
     async fn finish(&mut self, plan: Plan, received: Received) -> io::Result<Turn> {
         let Some(mut upstream) = received.upstream else { return Ok(Turn::Close) };
         let used = plan.used.min(self.input.len());
+        let is_message = self.stream.is_message();
         if received.tunnel {
             self.tally.record(self.worker);
             // A tunnel counts at its endpoint, and no longer as a request of its generation.
@@ -264,6 +317,9 @@ impl Exchange<'_> {
         let whole = plan.sent;
         if received.upstream_reusable && whole {
             upstream.give_back(self.worker.clock.mono());
+        }
+        if is_message {
+            return Ok(Turn::Close);
         }
         if !received.client_reusable {
             return self.close_gently(!whole).await;
@@ -295,15 +351,20 @@ impl Exchange<'_> {
         used: Option<usize>,
         (id, location): (&RequestId, &str),
     ) -> io::Result<Turn> {
+        if self.stream.is_message() {
+            return self.answer_message(answer, asked, (id, location)).await;
+        }
         let close = used.is_none() || !asked.keep_alive || self.worker.is_draining();
         let to = Audience {
             html: asked.html,
+            grpc: false,
             head_only: asked.verb == Verb::Head,
             old: asked.old,
             close,
         };
         let mut out = Buffer::take();
-        answer.write(to, (id, location), &mut out);
+        let body = answer.write(to, (id, location), &mut *out);
+        out.extend_from_slice(body.as_bytes());
         self.tally.answered(answer.status, out.len() as u64);
         let limit = self.worker.shared.config.body_timeout;
         match self.watch.within(limit, self.stream.send(&out)).await {
@@ -320,9 +381,48 @@ impl Exchange<'_> {
         }
     }
 
+    /// The same, on a stream.
+    async fn answer_message(
+        &mut self,
+        answer: Answer,
+        asked: Asked,
+        said: (&RequestId, &str),
+    ) -> io::Result<Turn> {
+        let to = Audience {
+            html: asked.html,
+            grpc: asked.grpc,
+            head_only: asked.verb == Verb::Head,
+            old: false,
+            close: false,
+        };
+        let mut message = Message::default();
+        let body = answer.write(to, said, &mut message);
+        self.tally.answered(answer.status, body.len() as u64);
+        self.stream.send_head(message, body.is_empty())?;
+        let limit = self.worker.shared.config.body_timeout;
+        match self.watch.within(limit, self.stream.send(body.as_bytes())).await {
+            Ok(written) => written?,
+            Err(TimedOut) => self.stream.abort(),
+        }
+        if body.is_empty() {
+            let _ = self.watch.within(limit, self.stream.flush()).await;
+        }
+        Ok(Turn::Close)
+    }
+
+    /// Whether the client of a stream did not wait for its answer.
+    fn is_given_up(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.stream.poll_peek(&mut cx), Poll::Ready(Ok(0)))
+    }
+
     /// Ends the connection so that the client gets what was written: closing while it still
     /// sends would make the kernel reset the connection and drop the answer (RFC 9112, 9.6).
     pub(crate) async fn close_gently(&mut self, still_sending: bool) -> io::Result<Turn> {
+        if self.stream.is_message() {
+            // Whoever drops it tells the client to send no more (RFC 9113, 8.1).
+            return Ok(Turn::Close);
+        }
         self.stream.shutdown().await?;
         if still_sending {
             let stream = &mut *self.stream;

@@ -1,5 +1,7 @@
 //! Heads on their way: what a backend is told of a request, and a client of a response (SPEC 5).
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http1::{Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
 use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
 use routing::Member;
@@ -7,6 +9,7 @@ use routing::Member;
 use crate::answer::MAINTENANCE_RETRY_AFTER_SECONDS;
 use crate::buffers::Buffer;
 use crate::coding::{Dressing, Wanted};
+use crate::head::HeadOut;
 use crate::identity::{Client, RequestId};
 use crate::receive::Manner;
 use crate::upstream::LocalEndpoint;
@@ -17,6 +20,12 @@ pub(crate) struct Asked {
     pub(crate) verb: Verb,
     /// HTTP/1.0: no chunks, no interim responses, keep-alive only when said.
     pub(crate) old: bool,
+    /// HTTP/2 or HTTP/3: a stream of its own, and no framing in its body.
+    pub(crate) message: bool,
+    /// A gRPC call: it reads no status but its own.
+    pub(crate) grpc: bool,
+    /// The port at which it could ask by HTTP/3.
+    pub(crate) http3_port: Option<u16>,
     pub(crate) keep_alive: bool,
     pub(crate) websocket: bool,
     /// Whether errors are better shown as a page.
@@ -30,6 +39,9 @@ impl Asked {
     pub(crate) const NOBODY: Self = Self {
         verb: Verb::Other,
         old: false,
+        message: false,
+        grpc: false,
+        http3_port: None,
         keep_alive: false,
         websocket: false,
         html: false,
@@ -40,6 +52,9 @@ impl Asked {
         Self {
             verb: head.verb,
             old: head.version == Version::Http10,
+            message: is_message(head),
+            grpc: is_message(head) && is_grpc(head),
+            http3_port: None,
             keep_alive: head.keep_alive,
             websocket: head.upgrade_websocket,
             html: false,
@@ -64,29 +79,39 @@ pub(crate) fn is_grpc(head: &RequestHead<'_>) -> bool {
 }
 
 /// Writes the head of a request for its backend.
-pub(crate) fn request(
+pub(crate) fn request<H: HeadOut>(
     head: &RequestHead<'_>,
     path: &NormalPath<'_>,
     to: (&Member, &LocalEndpoint),
-    from: (&Client<'_>, &RequestId),
-    out: &mut Vec<u8>,
+    from: (&Client, &RequestId),
+    out: &mut H,
 ) {
     let ((member, endpoint), (client, id)) = (to, from);
     let options = &member.config.options;
     let rules = &*member.config.headers;
     let as_sent = head.path_and_query();
     match rewritten(as_sent, path, member) {
-        Some(target) => encode::request_line(out, head.method, &target),
-        None => encode::request_line(out, head.method, as_sent),
+        Some(target) => out.request_line(head.method, &target),
+        None => out.request_line(head.method, as_sent),
     }
     let mut seen = Seen::default();
+    if options.preserve_host
+        && is_message(head)
+        && let Some(host) = &head.host
+    {
+        seen.host = true;
+        out.host(b"Host", host.raw);
+    }
     let mut forwarded_for_lines =
         head.end_to_end().filter(|field| field.known == Known::XForwardedFor).count();
     for field in head.end_to_end() {
         let keep = match field.known {
             Known::Host => {
-                seen.host = options.preserve_host;
-                options.preserve_host
+                if options.preserve_host && !seen.host {
+                    seen.host = true;
+                    out.host(field.name, field.value);
+                }
+                false
             }
             Known::Traceparent => {
                 seen.traceparent = true;
@@ -96,14 +121,13 @@ pub(crate) fn request(
                 forwarded_for_lines -= 1;
                 if client.trusted {
                     seen.forwarded_for = true;
-                    out.extend_from_slice(b"X-Forwarded-For: ");
-                    out.extend_from_slice(field.value);
                     // The lines are one list: whoever sent it comes at its very end.
                     if forwarded_for_lines == 0 {
-                        out.extend_from_slice(b", ");
-                        out.extend_from_slice(client.text.as_bytes());
+                        let list = [field.value, b", ", client.text.as_bytes()].concat();
+                        out.field(b"X-Forwarded-For", &list);
+                    } else {
+                        out.field(b"X-Forwarded-For", field.value);
                     }
-                    out.extend_from_slice(b"\r\n");
                 }
                 false
             }
@@ -130,18 +154,40 @@ pub(crate) fn request(
             _ => true,
         };
         if keep && !is_replaced(rules, HeaderSide::Request, &field) {
-            encode::field(out, field.name, field.value);
+            out.field(field.name, field.value);
         }
     }
     if !seen.host {
-        encode::field(out, b"Host", endpoint.authority.as_bytes());
+        out.host(b"Host", endpoint.authority.as_bytes());
     }
-    if head.framing == Framing::Chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    if matches!(head.framing, Framing::Chunked | Framing::UntilEnd) {
+        out.of_this_hop(b"Transfer-Encoding", b"chunked");
+    }
+    if is_message(head) {
+        if head.upgrade_websocket {
+            websocket_handshake(out);
+        } else if head.te_trailers {
+            out.of_this_hop(b"Connection", b"TE");
+        }
     }
     add_identity(head, &seen, (client, id), rules, out);
     write_rules(rules, HeaderSide::Request, out);
-    encode::blank_line(out);
+    out.end();
+}
+
+/// Whether a head came in frames.
+pub(crate) fn is_message(head: &RequestHead<'_>) -> bool {
+    head.version >= Version::Http2
+}
+
+/// What a handshake needs in HTTP/1.1 and not in HTTP/2 (RFC 8441, section 5). Whoever answers
+/// the key shows that it speaks the protocol; its answer is for us alone.
+fn websocket_handshake<H: HeadOut>(out: &mut H) {
+    let mut key = [0; 16];
+    fastrand::fill(&mut key);
+    out.of_this_hop(b"Connection", b"Upgrade");
+    out.of_this_hop(b"Upgrade", b"websocket");
+    out.field(b"Sec-WebSocket-Key", BASE64_STANDARD.encode(key).as_bytes());
 }
 
 /// Writes the head of a request for the server of a maintenance page: whatever was asked for, the
@@ -150,7 +196,7 @@ pub(crate) fn page_request(
     head: &RequestHead<'_>,
     target: &[u8],
     to: &LocalEndpoint,
-    (client, id): (&Client<'_>, &RequestId),
+    (client, id): (&Client, &RequestId),
     out: &mut Vec<u8>,
 ) {
     const WANTED: [&[u8]; 5] =
@@ -196,18 +242,18 @@ struct Seen {
     request_id: bool,
 }
 
-fn add_identity(
+fn add_identity<H: HeadOut>(
     head: &RequestHead<'_>,
     seen: &Seen,
-    (client, id): (&Client<'_>, &RequestId),
+    (client, id): (&Client, &RequestId),
     rules: &[HeaderRule],
-    out: &mut Vec<u8>,
+    out: &mut H,
 ) {
     // A setting may replace or strip any of them.
-    let add = |out: &mut Vec<u8>, name: &[u8], value: &[u8]| {
+    let add = |out: &mut H, name: &[u8], value: &[u8]| {
         let field = Field { name, value, known: Known::Other };
         if !is_replaced(rules, HeaderSide::Request, &field) {
-            encode::field(out, name, value);
+            out.field(name, value);
         }
     };
     if rules.iter().any(|rule| rule.side == HeaderSide::Request) || client.trusted {
@@ -227,7 +273,7 @@ fn add_identity(
             add(out, b"X-Forwarded-Client-Cert", shown.as_bytes());
         }
     } else {
-        out.extend_from_slice(&client.lines);
+        out.lines(&client.lines);
     }
     if !seen.forwarded_host
         && let Some(host) = &head.host
@@ -284,12 +330,12 @@ pub(crate) struct Delivery {
 }
 
 /// Writes the head of a response for its client.
-pub(crate) fn response(
+pub(crate) fn response<H: HeadOut>(
     head: &ResponseHead<'_>,
     manner: &Manner<'_>,
     asked: Asked,
     delivery: Delivery,
-    out: &mut Vec<u8>,
+    out: &mut H,
 ) {
     let dressing = delivery.dressing;
     let rules = match manner {
@@ -298,38 +344,68 @@ pub(crate) fn response(
     };
     match manner {
         Manner::MaintenancePage => {
-            encode::status_line(out, 503, encode::reason(503).as_bytes());
+            out.status_line(503, encode::reason(503).as_bytes());
             page_fields(head, out);
         }
         Manner::MaintenanceAsset => {
-            encode::status_line(out, head.status, head.reason);
+            out.status_line(head.status, reason(head));
             page_fields(head, out);
         }
         Manner::Service { cookie, .. } => {
-            encode::status_line(out, head.status, head.reason);
+            // On a stream nothing is switched: the handshake is answered, and no key (RFC 8441, 5).
+            let is_tunnel = H::IS_MESSAGE && head.is_upgrade();
+            let status = if is_tunnel { 200 } else { head.status };
+            out.status_line(status, reason(head));
             for field in head.end_to_end() {
+                if is_tunnel && field.name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+                    continue;
+                }
+                if asked.http3_port.is_some() && field.name.eq_ignore_ascii_case(b"alt-svc") {
+                    continue;
+                }
                 if !is_replaced(rules, HeaderSide::Response, &field) {
                     dressing.field(&field, out);
                 }
             }
             dressing.fields(out);
+            if let Some(port) = asked.http3_port {
+                alternative(port, out);
+            }
             if let Some(cookie) = cookie {
-                encode::field(out, b"Set-Cookie", cookie.as_bytes());
+                out.field(b"Set-Cookie", cookie.as_bytes());
             }
         }
     }
     if delivery.chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        out.of_this_hop(b"Transfer-Encoding", b"chunked");
     }
     if head.is_upgrade() {
         // Its Connection field says `upgrade`.
     } else if !delivery.keep_alive {
-        out.extend_from_slice(b"Connection: close\r\n");
+        out.of_this_hop(b"Connection", b"close");
     } else if asked.old {
-        out.extend_from_slice(b"Connection: keep-alive\r\n");
+        out.of_this_hop(b"Connection", b"keep-alive");
     }
     write_rules(rules, HeaderSide::Response, out);
-    encode::blank_line(out);
+    out.end();
+}
+
+/// Where HTTP/3 is spoken (RFC 7838, 3; RFC 9114, 3.1.1), to be remembered for an hour.
+fn alternative<H: HeadOut>(port: u16, out: &mut H) {
+    if port == 443 {
+        return out.field(b"Alt-Svc", b"h3=\":443\"; ma=3600");
+    }
+    let value = format!("h3=\":{port}\"; ma=3600");
+    out.field(b"Alt-Svc", value.as_bytes());
+}
+
+/// The phrase beside the status; frames have none.
+fn reason<'h>(head: &ResponseHead<'h>) -> &'h [u8] {
+    if head.version >= Version::Http2 {
+        encode::reason(head.status).as_bytes()
+    } else {
+        head.reason
+    }
 }
 
 /// The status that the client of a response is told.
@@ -341,25 +417,25 @@ pub(crate) fn status_of(head: &ResponseHead<'_>, manner: &Manner<'_>) -> u16 {
 }
 
 /// What comes from a page server must not be remembered: it stands at the service's own address.
-fn page_fields(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+fn page_fields<H: HeadOut>(head: &ResponseHead<'_>, out: &mut H) {
     const OURS: [&[u8]; 6] =
         [b"cache-control", b"retry-after", b"etag", b"last-modified", b"expires", b"age"];
     for field in head.end_to_end() {
         if !OURS.iter().any(|name| name.eq_ignore_ascii_case(field.name)) {
-            encode::field(out, field.name, field.value);
+            out.field(field.name, field.value);
         }
     }
-    encode::field(out, b"Cache-Control", b"no-store");
-    encode::field_number(out, b"Retry-After", MAINTENANCE_RETRY_AFTER_SECONDS);
+    out.field(b"Cache-Control", b"no-store");
+    out.number(b"Retry-After", MAINTENANCE_RETRY_AFTER_SECONDS);
 }
 
 /// Writes an interim response.
-pub(crate) fn interim(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
-    encode::status_line(out, head.status, head.reason);
+pub(crate) fn interim<H: HeadOut>(head: &ResponseHead<'_>, out: &mut H) {
+    out.status_line(head.status, reason(head));
     for field in head.end_to_end() {
-        encode::field(out, field.name, field.value);
+        out.field(field.name, field.value);
     }
-    encode::blank_line(out);
+    out.end();
 }
 
 /// Whether a setting replaces or strips what was sent under this name.
@@ -371,10 +447,10 @@ fn is_replaced(rules: &[HeaderRule], side: HeaderSide, field: &Field<'_>) -> boo
     })
 }
 
-fn write_rules(rules: &[HeaderRule], side: HeaderSide, out: &mut Vec<u8>) {
+fn write_rules<H: HeadOut>(rules: &[HeaderRule], side: HeaderSide, out: &mut H) {
     for rule in rules.iter().filter(|rule| rule.side == side) {
         if rule.action != HeaderAction::Strip {
-            encode::field(out, rule.name.as_bytes(), rule.value.as_bytes());
+            out.field(rule.name.as_bytes(), rule.value.as_bytes());
         }
     }
 }

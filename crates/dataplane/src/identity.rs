@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use certs::Covered;
 use http1::{Fields, Known};
@@ -43,7 +44,7 @@ fn hex(number: u64, digits: &mut [u8]) {
 
 /// The other end of a client connection, in the spellings requests need.
 #[derive(Clone, Debug)]
-pub(crate) struct Client<'c> {
+pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// Whether its own forwarding fields are believed.
     pub(crate) trusted: bool,
@@ -54,17 +55,17 @@ pub(crate) struct Client<'c> {
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
     /// What the certificate of its connection is for, with TLS.
-    pub(crate) covered: Option<&'c Covered>,
+    pub(crate) covered: Option<Rc<Covered>>,
 }
 
-impl<'c> Client<'c> {
+impl Client {
     pub(crate) fn new(
         peer: SocketAddr,
         port: u16,
         trusted: bool,
-        covered: Option<&'c Covered>,
+        covered: Option<Rc<Covered>>,
     ) -> Self {
-        let protocol = protocol(covered);
+        let protocol = protocol(covered.as_deref());
         let address = peer.ip().to_canonical();
         let text = address.to_string();
         let mut lines = String::with_capacity(128);
@@ -96,7 +97,7 @@ impl<'c> Client<'c> {
 
     /// As `X-Forwarded-Proto` says it.
     pub(crate) fn protocol(&self) -> &'static str {
-        protocol(self.covered)
+        protocol(self.covered.as_deref())
     }
 }
 
@@ -112,7 +113,7 @@ const HOPS_MAX: usize = 32;
 /// `X-Forwarded-For` the last address that no trusted proxy has counts: whatever stands before it
 /// was written by whoever is there.
 pub(crate) fn asker(
-    client: &Client<'_>,
+    client: &Client,
     fields: Fields<'_>,
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> IpAddr {
@@ -195,7 +196,7 @@ mod tests {
             let head = parse_request(head.as_bytes(), &mut Scan::new(), limits, &mut space);
             let head = head.unwrap().unwrap();
             let mut client = Client::new("10.0.0.1:5".parse().unwrap(), 80, true, None);
-            let asker_of = |client: &Client<'_>| asker(client, head.fields(), trusted).to_string();
+            let asker_of = |client: &Client| asker(client, head.fields(), trusted).to_string();
             assert_eq!(asker_of(&client), expected, "{lines:?}");
             client.trusted = false;
             assert_eq!(asker_of(&client), "10.0.0.1", "{lines:?} of a stranger");

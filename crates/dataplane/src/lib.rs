@@ -21,6 +21,7 @@
 //! [`Publisher::publish`] gives them a table; [`Plane::drain`] lets what is in flight finish.
 
 mod answer;
+mod asking;
 mod attempt;
 mod buffers;
 mod coding;
@@ -28,6 +29,13 @@ mod connection;
 mod endpoint;
 mod exchange;
 mod forward;
+mod h2_client;
+mod h2_server;
+mod h2_stream;
+mod h3_server;
+mod h3_stream;
+mod h3_transport;
+mod head;
 mod health;
 mod identity;
 mod ledger;
@@ -46,6 +54,7 @@ mod sticky;
 mod stream;
 mod tally;
 mod ticket;
+mod tracker;
 mod tunnel;
 mod upstream;
 mod watch;

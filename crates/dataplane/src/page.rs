@@ -96,7 +96,7 @@ impl Exchange<'_> {
             let to = self.worker.page_server(url);
             let base = if url.base().is_empty() { "/" } else { url.base() };
             let target = if is_asset { forward::resolved(head, path) } else { base.into() };
-            forward::page_request(head, target.as_bytes(), &to, (&self.client, id), &mut request);
+            forward::page_request(head, target.as_bytes(), &to, (self.client, id), &mut request);
         }
         asked.keep_alive &= !self.worker.is_draining();
         Look::Page(Box::new(PagePlan {
@@ -143,7 +143,7 @@ impl Exchange<'_> {
         let mut upstream = self.watch.within(CONNECT_TIMEOUT, connect).await.ok()?.ok()?;
         let sent = self.watch.within(CONNECT_TIMEOUT, upstream.stream.send(&plan.request));
         sent.await.ok()?.ok()?;
-        let (body_sent, begun) = (Cell::new(true), Cell::new(false));
+        let (body_sent, begun, moved) = (Cell::new(true), Cell::new(false), Cell::new(0));
         let manner = if plan.is_asset { Manner::MaintenanceAsset } else { Manner::MaintenancePage };
         let mut receiver = Receiver {
             asked: Asked { websocket: false, ..plan.asked },
@@ -156,6 +156,7 @@ impl Exchange<'_> {
             began: worker.clock.mono(),
             clock: worker.clock,
             begun: &begun,
+            request_moves: &moved,
             encoders: &worker.encoders,
             tally: &self.tally,
         };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http1::{Decoder, HeadSpace, Limits, RequestHead, Scan, Target, Verb, parse_request};
+use http1::{
+    Decoder, HeadError, HeadSpace, Limits, MessageSpace, RequestHead, Scan, Target, Verb, Version,
+    parse_request,
+};
 use model::{Instant, NormalPath, Scheme, normalize_authority, normalize_path};
 use routing::choose;
 use routing::{
@@ -15,11 +18,13 @@ use crate::answer::Answer;
 use crate::coding;
 use crate::exchange::Exchange;
 use crate::forward::{self, Asked};
+use crate::head::Message;
 use crate::identity::{self, RequestId};
 use crate::page::PagePlan;
 use crate::pump::{Framing, Pump, PumpError};
 use crate::sticky::{self, Cookie};
 use crate::ticket::Ticket;
+use crate::upstream::Speech;
 use crate::worker::{Entered, Sight};
 
 /// A request, made ready to be sent.
@@ -28,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) pool: Arc<Pool>,
     member: usize,
     pub(crate) ticket: Ticket,
+    /// How it is put to the backend, and whether that may choose otherwise.
+    pub(crate) speech: (Speech, bool),
+    /// The head, for a backend that is spoken to in frames.
+    pub(crate) message: Option<Box<Message>>,
     pub(crate) body: Pump,
     /// The cookie that keeps the client where it is now, if it has none.
     pub(crate) cookie: Option<Box<str>>,
@@ -110,7 +119,8 @@ impl Facts<'_> {
 }
 
 impl Exchange<'_> {
-    /// Reads the head at the start of the input, decides, and writes it anew into `out`.
+    /// Reads the head, decides, and writes it anew: into `out`, as the start of what the backend
+    /// is sent, if that is text.
     pub(crate) fn look(
         &self,
         scan: &mut Scan,
@@ -118,16 +128,34 @@ impl Exchange<'_> {
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
+        if let Some(asking) = &self.asking {
+            let mut space = MessageSpace::new();
+            return match asking.head(&mut space) {
+                Ok(head) => self.consider(&head, id, tried, out),
+                Err(error) => self.malformed(error),
+            };
+        }
         let mut space = HeadSpace::new();
-        let head = match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
-            Ok(Some(head)) => head,
-            Ok(None) => return Look::More,
-            Err(error) => {
-                tracing::debug!(client = %self.client.address, %error, "malformed request");
-                return nobody(Answer::bad_head(error.status()));
-            }
-        };
-        let asked = Asked::of(&head);
+        match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
+            Ok(Some(head)) => self.consider(&head, id, tried, out),
+            Ok(None) => Look::More,
+            Err(error) => self.malformed(error),
+        }
+    }
+
+    fn malformed(&self, error: HeadError) -> Look {
+        tracing::debug!(client = %self.client.address, %error, "malformed request");
+        nobody(Answer::bad_head(error.status()))
+    }
+
+    fn consider(
+        &self,
+        head: &RequestHead<'_>,
+        id: &RequestId,
+        tried: &[EndpointId],
+        out: &mut Vec<u8>,
+    ) -> Look {
+        let asked = Asked::of(head);
         let target = match head.form {
             Target::Asterisk => &b"/"[..],
             _ => head.path_and_query(),
@@ -135,9 +163,9 @@ impl Exchange<'_> {
         let end = memchr::memchr(b'?', target).unwrap_or(target.len());
         let raw = target.get(..end).unwrap_or_default();
         if matches!(head.verb, Verb::Connect | Verb::Trace) {
-            return early(&head, asked, Answer::METHOD);
+            return early(head, asked, Answer::METHOD);
         }
-        let Ok(path) = normalize_path(raw) else { return early(&head, asked, Answer::BAD_PATH) };
+        let Ok(path) = normalize_path(raw) else { return early(head, asked, Answer::BAD_PATH) };
         let host = match &head.host {
             Some(host) => match normalize_authority(host.raw) {
                 Some(host) => Some(host),
@@ -146,7 +174,7 @@ impl Exchange<'_> {
             None => None,
         };
         let raw_path = std::str::from_utf8(raw).unwrap_or("/");
-        let facts = Facts { head: &head, path, asked, host: host.as_deref(), raw_path };
+        let facts = Facts { head, path, asked, host: host.as_deref(), raw_path };
         if let Some(look) = self.elsewhere(&facts) {
             return look;
         }
@@ -157,7 +185,7 @@ impl Exchange<'_> {
     /// else (RFC 9110, section 15.5.20), or in clear text for a host that has a certificate.
     fn elsewhere(&self, facts: &Facts<'_>) -> Option<Look> {
         let host = facts.host?;
-        if let Some(covered) = self.client.covered {
+        if let Some(covered) = &self.client.covered {
             let misdirected = !covered.covers(host);
             return misdirected.then(|| facts.refuse(Answer::MISDIRECTED, None));
         }
@@ -176,6 +204,15 @@ impl Exchange<'_> {
         Some(Look::Ours(ours))
     }
 
+    /// Where the client could have asked by HTTP/3: at the port of the host it asked for, which may
+    /// be another one than ours.
+    fn http3_port(&self, head: &RequestHead<'_>) -> Option<u16> {
+        self.client.covered.as_ref()?;
+        self.worker.shared.config.https.as_ref()?.quic.as_ref()?;
+        let port = head.host.as_ref()?.port.unwrap_or(443);
+        (head.version != Version::Http3).then_some(port)
+    }
+
     fn decide(
         &self,
         facts: &Facts<'_>,
@@ -191,7 +228,7 @@ impl Exchange<'_> {
         let now = worker.clock.mono();
         let is_first = self.is_new.replace(false);
         let trusted = |ip| worker.is_trusted(ip);
-        let asker = identity::asker(&self.client, facts.head.fields(), trusted);
+        let asker = identity::asker(self.client, facts.head.fields(), trusted);
         if is_first
             && let Some(quota) = worker.shared.limits.admit(asker, &pool, now)
             && !quota.allowed
@@ -278,9 +315,10 @@ impl Exchange<'_> {
         };
         let options = &to.config.options;
         let head = facts.head;
-        let refused = if speaks_http2_only(to.backend.scheme()) {
-            Some(Answer::HTTP2_BACKEND)
-        } else if asked.websocket && !options.websocket {
+        let endpoint = &ticket.route.endpoint;
+        let speech = endpoint.speech(options.http2, asked.websocket);
+        let in_frames = speech.0 == Speech::Frames;
+        let refused = if asked.websocket && (!options.websocket || in_frames) {
             Some(Answer::NO_WEBSOCKET)
         } else {
             match (options.max_body, head.framing) {
@@ -296,9 +334,22 @@ impl Exchange<'_> {
         if is_first {
             self.worker.budget.borrow_mut().request(self.worker.clock.mono());
         }
-        let endpoint = &ticket.route.endpoint;
-        forward::request(head, &facts.path, (to, endpoint), (&self.client, id), out);
-        let mut body = Pump::new(Decoder::request(head.framing), Framing::Kept, options.max_body);
+        let message = if in_frames {
+            let mut message = Box::<Message>::default();
+            let (to, from) = ((to, &**endpoint), (self.client, id));
+            forward::request(head, &facts.path, to, from, &mut *message);
+            Some(message)
+        } else {
+            forward::request(head, &facts.path, (to, endpoint), (self.client, id), out);
+            None
+        };
+        let framing = match (head.framing, in_frames) {
+            (http1::Framing::None | http1::Framing::Length(_), _)
+            | (http1::Framing::Chunked, false) => Framing::Kept,
+            (http1::Framing::UntilEnd, false) => Framing::Chunked,
+            (http1::Framing::Chunked | http1::Framing::UntilEnd, true) => Framing::Bare,
+        };
+        let mut body = Pump::new(Decoder::request(head.framing), framing, options.max_body);
         let came = self.input.get(head.len..).unwrap_or_default();
         let used = match body.start(came, out) {
             Ok(used) => head.len + used,
@@ -317,6 +368,7 @@ impl Exchange<'_> {
             }
         };
         asked.keep_alive &= !self.worker.is_draining();
+        asked.http3_port = self.http3_port(head).filter(|_| options.http3);
         asked.coding = options.compression.then(|| coding::wanted(head));
         let sticky = pool.config.options.sticky.as_deref();
         let cookie = sticky
@@ -327,6 +379,8 @@ impl Exchange<'_> {
             asked,
             member,
             ticket,
+            speech,
+            message,
             body,
             cookie,
             used,
@@ -350,7 +404,7 @@ fn nobody(answer: Answer) -> Look {
     Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, location: None })
 }
 
-/// Nothing speaks HTTP/2 to backends yet.
+/// Whether it is never spoken to in HTTP/1.1.
 pub(crate) fn speaks_http2_only(scheme: Scheme) -> bool {
     matches!(scheme, Scheme::H2c | Scheme::Grpc | Scheme::Grpcs)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -34,6 +34,9 @@ const NOTICES_MAX: usize = 4096;
 const ACCEPT_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// How often a drain looks whether it is over.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long connections of HTTP/2 and HTTP/3 may take for their last frames.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
 
 /// How the data plane is set up.
 #[derive(Clone, Debug)]
@@ -69,6 +72,8 @@ pub struct Https {
     pub listen: Vec<SocketAddr>,
     /// How it is spoken.
     pub tls: Arc<ServerConfig>,
+    /// How it is spoken over QUIC, on the same ports; without it there is no HTTP/3.
+    pub quic: Option<Arc<ServerConfig>>,
     /// Which certificates there are.
     pub resolver: Resolver,
     /// Whether requests in clear text for a host that has a certificate are sent here.
@@ -107,6 +112,14 @@ pub enum StartError {
     /// An address is taken, or not ours.
     #[error("cannot listen on {address}: {source}")]
     Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// An address is taken or not ours for UDP, where HTTP/3 comes.
+    #[error("cannot listen on {address} for HTTP/3 (UDP): {source}")]
+    BindUdp {
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -152,6 +165,8 @@ pub(crate) struct Shared {
     pub(crate) stop_accepting: Notify,
     /// Requests being worked on, tunnels included.
     pub(crate) in_flight: AtomicUsize,
+    /// Client connections that carry frames.
+    pub(crate) messaging: AtomicUsize,
     pub(crate) oldest: Arc<Oldest>,
     /// The registry ordered something: wakes the monitor.
     pub(crate) ordered: Notify,
@@ -177,6 +192,7 @@ pub struct Plane {
     bound_https: Vec<SocketAddr>,
     /// Per worker; nobody accepts on them yet.
     listeners: Vec<Vec<(TcpListener, Door)>>,
+    sockets: Vec<Vec<UdpSocket>>,
     threads: Vec<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -213,11 +229,23 @@ impl Plane {
                 Door::Tls => bound_https.push(actual),
             }
         }
+        let has_quic = config.https.as_ref().is_some_and(|https| https.quic.is_some());
+        let mut sockets: Vec<Vec<UdpSocket>> = (0..workers).map(|_| Vec::new()).collect();
+        for address in bound_https.iter().filter(|_| has_quic) {
+            let fail = |source| StartError::BindUdp { address: *address, source };
+            runtime::net::check_free_udp(*address).map_err(fail)?;
+            for sockets in &mut sockets {
+                sockets.push(runtime::net::udp_shared(*address).map_err(fail)?);
+            }
+            if let Some(socket) = sockets.first().and_then(|sockets| sockets.last()) {
+                runtime::net::steer_by_connection_id(socket, workers).map_err(fail)?;
+            }
+        }
         let (shared, receiver) = shared(config, backend_tls, clock, table);
         if let Some(first) = bound_https.first() {
             shared.https_port.store(first.port(), Ordering::Relaxed);
         }
-        Ok((Self { shared, bound, bound_https, listeners, threads: Vec::new() }, receiver))
+        Ok((Self { shared, bound, bound_https, listeners, sockets, threads: Vec::new() }, receiver))
     }
 
     /// Starts the threads. Every order that was given before holds from the first request on.
@@ -226,10 +254,12 @@ impl Plane {
     ///
     /// [`StartError::Worker`]; what was started ends when the plane is dropped.
     pub fn serve(&mut self) -> Result<(), StartError> {
-        for (number, listeners) in std::mem::take(&mut self.listeners).into_iter().enumerate() {
+        let listeners = std::mem::take(&mut self.listeners).into_iter();
+        let sockets = std::mem::take(&mut self.sockets);
+        for (number, (listeners, sockets)) in listeners.zip(sockets).enumerate() {
             let shared = Arc::clone(&self.shared);
             let worker = spawn(format!("worker-{number}"), move || async move {
-                if let Err(error) = Worker::new(shared, number).run(listeners).await {
+                if let Err(error) = Worker::new(shared, number).run(listeners, sockets).await {
                     tracing::error!(%error, number, "a worker ended");
                 }
             });
@@ -270,6 +300,11 @@ impl Plane {
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
         }
         let finished = in_flight() == 0;
+        // The last frames are written by their connections, which end when their clients know.
+        let deadline = deadline.min(clock.mono().after(LAST_FRAMES));
+        while self.shared.messaging.load(Ordering::Relaxed) > 0 && clock.mono() < deadline {
+            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+        }
         let joins: Vec<_> = self
             .threads
             .into_iter()
@@ -400,6 +435,7 @@ pub(crate) fn shared(
         draining: AtomicBool::new(false),
         stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),
+        messaging: AtomicUsize::new(0),
         notices,
     });
     (shared, receiver)

@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use compression::Encoder;
 use http1::{BodyError, Decoder, Step, encode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 
 use crate::buffers::{Buffer, poll_read_with};
 use crate::coding::Place;
+use crate::stream::Half;
 
 /// Why a body did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,10 @@ pub(crate) struct Pump {
     framing: Framing,
     /// Whether the last chunk has been written.
     closed: bool,
+    /// Those that came with the end of a stream.
+    trailers: Vec<u8>,
+    /// Whether the receiver's stream was told of the end.
+    ended: bool,
     /// What the receiver had no room for.
     pending: Option<(Buffer, usize)>,
     bytes_max: u64,
@@ -61,7 +66,7 @@ pub(crate) struct Pump {
 /// Most of a body that is kept to be sent a second time (SPEC 4: "replay buffer bounded").
 const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
-/// A body that is compressed on its way; its framing is [`Framing::Chunked`].
+/// A body that is compressed on its way; its framing is not [`Framing::Kept`].
 #[derive(Debug)]
 struct Coded {
     /// None when the body has ended.
@@ -88,6 +93,8 @@ impl Pump {
             decoder,
             framing,
             closed: false,
+            trailers: Vec::new(),
+            ended: false,
             pending: None,
             bytes_max,
             coding: None,
@@ -95,11 +102,15 @@ impl Pump {
         }
     }
 
-    /// The same, compressed on its way and sent in chunks.
-    pub(crate) fn coded(decoder: Decoder, encoder: Encoder, place: Place) -> Self {
+    /// The same, compressed on its way; `framing` is not [`Framing::Kept`].
+    pub(crate) fn coded(
+        decoder: Decoder,
+        framing: Framing,
+        (encoder, place): (Encoder, Place),
+    ) -> Self {
         let encoder = Some(encoder);
         let coded = Coded { encoder, out: Vec::new(), bytes: 0, _place: place };
-        Self { coding: Some(Box::new(coded)), ..Self::new(decoder, Framing::Chunked, None) }
+        Self { coding: Some(Box::new(coded)), ..Self::new(decoder, framing, None) }
     }
 
     /// Keeps what is read from now on, so that it can be sent again.
@@ -138,28 +149,43 @@ impl Pump {
         self.feed(bytes, |piece| out.extend_from_slice(piece))
     }
 
+    /// What follows the body, in lines.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        if self.trailers.is_empty() { self.decoder.trailers() } else { &self.trailers }
+    }
+
+    /// Tells the receiver's stream that the body has ended, once it has.
+    pub(crate) fn end(&mut self, to: Half<'_, '_>) -> io::Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        to.with(|to| to.end_message(self.trailers()))
+    }
+
     /// Moves some of the body on, waiting for the sender or the receiver. `rest` gets what
     /// came after the body.
-    pub(crate) fn poll<R, W>(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut R,
-        to: &mut W,
+        from: &mut Half<'_, '_>,
+        to: &mut Half<'_, '_>,
         rest: &mut Vec<u8>,
-    ) -> Poll<Result<Progress, PumpError>>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
+    ) -> Poll<Result<Progress, PumpError>> {
         ready!(self.poll_pending(cx, to))?;
+        if self.decoder.is_done() {
+            self.end(*to).map_err(PumpError::Write)?;
+        }
         // Nothing waits inside the connection while more is waited for.
         ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(PumpError::Write)?;
         if self.decoder.is_done() {
             return Poll::Ready(Ok(Progress::Done));
         }
         let mut pending = None;
+        let source = *from;
         let read = ready!(poll_read_with(from, cx, |bytes, cx| {
             if bytes.is_empty() {
+                self.trailers = source.with(|from| from.trailers());
                 let end = self.decoder.finish().map_err(PumpError::from);
                 return end.and_then(|()| self.feed(b"", |piece| keep(&mut pending, piece)));
             }
@@ -184,6 +210,7 @@ impl Pump {
         self.pending = pending;
         read?;
         if self.decoder.is_done() && self.pending.is_none() {
+            self.end(*to).map_err(PumpError::Write)?;
             // Mostly at once; if not, the next poll sees to it.
             if let Poll::Ready(flushed) = Pin::new(&mut *to).poll_flush(cx) {
                 return Poll::Ready(flushed.map(|()| Progress::Done).map_err(PumpError::Write));
@@ -242,14 +269,18 @@ impl Pump {
             coded.flush(done)?;
             if !coded.out.is_empty() {
                 coded.bytes += coded.out.len() as u64;
-                chunk(&coded.out, &mut send);
+                if self.framing == Framing::Chunked {
+                    chunk(&coded.out, &mut send);
+                } else {
+                    send(&coded.out);
+                }
                 coded.out.clear();
             }
         }
         if self.framing == Framing::Chunked && done && !self.closed {
             self.closed = true;
             let mut last = Vec::new();
-            encode::last_chunk(&mut last, self.decoder.trailers());
+            encode::last_chunk(&mut last, self.trailers());
             send(&last);
         }
         Ok(used)

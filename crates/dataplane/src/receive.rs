@@ -7,15 +7,21 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use compression::Encoder;
-use http1::{BodyFraming, Decoder, HeadSpace, Limits, ResponseHead, Scan, Verb, parse_response};
+use http1::{
+    BodyFraming, Decoder, HeadError, HeadSpace, Limits, MessageSpace, ResponseHead, Scan, Verb,
+    Version, message_response, parse_response,
+};
 use model::{FailureClass, HeaderRule, Instant};
 use runtime::Clock;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::buffers::Buffer;
 use crate::coding::{self, Dressing, Place};
 use crate::forward::{self, Asked, Delivery};
+use crate::h2_stream::Arrived;
+use crate::head::Message;
 use crate::pump::{Framing, Progress, Pump, PumpError};
+use crate::stream::Half;
 use crate::tally::Tally;
 use crate::ticket::{Ticket, outcome_of};
 use crate::upstream::{LocalEndpoint, Upstream};
@@ -33,6 +39,8 @@ pub(crate) enum Failure {
     Reset,
     /// What the backend sent is no response, nothing was passed on.
     Malformed,
+    /// The backend never looked at the request, as it says itself.
+    Refused,
     /// The backend did not answer in time, nothing was passed on.
     TimedOut,
     /// The backend failed after the client had got the beginning.
@@ -73,6 +81,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) clock: Clock,
     /// Whether the client has got something.
     pub(crate) begun: &'a Cell<bool>,
+    /// Grows with each piece of the request's body.
+    pub(crate) request_moves: &'a Cell<u32>,
     /// Responses that this worker compresses.
     pub(crate) encoders: &'a Rc<Cell<usize>>,
     /// Its status is set when the client has got the beginning of the final response.
@@ -98,40 +108,62 @@ pub(crate) enum Manner<'a> {
 /// What a look at the bytes from the backend says.
 enum Look {
     More,
-    /// An interim response of that many bytes is in `out`.
-    Interim(usize),
-    /// The head and the beginning of the body are in `out`.
-    Final(Box<(Pump, Received)>),
+    /// An interim response that took so many bytes of the input.
+    Interim(usize, Head),
+    Final(Box<Final>),
     Malformed,
 }
 
+/// A head for the client.
+enum Head {
+    /// It is in `out`.
+    Text,
+    Message(Box<Message>),
+}
+
+/// A response whose head is here. The beginning of its body is in `out`.
+struct Final {
+    head: Head,
+    body: Pump,
+    received: Received,
+}
+
 impl Receiver<'_> {
-    pub(crate) async fn run<R, W>(
+    pub(crate) async fn run(
         &mut self,
         watch: &mut Watch,
-        from: &mut R,
-        to: &mut W,
-    ) -> Result<Received, Failure>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
+        from: &mut Half<'_, '_>,
+        to: &mut Half<'_, '_>,
+    ) -> Result<Received, Failure> {
         let mut input = Buffer::take();
         let mut out = Buffer::take();
         let mut scan = Scan::new();
         let mut interims = 0;
         let mut deadline = None;
-        let (mut body, mut received) = loop {
-            match self.look(&input, &mut scan, &mut out) {
+        let is_message = from.with(|from| from.is_message());
+        let Final { head, mut body, mut received } = loop {
+            let look = if is_message {
+                let arrived = self.arrived(watch, *from, &mut deadline).await?;
+                self.look_at_message(&arrived, &mut out)
+            } else {
+                self.look_at_text(&input, &mut scan, &mut out)
+            };
+            match look {
                 Look::Final(response) => break *response,
                 Look::Malformed => return Err(Failure::Malformed),
-                Look::Interim(len) => {
+                Look::Interim(len, head) => {
                     interims += 1;
                     if interims > INTERIM_MAX {
                         return Err(Failure::Malformed);
                     }
                     input.drain(..len);
-                    self.write(watch, to, &out).await?;
+                    match head {
+                        Head::Text => self.write(watch, to, &out).await?,
+                        Head::Message(message) => {
+                            self.begun.set(true);
+                            to.with(|to| to.send_interim(*message)).map_err(|_| Failure::Client)?;
+                        }
+                    }
                     out.clear();
                 }
                 Look::More => {
@@ -151,17 +183,32 @@ impl Receiver<'_> {
         self.tally.status.set(status);
         let head_bytes = (out.len() as u64).saturating_sub(body.sent_bytes());
         self.tally.sent.set(out.len() as u64);
+        let mut whole = body.is_read();
+        if let Head::Message(message) = head {
+            self.begun.set(true);
+            let ended = whole && out.is_empty() && body.trailers().is_empty() && !received.tunnel;
+            to.with(|to| to.send_head(*message, ended)).map_err(|_| Failure::Client)?;
+        }
         self.write(watch, to, &out).await?;
         drop(out);
         let mut beyond = Vec::new();
-        let mut whole = body.is_read();
+        if whole && !received.tunnel {
+            body.end(*to).map_err(|_| Failure::Client)?;
+        }
+        if whole && self.asked.message {
+            let flushed = watch.within(self.idle, to.flush()).await;
+            flushed.map_err(|TimedOut| Failure::Client)?.map_err(|_| Failure::Client)?;
+        }
         while !whole {
+            let heard_before = self.request_moves.get();
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
             let moved = watch.within(self.idle, step).await;
             self.tally.sent.set(head_bytes.saturating_add(body.sent_bytes()));
             match moved {
                 Ok(Ok(Progress::Done)) => whole = true,
                 Ok(Ok(Progress::Moved)) => {}
+                Err(TimedOut) if !body.is_blocked() && self.request_moves.get() != heard_before => {
+                }
                 Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
                 Ok(Err(
                     PumpError::Read(_)
@@ -181,23 +228,17 @@ impl Receiver<'_> {
 
     /// Reads more of the response head. `heard` is whether an interim response came before;
     /// `deadline` is for the whole head, from when the request was sent.
-    async fn read<R: AsyncRead + Unpin>(
+    async fn read(
         &self,
         watch: &mut Watch,
-        from: &mut R,
+        from: &mut Half<'_, '_>,
         input: &mut Buffer,
         heard: bool,
         deadline: &mut Option<Instant>,
     ) -> Result<(), Failure> {
         input.reserve(4096);
         loop {
-            let sent_before = self.body_sent.get();
-            let limit = if sent_before {
-                let now = self.clock.mono();
-                deadline.get_or_insert_with(|| now.after(self.timeout)).since(now)
-            } else {
-                self.timeout
-            };
+            let (sent_before, limit) = self.patience(deadline);
             match watch.within(limit, from.read_buf(&mut **input)).await {
                 Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
@@ -217,6 +258,37 @@ impl Receiver<'_> {
         }
     }
 
+    /// Waits for the next head on a stream.
+    async fn arrived(
+        &self,
+        watch: &mut Watch,
+        from: Half<'_, '_>,
+        deadline: &mut Option<Instant>,
+    ) -> Result<Arrived, Failure> {
+        loop {
+            let (sent_before, limit) = self.patience(deadline);
+            let head = poll_fn(|cx| from.with(|from| from.poll_head(cx)));
+            match watch.within(limit, head).await {
+                Ok(Ok(arrived)) => return Ok(arrived),
+                Ok(Err(_)) if !self.begun.get() && from.with(|from| from.was_refused()) => {
+                    return Err(Failure::Refused);
+                }
+                Ok(Err(_)) => return Err(self.failed(Failure::Reset)),
+                Err(TimedOut) if !sent_before => {}
+                Err(TimedOut) => return Err(self.failed(Failure::TimedOut)),
+            }
+        }
+    }
+
+    /// Whether the request is sent, and how long to wait for an answer.
+    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Duration) {
+        if !self.body_sent.get() {
+            return (false, self.timeout);
+        }
+        let now = self.clock.mono();
+        (true, deadline.get_or_insert_with(|| now.after(self.timeout)).since(now))
+    }
+
     /// An interim response that went out does not hinder an answer of ours, only a retry.
     fn failed(&self, failure: Failure) -> Failure {
         match failure {
@@ -225,10 +297,10 @@ impl Receiver<'_> {
         }
     }
 
-    async fn write<W: AsyncWrite + Unpin>(
+    async fn write(
         &self,
         watch: &mut Watch,
-        to: &mut W,
+        to: &mut Half<'_, '_>,
         bytes: &[u8],
     ) -> Result<(), Failure> {
         if bytes.is_empty() {
@@ -258,27 +330,46 @@ impl Receiver<'_> {
         }
     }
 
-    fn look(&self, input: &[u8], scan: &mut Scan, out: &mut Vec<u8>) -> Look {
+    fn look_at_text(&self, input: &[u8], scan: &mut Scan, out: &mut Vec<u8>) -> Look {
         if input.is_empty() {
             return Look::More;
         }
         let mut space = HeadSpace::new();
-        let parsed = parse_response(input, self.asked.verb, scan, &Limits::STANDARD, &mut space);
-        let head = match parsed {
-            Ok(Some(head)) => head,
-            Ok(None) => return Look::More,
-            Err(error) => {
-                tracing::debug!(%error, "malformed response");
-                return Look::Malformed;
-            }
-        };
-        if head.is_interim() {
-            if !self.asked.old {
-                forward::interim(&head, out);
-            }
-            return Look::Interim(head.len);
+        match parse_response(input, self.asked.verb, scan, &Limits::STANDARD, &mut space) {
+            Ok(Some(head)) => self.look(&head, input.get(head.len..).unwrap_or_default(), out),
+            Ok(None) => Look::More,
+            Err(error) => malformed(error),
         }
-        if matches!(self.manner, Manner::MaintenancePage) && !is_page(&head) {
+    }
+
+    fn look_at_message(&self, arrived: &Arrived, out: &mut Vec<u8>) -> Look {
+        let mut space = MessageSpace::new();
+        let Arrived { head, ended } = arrived;
+        let start = (Version::Http2, head.status.as_u16(), *ended);
+        let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let verb = self.asked.verb;
+        match message_response(start, fields, verb, &Limits::STANDARD, &mut space) {
+            Ok(head) => self.look(&head, b"", out),
+            Err(error) => malformed(error),
+        }
+    }
+
+    /// `came` is what came of the body.
+    fn look(&self, head: &ResponseHead<'_>, came: &[u8], out: &mut Vec<u8>) -> Look {
+        if head.is_interim() {
+            let head_out = if self.asked.message {
+                let mut message = Message::default();
+                forward::interim(head, &mut message);
+                Head::Message(Box::new(message))
+            } else {
+                if !self.asked.old {
+                    forward::interim(head, out);
+                }
+                Head::Text
+            };
+            return Look::Interim(head.len, head_out);
+        }
+        if matches!(self.manner, Manner::MaintenancePage) && !is_page(head) {
             return Look::Malformed;
         }
         let tunnel = head.is_upgrade();
@@ -286,6 +377,9 @@ impl Receiver<'_> {
             return Look::Malformed;
         }
         let (framing, chunked) = match (head.framing, self.asked.old) {
+            (BodyFraming::Chunked | BodyFraming::UntilClose, _) if self.asked.message => {
+                (Framing::Bare, false)
+            }
             (BodyFraming::Chunked, false) => (Framing::Kept, true),
             (BodyFraming::Chunked, true) => (Framing::Bare, false),
             (BodyFraming::UntilClose, false) => (Framing::Chunked, true),
@@ -293,22 +387,30 @@ impl Receiver<'_> {
             (BodyFraming::None | BodyFraming::Length(_), _) => (Framing::Kept, false),
         };
         let keep_alive = self.asked.keep_alive && framing != Framing::Bare;
-        let (dressing, encoder) = self.dress(&head, tunnel);
-        let chunked = chunked || encoder.is_some();
+        let (dressing, encoder) = self.dress(head, tunnel);
+        let chunked = chunked || (encoder.is_some() && !self.asked.message);
         let delivery = Delivery { keep_alive, chunked, dressing };
-        forward::response(&head, &self.manner, self.asked, delivery, out);
-        let status = forward::status_of(&head, &self.manner);
-        let came = input.get(head.len..).unwrap_or_default();
+        let head_out = if self.asked.message {
+            let mut message = Message::default();
+            forward::response(head, &self.manner, self.asked, delivery, &mut message);
+            Head::Message(Box::new(message))
+        } else {
+            forward::response(head, &self.manner, self.asked, delivery, out);
+            Head::Text
+        };
+        let status = forward::status_of(head, &self.manner);
         if tunnel {
             // The backend's first frame may come glued to its 101.
             out.extend_from_slice(came);
             let body = Pump::new(Decoder::response(BodyFraming::None), Framing::Kept, None);
-            return Look::Final(Box::new((body, Received::tunnel(status))));
+            let received = Received::tunnel(status);
+            return Look::Final(Box::new(Final { head: head_out, body, received }));
         }
         let until_close = head.framing == BodyFraming::UntilClose;
         let decoder = Decoder::response(head.framing);
         let mut body = match encoder {
-            Some((encoder, place)) => Pump::coded(decoder, encoder, place),
+            Some(coding) if self.asked.message => Pump::coded(decoder, Framing::Bare, coding),
+            Some(coding) => Pump::coded(decoder, Framing::Chunked, coding),
             None => Pump::new(decoder, framing, None),
         };
         let Ok(used) = body.start(came, out) else {
@@ -322,11 +424,16 @@ impl Receiver<'_> {
             tunnel: false,
             upstream: None,
         };
-        Look::Final(Box::new((body, received)))
+        Look::Final(Box::new(Final { head: head_out, body, received }))
     }
 }
 
-async fn send<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8]) -> io::Result<()> {
+fn malformed(error: HeadError) -> Look {
+    tracing::debug!(%error, "malformed response");
+    Look::Malformed
+}
+
+async fn send(to: &mut Half<'_, '_>, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes).await?;
     to.flush().await
 }

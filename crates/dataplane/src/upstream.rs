@@ -10,12 +10,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use model::{BackendHost, BackendUrl, Instant, Scheme};
-use probe::{Policy, Tls, TlsFailed};
+use probe::{Offer, Policy, Tls, TlsFailed};
 use runtime::Clock;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::endpoint::EndpointState;
+use crate::h2_client::{SharedConnections, Sharing, Turn};
 use crate::names::Names;
 use crate::stream::Stream;
 
@@ -31,8 +32,29 @@ const ADDRESSES_TRIED_MAX: usize = 3;
 pub(crate) struct LocalEndpoint {
     pub(crate) state: Arc<EndpointState>,
     place: Place,
+    scheme: Scheme,
+    /// What it chose when it could choose; HTTP/2 until it is known, since that is what is offered
+    /// first.
+    chosen: Cell<Speech>,
     /// `host[:port]`, for a Host field.
     pub(crate) authority: Box<str>,
+}
+
+/// How requests are put to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// HTTP/1.1: one at a time over a connection.
+    Text,
+    /// HTTP/2: many at a time.
+    Frames,
+}
+
+/// What a connect came to.
+pub(crate) enum Connected {
+    /// It speaks as it was expected to.
+    AsExpected(Upstream),
+    /// It chose otherwise; the connection is kept for whoever asks next.
+    Otherwise,
 }
 
 #[derive(Debug)]
@@ -47,6 +69,8 @@ pub(crate) struct AddressPool {
     address: SocketAddr,
     tls: Option<BackendHost>,
     idle: RefCell<Vec<(Stream, Instant)>>,
+    /// Those that carry many requests at a time.
+    shared: SharedConnections,
 }
 
 /// A connection to a backend.
@@ -55,7 +79,8 @@ pub(crate) struct Upstream {
     pub(crate) stream: Stream,
     /// Whether it has carried a request before.
     pub(crate) reused: bool,
-    pool: Rc<AddressPool>,
+    /// Where it may go afterwards; a stream goes nowhere.
+    pool: Option<Rc<AddressPool>>,
 }
 
 /// Why there is no connection.
@@ -70,6 +95,9 @@ pub(crate) enum ConnectError {
     /// Whoever is there is not who it should be, or speaks no TLS.
     #[error("{0}")]
     Tls(#[from] TlsFailed),
+    /// It speaks no HTTP/2 although it should.
+    #[error("HTTP/2: {0}")]
+    Frames(#[from] h2::Error),
 }
 
 impl ConnectError {
@@ -78,6 +106,7 @@ impl ConnectError {
         match self {
             Self::NoAddress => "name_not_resolved",
             Self::Tls(_) => "tls_failed",
+            Self::Frames(_) => "protocol_error",
             Self::Io(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => "connection_refused",
                 io::ErrorKind::PermissionDenied => "destination_denied",
@@ -88,9 +117,17 @@ impl ConnectError {
     }
 }
 
+/// What is there after a connect.
+enum Reached {
+    Text(Upstream),
+    /// It is among those that are shared.
+    Frames,
+}
+
 /// All connections of one worker to backends.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
+    clock: Clock,
     by_address: RefCell<HashMap<PoolKey, Rc<AddressPool>>>,
     names: Names,
     /// Where backends may be (SPEC 10).
@@ -104,25 +141,40 @@ type PoolKey = (SocketAddr, Option<BackendHost>);
 
 impl Upstreams {
     pub(crate) fn new(clock: Clock, policy: Policy, tls: Tls) -> Self {
-        Self { by_address: RefCell::default(), names: Names::new(clock), policy, tls }
+        Self { clock, by_address: RefCell::default(), names: Names::new(clock), policy, tls }
     }
 
     /// An endpoint of this worker.
     pub(crate) fn local(&self, state: Arc<EndpointState>, url: &BackendUrl) -> LocalEndpoint {
-        let tls = matches!(url.scheme(), Scheme::Https | Scheme::Wss).then(|| url.host().clone());
+        let scheme = url.scheme();
+        let tls = scheme.is_tls().then(|| url.host().clone());
         let place = match url.host() {
             BackendHost::Ip(ip) => Place::At(self.pool((SocketAddr::new(*ip, url.port()), tls))),
             BackendHost::Name(name) => {
                 Place::Named { name: name.clone(), port: url.port(), tls, next: Cell::new(0) }
             }
         };
-        LocalEndpoint { state, place, authority: url.authority().into() }
+        let chosen = Cell::new(Speech::Frames);
+        LocalEndpoint { state, place, scheme, chosen, authority: url.authority().into() }
     }
 
     /// An idle connection to the endpoint, if there is one that the backend has not closed.
     pub(crate) fn idle(&self, endpoint: &LocalEndpoint) -> Option<Upstream> {
+        self.kept(endpoint, AddressPool::take)
+    }
+
+    /// A connection to the endpoint that has room for one more request.
+    pub(crate) fn shared(&self, endpoint: &LocalEndpoint) -> Option<Sharing> {
+        self.kept(endpoint, |pool| pool.shared.pick())
+    }
+
+    fn kept<T>(
+        &self,
+        endpoint: &LocalEndpoint,
+        take: impl Fn(&Rc<AddressPool>) -> Option<T>,
+    ) -> Option<T> {
         match &endpoint.place {
-            Place::At(pool) => pool.take(),
+            Place::At(pool) => take(pool),
             Place::Named { name, port, tls, next } => {
                 let addresses = self.names.known(name)?;
                 let first = next.get();
@@ -130,16 +182,57 @@ impl Upstreams {
                     let ip = *addresses.get((first + step) % addresses.len())?;
                     let key = (SocketAddr::new(ip, *port), tls.clone());
                     let pool = self.by_address.borrow().get(&key).cloned();
-                    pool?.take()
+                    take(&pool?)
                 })
             }
         }
     }
 
-    /// Opens a connection to the endpoint.
+    /// Opens a connection to the endpoint for requests in text.
     pub(crate) async fn connect(&self, endpoint: &LocalEndpoint) -> Result<Upstream, ConnectError> {
+        match self.reach(endpoint, Offer::Text).await? {
+            Reached::Text(upstream) => Ok(upstream),
+            // Nothing else was offered.
+            Reached::Frames => Err(TlsFailed::NotTls.into()),
+        }
+    }
+
+    /// Opens a connection to the endpoint for requests that are put as `expected`, and lets the
+    /// backend choose if `may_choose`.
+    pub(crate) async fn connect_for(
+        &self,
+        endpoint: &LocalEndpoint,
+        expected: Speech,
+        may_choose: bool,
+    ) -> Result<Connected, ConnectError> {
+        let offer = match expected {
+            _ if may_choose => Offer::Either,
+            Speech::Text => Offer::Text,
+            Speech::Frames => Offer::Frames,
+        };
+        let reached = self.reach(endpoint, offer).await?;
+        let speech = match &reached {
+            Reached::Text(_) => Speech::Text,
+            Reached::Frames => Speech::Frames,
+        };
+        if may_choose {
+            endpoint.chosen.set(speech);
+        }
+        match reached {
+            Reached::Text(upstream) if expected == Speech::Text => {
+                Ok(Connected::AsExpected(upstream))
+            }
+            Reached::Text(upstream) => {
+                upstream.give_back(self.clock.mono());
+                Ok(Connected::Otherwise)
+            }
+            Reached::Frames => Ok(Connected::Otherwise),
+        }
+    }
+
+    async fn reach(&self, endpoint: &LocalEndpoint, offer: Offer) -> Result<Reached, ConnectError> {
         match &endpoint.place {
-            Place::At(pool) => self.open(pool).await,
+            Place::At(pool) => self.open(pool, offer).await,
             Place::Named { name, port, tls, next } => {
                 let addresses = self.names.resolve(name).await;
                 let first = next.replace(next.get().wrapping_add(1));
@@ -148,8 +241,8 @@ impl Upstreams {
                     let ip: Option<&IpAddr> = addresses.get((first + step) % addresses.len());
                     let Some(ip) = ip else { break };
                     let pool = self.pool((SocketAddr::new(*ip, *port), tls.clone()));
-                    match self.open(&pool).await {
-                        Ok(upstream) => return Ok(upstream),
+                    match self.open(&pool, offer).await {
+                        Ok(reached) => return Ok(reached),
                         Err(error) => last = error,
                     }
                 }
@@ -158,31 +251,56 @@ impl Upstreams {
         }
     }
 
-    async fn open(&self, pool: &Rc<AddressPool>) -> Result<Upstream, ConnectError> {
+    async fn open(&self, pool: &Rc<AddressPool>, offer: Offer) -> Result<Reached, ConnectError> {
+        let opening = match offer {
+            Offer::Text => None,
+            // Of many that come at once one connects, and the others use what it gets.
+            Offer::Frames => match pool.shared.turn().await {
+                Turn::There => return Ok(Reached::Frames),
+                Turn::Ours(opening) => Some(opening),
+            },
+            Offer::Either => None,
+        };
         let denied = |denied| io::Error::new(io::ErrorKind::PermissionDenied, denied);
         self.policy.permits(pool.address).map_err(denied)?;
         let tcp = TcpStream::connect(pool.address).await?;
         tcp.set_nodelay(true)?;
         runtime::net::keep_alive(&tcp)?;
-        let stream = match &pool.tls {
-            None => Stream::Plain(tcp),
+        let (stream, speech) = match (&pool.tls, offer) {
+            (None, Offer::Text | Offer::Either) => (Stream::Plain(tcp), Speech::Text),
+            (None, Offer::Frames) => (Stream::Plain(tcp), Speech::Frames),
             // In a box: a handshake is large and seldom.
-            Some(host) => {
-                let tls = Box::pin(self.tls.connect(tcp, host)).await?;
-                Stream::Tls(Box::new(TlsStream::Client(*tls)))
+            (Some(host), _) => {
+                let tls = Box::pin(self.tls.connect(tcp, host, offer)).await?;
+                let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+                // A server may know no ALPN; gRPC's then speak HTTP/2 all the same.
+                let speech =
+                    if is_h2 || offer == Offer::Frames { Speech::Frames } else { Speech::Text };
+                (Stream::Tls(Box::new(TlsStream::Client(*tls))), speech)
             }
         };
-        Ok(Upstream { stream, reused: false, pool: Rc::clone(pool) })
+        match speech {
+            Speech::Text => {
+                let pool = Rc::clone(pool);
+                Ok(Reached::Text(Upstream { stream, reused: false, pool: Some(pool) }))
+            }
+            Speech::Frames => {
+                Box::pin(pool.shared.add(stream, self.clock)).await?;
+                drop(opening);
+                Ok(Reached::Frames)
+            }
+        }
     }
 
     /// Closes what is idle for too long or was closed by the backend, and forgets addresses
     /// without connections.
     pub(crate) fn sweep(&self, now: Instant) {
         self.by_address.borrow_mut().retain(|_, pool| {
+            pool.shared.sweep(now, IDLE_AGE_MAX);
             pool.idle
                 .borrow_mut()
                 .retain(|(stream, since)| now.since(*since) < IDLE_AGE_MAX && is_quiet(stream));
-            !pool.idle.borrow().is_empty() || Rc::strong_count(pool) > 1
+            !pool.idle.borrow().is_empty() || !pool.shared.is_empty() || Rc::strong_count(pool) > 1
         });
         self.names.sweep(now);
     }
@@ -190,7 +308,10 @@ impl Upstreams {
     fn pool(&self, key: PoolKey) -> Rc<AddressPool> {
         let mut pools = self.by_address.borrow_mut();
         let (address, tls) = key.clone();
-        let new = || Rc::new(AddressPool { address, tls, idle: RefCell::new(Vec::new()) });
+        let new = || {
+            let (idle, shared) = (RefCell::default(), SharedConnections::default());
+            Rc::new(AddressPool { address, tls, idle, shared })
+        };
         Rc::clone(pools.entry(key).or_insert_with(new))
     }
 }
@@ -202,16 +323,41 @@ impl AddressPool {
         loop {
             let (stream, _) = self.idle.borrow_mut().pop()?;
             if is_quiet(&stream) {
-                return Some(Upstream { stream, reused: true, pool: Rc::clone(self) });
+                let pool = Some(Rc::clone(self));
+                return Some(Upstream { stream, reused: true, pool });
             }
         }
     }
 }
 
+impl LocalEndpoint {
+    /// How a request is put to it, and whether the backend may choose otherwise. `http2` is the
+    /// route's option. A WebSocket is a connection of its own.
+    pub(crate) fn speech(&self, http2: Option<bool>, websocket: bool) -> (Speech, bool) {
+        match self.scheme {
+            Scheme::Http | Scheme::Ws | Scheme::Wss => (Speech::Text, false),
+            Scheme::H2c | Scheme::Grpc | Scheme::Grpcs => (Speech::Frames, false),
+            Scheme::Https if websocket || http2 == Some(false) => (Speech::Text, false),
+            Scheme::Https => (self.chosen.get(), true),
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme.is_tls()
+    }
+}
+
 impl Upstream {
+    /// A request's stream.
+    pub(crate) fn of_stream(stream: Stream) -> Self {
+        // Whatever became of earlier requests says nothing about a stream of its own.
+        Self { stream, reused: false, pool: None }
+    }
+
     /// Keeps the connection for a later request.
     pub(crate) fn give_back(self, now: Instant) {
-        let mut idle = self.pool.idle.borrow_mut();
+        let Some(pool) = self.pool else { return };
+        let mut idle = pool.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
             idle.push((self.stream, now));
         }
@@ -221,7 +367,7 @@ impl Upstream {
 /// Whether nothing came on an idle connection: neither its end nor bytes nobody asked for. Costs
 /// no system call unless something did come.
 fn is_quiet(stream: &Stream) -> bool {
-    let stream = stream.tcp();
+    let Some(stream) = stream.tcp() else { return false };
     let mut cx = Context::from_waker(Waker::noop());
     match stream.poll_read_ready(&mut cx) {
         Poll::Pending => true,

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::connection;
 use crate::endpoint::EndpointState;
+use crate::h3_server;
 use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::{Door, Shared};
@@ -85,7 +86,17 @@ impl Worker {
     pub(crate) async fn run(
         self: Rc<Self>,
         listeners: Vec<(std::net::TcpListener, Door)>,
+        sockets: Vec<UdpSocket>,
     ) -> io::Result<()> {
+        for socket in sockets {
+            let Some(https) = &self.shared.config.https else { break };
+            let Some(quic) = &https.quic else { break };
+            let port = socket.local_addr()?.port();
+            let place = (self.number, self.shared.config.workers.max(1));
+            let idle = self.shared.config.idle_timeout;
+            let endpoint = h3_server::endpoint(socket, Arc::clone(quic), idle, place)?;
+            tokio::task::spawn_local(h3_server::accept(Rc::clone(&self), endpoint, port));
+        }
         for (listener, door) in listeners {
             let listener = TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::clone(&self).accept(listener, door));
@@ -110,12 +121,8 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    if self.connections.get() >= self.shared.config.connections_max {
-                        // Closing at once says more than a queue that never moves.
-                        continue;
-                    }
-                    self.connections.set(self.connections.get() + 1);
-                    let open = Open(Rc::clone(&self));
+                    // Closing at once says more than a queue that never moves.
+                    let Some(open) = self.open() else { continue };
                     tokio::task::spawn_local(async move {
                         connection::welcome(&open.0, stream, (peer, port), door).await;
                     });
@@ -127,6 +134,15 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// A place for one more connection, if there is one.
+    pub(crate) fn open(self: &Rc<Self>) -> Option<Open> {
+        if self.connections.get() >= self.shared.config.connections_max {
+            return None;
+        }
+        self.connections.set(self.connections.get() + 1);
+        Some(Open(Rc::clone(self)))
     }
 
     /// Looks at the table published last.
@@ -298,7 +314,7 @@ impl Drop for Entered {
 }
 
 /// Counts an open connection for as long as it lives.
-struct Open(Rc<Worker>);
+pub(crate) struct Open(Rc<Worker>);
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -110,6 +110,7 @@ impl Decoder {
             Framing::None => Mode::Length(0),
             Framing::Length(length) => Mode::Length(length),
             Framing::Chunked => Mode::Chunked(Chunked::new()),
+            Framing::UntilEnd => Mode::UntilClose,
         };
         Decoder { mode, payload: 0 }
     }

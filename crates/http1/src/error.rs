@@ -87,6 +87,9 @@ pub enum HeadError {
     /// `Connection` is longer than anyone needs.
     #[error("Connection names too many fields")]
     TooManyNominated,
+    /// A field about the connection, where there are streams (RFC 9113, 8.2.2).
+    #[error("a field that only HTTP/1 has")]
+    ConnectionSpecific,
     /// `Expect` asks for something other than `100-continue`.
     #[error("Expect is not `100-continue`")]
     Expectation,
@@ -122,7 +125,8 @@ impl HeadError {
             | HeadError::EncodingInHttp10
             | HeadError::FramingUnderscore
             | HeadError::ConnectionInvalid
-            | HeadError::TooManyNominated => 400,
+            | HeadError::TooManyNominated
+            | HeadError::ConnectionSpecific => 400,
         }
     }
 

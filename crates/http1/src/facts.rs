@@ -41,7 +41,7 @@ pub(crate) struct Facts<'b> {
     upgrades: usize,
     websocket: bool,
     /// `TE` contains `trailers`.
-    trailers: bool,
+    pub(crate) trailers: bool,
     /// `Expect: 100-continue`.
     pub(crate) expect_continue: bool,
     /// An `Expect` that asks for anything else.

@@ -4,13 +4,17 @@ use std::mem::MaybeUninit;
 
 use crate::{Known, Limits};
 
-/// The protocol version of a message (RFC 9112, 2.3).
+/// The protocol version of a message (RFC 9110, 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// `HTTP/1.0`.
     Http10,
     /// `HTTP/1.1`.
     Http11,
+    /// RFC 9113.
+    Http2,
+    /// RFC 9114.
+    Http3,
 }
 
 /// Room for the fields of one head. Making one costs nothing; it lives on the stack beside

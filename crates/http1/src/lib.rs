@@ -1,4 +1,5 @@
-//! HTTP/1.1 as a machine: bytes to heads and body pieces and back, strictly.
+//! HTTP/1.1 as a machine: bytes to heads and body pieces and back, strictly; and the heads of
+//! HTTP/2 and HTTP/3, held to the same rules.
 //!
 //! Both sides of the proxy speak through this crate: a client's request is parsed, written
 //! anew for the backend, the backend's response is parsed and written anew for the client.
@@ -44,8 +45,10 @@ mod chunked;
 mod error;
 mod facts;
 mod field;
+mod h3_guard;
 mod known;
 mod limits;
+mod message;
 mod request;
 mod response;
 mod scan;
@@ -56,8 +59,13 @@ mod verb;
 pub use body::{BodyError, Decoder, Pass, Step};
 pub use error::HeadError;
 pub use field::{EndToEnd, Field, Fields, HeadSpace, Nominated, Version};
+pub use h3_guard::{H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3Guard, H3Refused, H3StreamKind};
 pub use known::Known;
 pub use limits::Limits;
+pub use message::{
+    MessageField, MessageSpace, RequestStart, message_request, message_response, trailer_fields,
+    trailer_lines,
+};
 pub use request::{Framing, RequestHead, parse_request};
 pub use response::{BodyFraming, ResponseHead, parse_response};
 pub use scan::Scan;

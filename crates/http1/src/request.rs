@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// The longest method we read. The longest registered one has 17 bytes.
-const METHOD_BYTES_MAX: usize = 64;
+pub(crate) const METHOD_BYTES_MAX: usize = 64;
 
 /// How the body of a request is delimited (RFC 9112, 6.3). A request cannot end with the
-/// connection.
+/// connection; with a stream of its own it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body and no field that speaks of one.
@@ -22,6 +22,8 @@ pub enum Framing {
     Length(u64),
     /// The chunked transfer coding.
     Chunked,
+    /// All that comes until the stream of the request ends. Only in HTTP/2 and HTTP/3.
+    UntilEnd,
 }
 
 impl Framing {
@@ -29,7 +31,7 @@ impl Framing {
     pub const fn has_body(self) -> bool {
         match self {
             Framing::None | Framing::Length(0) => false,
-            Framing::Length(_) | Framing::Chunked => true,
+            Framing::Length(_) | Framing::Chunked | Framing::UntilEnd => true,
         }
     }
 }
@@ -48,7 +50,8 @@ pub struct RequestHead<'h> {
     pub form: Target<'h>,
     /// The version of the sender.
     pub version: Version,
-    /// Bytes of the head in the buffer, blank lines included. The body starts there.
+    /// Bytes of the head in the buffer, blank lines included. The body starts there. 0 for a head
+    /// that came in frames.
     pub len: usize,
     /// How the body is delimited.
     pub framing: Framing,
@@ -62,10 +65,10 @@ pub struct RequestHead<'h> {
     /// Whether this is a WebSocket handshake (RFC 6455, 4.1): GET, HTTP/1.1, no body,
     /// `Connection` contains `upgrade`, `Upgrade` is `websocket` and nothing else.
     pub upgrade_websocket: bool,
-    /// Whether the sender reads trailers: `TE: trailers` and `Connection: TE`.
+    /// Whether the sender reads trailers: `TE: trailers` and, in text, `Connection: TE`.
     pub te_trailers: bool,
-    fields: Fields<'h>,
-    nominates: bool,
+    pub(crate) fields: Fields<'h>,
+    pub(crate) nominates: bool,
 }
 
 impl<'h> RequestHead<'h> {
@@ -181,7 +184,7 @@ pub fn parse_request<'h, 'b: 'h>(
 pub(crate) fn keep_alive(facts: &Facts<'_>, version: Version) -> bool {
     match version {
         Version::Http10 => facts.keep_alive && !facts.close,
-        Version::Http11 => !facts.close,
+        Version::Http11 | Version::Http2 | Version::Http3 => !facts.close,
     }
 }
 
@@ -219,7 +222,7 @@ fn framing(facts: &Facts<'_>, version: Version) -> Result<Framing, HeadError> {
 
 /// Whom the request is for (RFC 9112, 3.2 and 3.3). RFC 9112 has a proxy replace a `Host`
 /// that differs from the target; since no honest client sends one, it is refused.
-fn host<'b>(
+pub(crate) fn host<'b>(
     facts: &Facts<'b>,
     form: &Target<'b>,
     version: Version,
@@ -228,6 +231,9 @@ fn host<'b>(
         Some(_) if facts.host_repeated => return Err(HeadError::HostRepeated),
         Some(value) => Some(Authority::parse(value).ok_or(HeadError::HostInvalid)?),
         None if version == Version::Http11 => return Err(HeadError::HostMissing),
+        None if version != Version::Http10 && !has_authority(form) => {
+            return Err(HeadError::HostMissing);
+        }
         None => None,
     };
     let (target, port) = match form {
@@ -241,6 +247,10 @@ fn host<'b>(
         Some(field) if !field.is_same(target, port) => Err(HeadError::HostMismatch),
         Some(_) | None => Ok(Some(*target)),
     }
+}
+
+fn has_authority(form: &Target<'_>) -> bool {
+    matches!(form, Target::Absolute { .. } | Target::Authority(_))
 }
 
 #[cfg(test)]

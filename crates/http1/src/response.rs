@@ -39,8 +39,8 @@ pub struct ResponseHead<'h> {
     /// Whether this agrees to a WebSocket handshake: 101 with the matching `Connection` and
     /// `Upgrade`.
     pub upgrade_websocket: bool,
-    fields: Fields<'h>,
-    nominates: bool,
+    pub(crate) fields: Fields<'h>,
+    pub(crate) nominates: bool,
 }
 
 impl<'h> ResponseHead<'h> {
@@ -134,7 +134,7 @@ pub fn parse_response<'h, 'b: 'h>(
 }
 
 /// RFC 9112, 6.3.
-fn framing(status: u16, verb: Verb, facts: &Facts<'_>) -> BodyFraming {
+pub(crate) fn framing(status: u16, verb: Verb, facts: &Facts<'_>) -> BodyFraming {
     let tunnel = verb == Verb::Connect && matches!(status, 200..=299);
     if verb == Verb::Head || has_no_length(status) || status == 304 || tunnel {
         return BodyFraming::None;

@@ -18,6 +18,17 @@ pub(crate) struct Trailers {
     line: usize,
 }
 
+/// A section that came as a whole: the lines that may be sent on, without the blank line.
+pub(crate) fn checked(mut lines: Vec<u8>) -> Option<Vec<u8>> {
+    crate::encode::blank_line(&mut lines);
+    if lines.len() > TRAILER_BYTES_MAX {
+        return None;
+    }
+    let mut section = Trailers { bytes: lines, line: 0 };
+    section.check().ok()?;
+    Some(section.lines().to_vec())
+}
+
 /// How far [`Trailers::take`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {

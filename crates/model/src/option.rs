@@ -21,7 +21,7 @@ pub enum OptionKey {
     Compression,
     /// Whether HTTP/2 is spoken to the backend.
     Http2,
-    /// Whether HTTP/3 is offered on the route's hosts.
+    /// Whether HTTP/3 is offered on the route's hosts, where it is spoken at all.
     Http3,
     /// How the path is compared.
     Match,
@@ -220,7 +220,7 @@ impl Default for RouteOptions {
             websocket: true,
             compression: false,
             http2: None,
-            http3: false,
+            http3: true,
             match_kind: MatchKind::Prefix,
             balance: Balance::P2c,
             weight: 100,

@@ -8,6 +8,7 @@ use runtime::Clock;
 use crate::connect::{Deadline, connect};
 use crate::exchange::exchange;
 use crate::failed::Failed;
+use crate::frames;
 use crate::policy::Policy;
 use crate::tls::Tls;
 
@@ -54,8 +55,9 @@ impl Expect {
 
 /// Checks a backend once, within `timeout` in all.
 ///
-/// HTTP/1.1 is spoken to `http`, `ws`, `https` and `wss`. Of an HTTP/2 backend only the way there is
-/// checked: that `h2c` and `grpc` accept a connection, that `grpcs` completes the handshake.
+/// HTTP/1.1 is spoken to `http`, `ws`, `https` and `wss`, HTTP/2 to `h2c`. Of a gRPC backend, which
+/// knows no GET, only the way there is checked: that `grpc` accepts a connection, that `grpcs`
+/// completes the handshake.
 ///
 /// # Errors
 ///
@@ -79,7 +81,7 @@ pub async fn check(
     Ok(Passed { status, took: deadline.spent() })
 }
 
-/// The status of the answer to a GET; none where HTTP/1.1 is not spoken.
+/// The status of the answer to a GET; none where nobody answers one.
 pub(crate) async fn ask(
     url: &BackendUrl,
     path: &str,
@@ -95,7 +97,8 @@ pub(crate) async fn ask(
                 let mut stream = tls.http(stream, url.host()).await?;
                 exchange(&mut *stream, url, path).await.map(Some)
             }
-            Scheme::H2c | Scheme::Grpc => Ok(None),
+            Scheme::H2c => frames::exchange(stream, url, path).await.map(Some),
+            Scheme::Grpc => Ok(None),
             Scheme::Grpcs => Ok(tls.grpc(stream, url.host()).await.map(|_| None)?),
         }
     };

@@ -8,7 +8,7 @@ use crate::failed::Failed;
 use crate::tls::TlsFailed;
 
 /// Who asks, for the backend's log.
-const USER_AGENT: &str = concat!("proxyd-health/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("proxyd-health/", env!("CARGO_PKG_VERSION"));
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
 
@@ -31,9 +31,14 @@ where
     status(stream).await
 }
 
-fn request(url: &BackendUrl, path: &str) -> Vec<u8> {
+/// A path below the base path of a backend.
+pub(crate) fn below_base(url: &BackendUrl, path: &str) -> String {
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let target = format!("{}{slash}{path}", url.base());
+    format!("{}{slash}{path}", url.base())
+}
+
+fn request(url: &BackendUrl, path: &str) -> Vec<u8> {
+    let target = below_base(url, path);
     let mut out = Vec::new();
     encode::request_line(&mut out, b"GET", target.as_bytes());
     encode::field(&mut out, b"Host", url.authority().as_bytes());

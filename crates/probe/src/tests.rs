@@ -239,12 +239,34 @@ async fn a_connection_is_enough_where_nothing_is_asked() {
         let passed = ask(&silent.url(scheme, ""), &Check::Tcp).await.unwrap();
         assert_eq!(passed.status, None, "{scheme}");
     }
-    for scheme in ["h2c", "grpc"] {
-        let passed = ask(&silent.url(scheme, ""), &get("/", Expect::Success)).await.unwrap();
-        assert_eq!(passed.status, None, "{scheme}");
-    }
+    let passed = ask(&silent.url("grpc", ""), &get("/", Expect::Success)).await.unwrap();
+    assert_eq!(passed.status, None);
     let found = ask(&url(&format!("http://{}", refusing().await)), &Check::Tcp).await;
     assert_eq!(found, Err(Failed::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn http2_backends_are_asked_in_their_own_protocol() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let is_well = request.uri() == &*format!("http://{at}/base/health");
+                let status = if is_well { 204 } else { 503 };
+                let response = http::Response::builder().status(status).body(()).unwrap();
+                respond.send_response(response, true).unwrap();
+            }
+        }
+    });
+    let asked = async |path| {
+        let url = url(&format!("h2c://{at}/base"));
+        ask(&url, &get(path, Expect::Success)).await.map(|passed| passed.status)
+    };
+    assert_eq!(asked("/health").await, Ok(Some(204)));
+    assert_eq!(asked("/").await, Err(Failed::BadStatus(503)));
 }
 
 #[tokio::test]

@@ -18,9 +18,22 @@ use tokio_rustls::client::TlsStream;
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// For requests: a session that is known is resumed.
-    traffic: Arc<ClientConfig>,
+    text: Arc<ClientConfig>,
+    frames: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
     http: Arc<ClientConfig>,
     grpc: Arc<ClientConfig>,
+}
+
+/// Which versions of HTTP a connection may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1.
+    Text,
+    /// HTTP/2.
+    Frames,
+    /// HTTP/2 if the other side likes it, else HTTP/1.1 (RFC 7301).
+    Either,
 }
 
 /// Why there is no encrypted connection.
@@ -91,16 +104,24 @@ impl Tls {
             .expect("the provider has suites for TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let offering = |offered: &[&[u8]]| {
+            let mut config = http.clone();
+            config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+            // Whoever resumes may be offered something else than before.
+            config.resumption = Resumption::default();
+            Arc::new(config)
+        };
+        let (text, frames, either) =
+            (offering(&[b"http/1.1"]), offering(&[b"h2"]), offering(&[b"h2", b"http/1.1"]));
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let traffic = Arc::new(http.clone());
         // A resumed connection shows no certificate, and that is what is asked for.
         http.resumption = Resumption::disabled();
         let mut grpc = http.clone();
         grpc.alpn_protocols = vec![b"h2".to_vec()];
-        Self { traffic, http: Arc::new(http), grpc: Arc::new(grpc) }
+        Self { text, frames, either, http: Arc::new(http), grpc: Arc::new(grpc) }
     }
 
-    /// Encrypts a connection that will carry requests in HTTP/1.1.
+    /// Encrypts a connection that will carry requests.
     ///
     /// # Errors
     ///
@@ -109,8 +130,14 @@ impl Tls {
         &self,
         stream: TcpStream,
         host: &BackendHost,
+        offer: Offer,
     ) -> Result<Box<TlsStream<TcpStream>>, TlsFailed> {
-        connect(&self.traffic, stream, host).await
+        let config = match offer {
+            Offer::Text => &self.text,
+            Offer::Frames => &self.frames,
+            Offer::Either => &self.either,
+        };
+        connect(config, stream, host).await
     }
 
     /// Encrypts a connection for a check in HTTP/1.1.

@@ -69,6 +69,8 @@ pub struct HttpsConfig {
     pub certificates: Vec<PairPaths>,
     /// Whether requests in clear text for a host that has a certificate are sent there.
     pub redirect: bool,
+    /// Whether HTTP/3 is spoken on the same ports.
+    pub http3: bool,
     /// Whether clients show certificates of their own.
     pub clients: Option<ClientCertificates>,
 }
@@ -208,6 +210,7 @@ impl Config {
                     .map(|files| PairPaths { cert: files.cert, key: files.key })
                     .collect(),
                 redirect: https.redirect.unwrap_or(true),
+                http3: https.http3.unwrap_or(true),
                 clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
             })
         });

@@ -131,7 +131,6 @@ impl Raw {
     /// What is asked for and does not exist yet: its name in the file.
     pub(super) fn not_built_yet(&self) -> Option<&'static str> {
         let sections = [
-            ("[https] http3", self.https.as_ref().is_some_and(|https| https.http3 == Some(true))),
             ("[service_api]", self.service_api.is_some()),
             ("[json_rpc]", self.json_rpc.is_some()),
             ("[heartbeat]", self.heartbeat.is_some()),

@@ -71,10 +71,10 @@ pub fn show(config: &Config) -> String {
         };
         let pairs: Vec<String> = https.certificates.iter().map(pair).collect();
         let (listen, pairs) = (list(&https.listen), pairs.join(", "));
-        let redirect = https.redirect;
+        let (redirect, http3) = (https.redirect, https.http3);
         let _ = write!(
             out,
-            "\n[https]\nlisten = {listen}\ncertificates = [{pairs}]\nredirect = {redirect}\n"
+            "\n[https]\nlisten = {listen}\ncertificates = [{pairs}]\nredirect = {redirect}\nhttp3 = {http3}\n"
         );
         if let Some(clients) = &https.clients {
             let _ = writeln!(out, "{}", clients.show("\n"));

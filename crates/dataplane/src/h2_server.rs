@@ -1,0 +1,185 @@
+//! HTTP/2 from clients (RFC 9113): many requests at a time over one connection, each a stream and
+//! a task of its own.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use http1::Version;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::buffers::Buffer;
+use crate::exchange;
+use crate::h2_stream::H2Stream;
+use crate::identity::Client;
+use crate::stream::Stream;
+use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
+use crate::worker::Worker;
+
+/// What a client that knows we speak HTTP/2 sends first (section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Streams of one connection that may be open at a time; more are refused (section 5.1.2).
+const STREAMS_MAX: u32 = 128;
+/// Payload a client may send before it is taken: of one stream, and of all. What a connection
+/// whose backends do not read can fill.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// Payload of one stream that waits to be written.
+const SEND_BYTES_MAX: usize = 32 * 1024;
+/// A head with its fields as section 6.5.2 counts them. The same as of a head in text; a larger
+/// one is answered with 431 up to some size, and ends the connection beyond.
+const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// Streams that a client may reset before we have looked at them (CVE-2023-44487), and that it
+/// may make us reset by breaking rules (CVE-2025-8671), before the connection ends.
+const UNSEEN_RESETS_MAX: usize = 32;
+const ERROR_RESETS_MAX: usize = 128;
+
+/// Serves a connection to its end. `first` is what was read from it before.
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
+    let _open = Messaging::begin(worker);
+    let config = &worker.shared.config;
+    let handshake = builder().handshake::<_, Bytes>(Rewound { first, at: 0, stream });
+    let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, handshake).await
+    else {
+        return;
+    };
+    let tracker = Rc::new(Tracker::new(worker.clock.mono()));
+    let client = Rc::new(client);
+    let mut stop = pin!(worker.shared.stop_accepting.notified());
+    stop.as_mut().enable();
+    // A connection that never asks gets the time of a head, an old one more.
+    let mut patience = config.header_timeout;
+    let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
+    let mut ending = worker.is_draining();
+    if ending {
+        connection.graceful_shutdown();
+    }
+    loop {
+        tokio::select! {
+            biased;
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    patience = config.idle_timeout;
+                    if tracker.is_abused() {
+                        tracing::debug!(client = %client.address, "a client gives up its requests");
+                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                        continue;
+                    }
+                    let serving = Serving::begin(&tracker, worker);
+                    let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
+                    tokio::task::spawn_local(async move {
+                        answer(&worker, &client, request, respond, &serving).await;
+                    });
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke");
+                    return;
+                }
+                None => return,
+            },
+            () = &mut stop, if !ending => {
+                ending = true;
+                connection.graceful_shutdown();
+            }
+            () = &mut timer => {
+                let now = worker.clock.mono();
+                let until = tracker.quiet_since().map(|since| since.after(patience));
+                match until {
+                    Some(until) if until <= now && ending => return,
+                    Some(until) if until <= now => {
+                        ending = true;
+                        patience = LAST_WORDS;
+                        connection.graceful_shutdown();
+                        timer.set(worker.clock.timer(now.after(LAST_WORDS)));
+                    }
+                    Some(until) => timer.set(worker.clock.timer(until)),
+                    None => timer.set(worker.clock.timer(now.after(patience))),
+                }
+            }
+        }
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BYTES_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
+        .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
+        .enable_connect_protocol();
+    builder
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    client: &Client,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    serving: &Serving,
+) {
+    let (parts, body) = request.into_parts();
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    let websocket = protocol.is_some_and(|protocol| protocol.as_str() == "websocket");
+    let ended = body.is_end_stream();
+    let stream = Stream::H2(Box::new(H2Stream::of_client(body, respond)));
+    let request = (Version::Http2, parts, websocket);
+    let answered = exchange::single(worker, (stream, ended), client, request).await;
+    serving.answered(answered);
+}
+
+/// A connection of which something was read already.
+struct Rewound {
+    first: Buffer,
+    at: usize,
+    stream: Stream,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let left = this.first.get(this.at..).unwrap_or_default();
+        if left.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, into);
+        }
+        let len = left.len().min(into.remaining());
+        into.put_slice(left.get(..len).unwrap_or_default());
+        this.at += len;
+        if this.at == this.first.len() {
+            this.first = Buffer::none();
+            this.at = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

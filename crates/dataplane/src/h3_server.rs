@@ -1,0 +1,283 @@
+//! HTTP/3 from clients (RFC 9114): QUIC on the port of TLS, each request a stream and a task.
+//!
+//! Every worker has a socket and an endpoint of its own. Connection ids say whose they are, and
+//! the kernel looks at them ([`runtime::net::steer_by_connection_id`]), so that a client keeps its
+//! worker when its address changes.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::UdpSocket;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use certs::{CertificateDer, ServerConfig as TlsConfig};
+use h3::server::RequestResolver;
+use http1::Version;
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::{
+    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, ServerConfig,
+    TransportConfig, VarInt,
+};
+
+use crate::exchange;
+use crate::h3_stream::H3Stream;
+use crate::h3_transport::{Latest, Outgoing, Transport};
+use crate::identity::Client;
+use crate::stream::Stream;
+use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
+use crate::worker::Worker;
+
+/// Requests of one connection at a time; RFC 9114, 6.1, wants at least 100.
+const REQUESTS_MAX: u32 = 128;
+/// Streams of one direction: control, two of QPACK, and some that nobody knows.
+const ONE_WAY_MAX: u32 = 8;
+/// Payload a client may send before it is taken: of one stream, and of all.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What is sent and not acknowledged, per connection.
+const SEND_BYTES_MAX: u64 = 1024 * 1024;
+/// A head with its fields, as RFC 9114, 4.2.2, counts them.
+const HEAD_BYTES_MAX: u64 = 64 * 1024;
+/// Handshakes of one worker at a time from addresses that nobody has proven; further clients
+/// prove theirs first (Retry, RFC 9000, 8.1.2).
+const UNPROVEN_MAX: usize = 64;
+/// Handshakes of one worker that wait to be looked at, and the bytes of each, and of all.
+const WAITING_MAX: usize = 1024;
+const WAITING_BYTES_MAX: u64 = 16 * 1024;
+const WAITING_BYTES_ALL_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes of a connection id.
+const CONNECTION_ID_BYTES: usize = 8;
+
+/// An endpoint on this socket, for the worker of this number among so many.
+pub(crate) fn endpoint(
+    socket: UdpSocket,
+    tls: Arc<TlsConfig>,
+    idle: Duration,
+    (number, workers): (usize, usize),
+) -> io::Result<Endpoint> {
+    let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+    let mut server = ServerConfig::with_crypto(Arc::new(tls));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(REQUESTS_MAX.into())
+        .max_concurrent_uni_streams(ONE_WAY_MAX.into())
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .receive_window(CONNECTION_WINDOW_BYTES.into())
+        .send_window(SEND_BYTES_MAX)
+        .max_idle_timeout(IdleTimeout::try_from(idle).ok())
+        .datagram_receive_buffer_size(None);
+    server
+        .transport_config(Arc::new(transport))
+        .max_incoming(WAITING_MAX)
+        .incoming_buffer_size(WAITING_BYTES_MAX)
+        .incoming_buffer_size_total(WAITING_BYTES_ALL_MAX);
+    let mut config = EndpointConfig::default();
+    config.cid_generator(move || Box::new(Ids { number, workers }));
+    Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))
+}
+
+/// Connection ids of one worker: random, but for the remainder of the first byte.
+#[derive(Debug)]
+struct Ids {
+    number: usize,
+    workers: usize,
+}
+
+impl ConnectionIdGenerator for Ids {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; CONNECTION_ID_BYTES];
+        fastrand::fill(&mut id);
+        id[0] = marked(id[0], self.number, self.workers);
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// The first byte of an id from which [`runtime::net::steer_by_connection_id`] tells the worker.
+fn marked(random: u8, number: usize, workers: usize) -> u8 {
+    let (random, workers) = (usize::from(random), workers.clamp(1, 256));
+    let base = random - random % workers;
+    let marked = if base + number > 255 { number } else { base + number };
+    u8::try_from(marked).unwrap_or(0)
+}
+
+/// Accepts connections until the endpoint ends.
+pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
+    let mut stop = pin!(worker.shared.stop_accepting.notified());
+    stop.as_mut().enable();
+    let unproven = Rc::new(());
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            incoming = endpoint.accept() => incoming,
+            () = &mut stop => break,
+        };
+        let Some(incoming) = incoming else { return };
+        let Some(open) = worker.open() else {
+            incoming.refuse();
+            continue;
+        };
+        // A clone for each handshake under way.
+        let place = if incoming.remote_address_validated() {
+            None
+        } else if Rc::strong_count(&unproven) > UNPROVEN_MAX {
+            // Nothing is kept of who asked.
+            let _ = incoming.retry();
+            continue;
+        } else {
+            Some(Rc::clone(&unproven))
+        };
+        let worker = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            let _open = open;
+            let limit = worker.shared.config.header_timeout;
+            let Ok(connecting) = incoming.accept() else { return };
+            let Ok(Ok(quic)) = tokio::time::timeout(limit, connecting).await else { return };
+            drop(place);
+            serve(&worker, quic, port).await;
+        });
+    }
+    // Connections that are open go on; new ones are told to go elsewhere.
+    while let Some(incoming) = endpoint.accept().await {
+        incoming.refuse();
+    }
+}
+
+/// Serves a connection to its end.
+async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
+    let _messaging = Messaging::begin(worker);
+    let config = &worker.shared.config;
+    let Some(https) = &config.https else { return };
+    let name = quic
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok())
+        .and_then(|data| data.server_name.clone());
+    let chain = quic.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer>>().ok());
+    let covered = https.resolver.certificates().covered(name.as_deref());
+    let covered = Rc::new(covered.with_client(chain.as_deref().map(Vec::as_slice)));
+    let client_at = |peer| {
+        let trusted = worker.is_trusted(quinn_ip(peer));
+        Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))))
+    };
+    let mut peer = quic.remote_address();
+    let mut client = client_at(peer);
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(HEAD_BYTES_MAX).send_grease(false);
+    let latest = Latest::default();
+    let transport = Transport::new(quic.clone(), Rc::clone(&latest));
+    let built = builder.build::<_, Bytes>(transport);
+    let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, built).await else {
+        return;
+    };
+    let tracker = Rc::new(Tracker::new(worker.clock.mono()));
+    let mut stop = pin!(worker.shared.stop_accepting.notified());
+    stop.as_mut().enable();
+    let mut ending = worker.is_draining();
+    let mut patience = config.header_timeout;
+    let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
+    loop {
+        tokio::select! {
+            biased;
+            accepted = connection.accept() => match accepted {
+                Ok(Some(resolver)) => {
+                    patience = config.idle_timeout;
+                    if tracker.is_abused() {
+                        tracing::debug!(client = %client.address, "a client gives up its requests");
+                        let code = h3::error::Code::H3_EXCESSIVE_LOAD.value();
+                        let code = VarInt::from_u64(code).unwrap_or(VarInt::MAX);
+                        return quic.close(code, b"too many requests given up");
+                    }
+                    // It may have moved.
+                    if peer != quic.remote_address() {
+                        peer = quic.remote_address();
+                        client = client_at(peer);
+                    }
+                    let Some(out) = latest.take() else { continue };
+                    let serving = Serving::begin(&tracker, worker);
+                    let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
+                    tokio::task::spawn_local(async move {
+                        answer(&worker, &client, (resolver, out), &serving).await;
+                    });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    if !error.is_h3_no_error() {
+                        tracing::debug!(client = %client.address, %error, "an HTTP/3 connection ended");
+                    }
+                    return;
+                }
+            },
+            () = &mut stop, if !ending => {
+                ending = true;
+                if connection.shutdown(0).await.is_err() {
+                    return;
+                }
+            }
+            () = &mut timer => {
+                let now = worker.clock.mono();
+                match tracker.quiet_since().map(|since| since.after(patience)) {
+                    Some(until) if until <= now => break,
+                    Some(until) => timer.set(worker.clock.timer(until)),
+                    None => timer.set(worker.clock.timer(now.after(patience))),
+                }
+            }
+        }
+    }
+    // Closing at once would drop what is not acknowledged yet.
+    let _ = tokio::time::timeout(LAST_WORDS, quic.closed()).await;
+}
+
+fn quinn_ip(peer: std::net::SocketAddr) -> std::net::IpAddr {
+    peer.ip().to_canonical()
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    client: &Client,
+    (resolver, out): (RequestResolver<Transport, Bytes>, Rc<RefCell<Outgoing>>),
+    serving: &Serving,
+) {
+    let limit = worker.shared.config.header_timeout;
+    let resolved = tokio::time::timeout(limit, resolver.resolve_request()).await;
+    let Ok(Ok((request, stream))) = resolved else {
+        // A head that is too long was answered with 431; that is to be written.
+        out.borrow_mut().finish();
+        let flush = poll_fn(|cx| out.borrow_mut().poll_flush(cx));
+        let _ = tokio::time::timeout(LAST_WORDS, flush).await;
+        return;
+    };
+    let (parts, ()) = request.into_parts();
+    let expected = parts.headers.get(http::header::CONTENT_LENGTH);
+    let expected = expected.and_then(|value| value.to_str().ok()?.parse().ok());
+    let stream = Stream::H3(Box::new(H3Stream::new(stream, out, expected)));
+    let request = (Version::Http3, parts, false);
+    serving.answered(exchange::single(worker, (stream, false), client, request).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_say_whose_they_are() {
+        for workers in [1, 2, 3, 7, 64, 255, 256] {
+            for number in 0..workers {
+                for random in 0..=255 {
+                    let first = usize::from(marked(random, number, workers));
+                    assert_eq!(first % workers, number, "{random} {number} of {workers}");
+                }
+            }
+        }
+    }
+}

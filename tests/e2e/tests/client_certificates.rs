@@ -76,6 +76,11 @@ fn without_a_certificate_nobody_is_let_in_and_backends_are_told_whose_it_was() {
         assert!(told[0].ends_with(";Subject=\"CN=blue\";DNS=blue.example"), "{said}");
         assert!(!said.contains("CN=admin"), "{said}");
     }
+    // Over HTTP/2 as well.
+    let (code, said) = world.get(Some(&good), &[&FORGED[..], &["--http2"]].concat());
+    assert!(code == 0 && said.starts_with("HTTP/2 200"), "{code} {said}");
+    assert!(told(&said).len() == 1 && !said.contains("CN=admin"), "{said}");
+    assert_ne!(world.get(None, &["--http2"]).0, 0);
     // A route that sets fields of its own does not take it away.
     world.lease.expect("HEADERS_SET|$sid|ALL|req:X-A|1", "HEADERS_OK");
     world.lease.expect("CONFIG_APPLY|$sid", "OK");

@@ -117,7 +117,8 @@ async fn hold(
     output: &Output,
 ) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
-    let mut builder = Client::builder(global.registry())
+    let address = global.registry()?;
+    let mut builder = Client::builder(address.clone())
         .service(manifest.service.as_str())
         .instance(manifest.instance.as_str())
         .maintenance_port(manifest.maintenance_port)
@@ -130,7 +131,7 @@ async fn hold(
     }
     let started = builder.start();
     let (client, mut events) = started.map_err(|error| Failure::Usage(error.to_string()))?;
-    let away = format!("cannot reach {}", global.registry());
+    let away = format!("cannot reach {address}");
     let held = tokio::select! {
         held = stay(&client, &mut events, manifest.desired, retry, output) => held,
         () = stop.asked() => Ok(()),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use client::Address;
+use client::{Address, PairFiles, Tls};
 
+use crate::failure::Failure;
 use crate::protocol::Protocol;
 use crate::values::{self, Identity};
 
@@ -42,7 +43,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes. Two of them have ids of their own, for commands take arguments of
+/// What every command takes. Some of them have ids of their own, for commands take arguments of
 /// these names.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Where and how")]
@@ -57,6 +58,15 @@ pub(crate) struct Global {
     /// REGCTL_TOKEN.
     #[arg(long, global = true, value_name = "PATH", env = "REGCTL_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Speak TLS to the registry, and believe certificates that were issued by those in this file.
+    #[arg(id = "tls_ca", long = "ca", global = true, value_name = "PATH", env = "REGCTL_CACERT")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate to show to the registry.
+    #[arg(id = "tls_cert", long = "cert", global = true, value_name = "PATH", env = "REGCTL_CERT")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(id = "tls_key", long = "key", global = true, value_name = "PATH", env = "REGCTL_KEY")]
+    pub(crate) key: Option<PathBuf>,
     /// Name a session, over the admin socket: its id, or SERVICE/INSTANCE.
     #[arg(id = "named", short = 's', long = "session", global = true, conflicts_with = "register")]
     #[arg(value_name = "SESSION", value_parser = values::session)]
@@ -80,9 +90,26 @@ const SOCKETS: [&str; 3] =
     ["proxyd.sock", "/run/proxyd/proxyd.sock", "/var/lib/proxyd/proxyd.sock"];
 
 impl Global {
-    /// The registry.
-    pub(crate) fn registry(&self) -> Address {
-        self.addr.clone().unwrap_or_else(|| Address::Tcp("127.0.0.1:81".into()))
+    /// The registry, with TLS if that is wanted. Reads files.
+    pub(crate) fn registry(&self) -> Result<Address, Failure> {
+        let address = self.addr.clone().unwrap_or_else(|| Address::Tcp("127.0.0.1:81".into()));
+        let pair = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Some(PairFiles { cert, key }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Failure::Usage("--cert and --key go together".to_owned()));
+            }
+        };
+        match (&self.ca, pair) {
+            (None, None) => Ok(address),
+            (None, Some(_)) => Err(Failure::Usage(
+                "--cert wants --ca, the issuers of the registry's own certificate".to_owned(),
+            )),
+            (Some(ca), pair) => {
+                let tls = Tls::load(ca, pair).map_err(|error| Failure::Usage(error.to_string()))?;
+                Ok(address.with_tls(tls))
+            }
+        }
     }
 
     /// The admin socket: the one that was named, or the first that is there.

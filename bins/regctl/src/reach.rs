@@ -96,7 +96,7 @@ pub(crate) async fn admin(global: &Global) -> Result<Connection, Failure> {
 
 /// A connection to the registry port, authenticated if there is a token.
 pub(crate) async fn registry(global: &Global) -> Result<Connection, Failure> {
-    let mut connection = Connection::open(&global.registry(), global.timeout).await?;
+    let mut connection = Connection::open(&global.registry()?, global.timeout).await?;
     if let Some(token) = token(global)? {
         connection.authenticate(&token).await?;
     }

@@ -4,7 +4,9 @@ use std::process::{Command, Output};
 
 fn regctl(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_regctl"));
-    for variable in ["REGCTL_ADDR", "REGCTL_SOCKET", "REGCTL_TOKEN", "REGCTL_TOKEN_FILE"] {
+    for variable in
+        ["REGCTL_ADDR", "REGCTL_SOCKET", "REGCTL_TOKEN", "REGCTL_TOKEN_FILE", "REGCTL_CACERT"]
+    {
         command.env_remove(variable);
     }
     command.args(args).output().expect("it runs")
@@ -44,6 +46,24 @@ fn wrong_words_are_usage_errors() {
         let output = regctl(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn files_for_tls_go_together() {
+    #[rustfmt::skip]
+    let table = [
+        (&["--cert", "c"][..],              "--cert and --key go together"),
+        (&["--ca", "c", "--key", "k"],      "--cert and --key go together"),
+        (&["--cert", "c", "--key", "k"],    "--cert wants --ca"),
+        (&["--ca", "/nowhere/ca.pem"],      "/nowhere/ca.pem: "),
+        (&["--ca", "/dev/null"],            "/dev/null: holds no certificate"),
+    ];
+    for (words, says) in table {
+        let output = regctl(&[words, &["raw", "PING|x"]].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains(says), "{words:?}: {said}");
     }
 }
 

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use certs::{Certificates, LoadError, Pair, Resolver, ServerConfig, ServerOptions, Watcher};
+use certs::{
+    Certificates, Clients, LoadError, Pair, Resolver, ServerConfig, ServerOptions, Watcher,
+};
 use control::Teller;
 use model::Event;
 use runtime::{Clock, Snapshot};
 use session::Input;
 use tokio::sync::Notify;
 
-use crate::config::HttpsConfig;
+use crate::config::{ClientCertificates, ConfigError, HttpsConfig};
 
 /// Why TLS cannot be spoken to clients.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum CertificateError {
     /// The one that stands in where none is configured.
     #[error(transparent)]
     SelfSigned(#[from] certs::SelfSignedError),
+    /// The files of those whose client certificates are believed.
+    #[error(transparent)]
+    Clients(#[from] ConfigError),
     /// The rest.
     #[error(transparent)]
     Server(#[from] certs::ServerError),
@@ -52,10 +57,9 @@ impl Served {
             tracing::warn!(names = ?names(pair), ?validity, "clients will not accept this certificate");
         }
         let resolver = Resolver::new(certificates.clone());
-        let options = ServerOptions {
-            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            ..Default::default()
-        };
+        let clients = https.clients.as_ref().map(ClientCertificates::load).transpose()?;
+        let clients = clients.unwrap_or(Clients::Anyone);
+        let options = ServerOptions { alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], clients };
         let tls = options.tcp(&resolver, clock)?;
         let over_quic = ServerOptions { alpn: vec![b"h3".to_vec()], ..options };
         let quic = https.http3.then(|| over_quic.quic(&resolver, clock)).transpose()?;

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod log;
 mod ports;
+mod registry_tls;
 mod run;
 mod wiring;
 

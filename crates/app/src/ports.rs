@@ -59,6 +59,11 @@ impl Bound {
         self.registry.iter().chain(&self.admin).filter_map(tcp).collect()
     }
 
+    /// Where traffic comes in: a backend there would be ourselves.
+    pub(crate) fn traffic(&self) -> Vec<SocketAddr> {
+        self.http.iter().chain(&self.https).copied().collect()
+    }
+
     /// The first TCP address of the registry.
     pub(crate) fn registry_tcp(&self) -> Option<SocketAddr> {
         self.registry.iter().find_map(|address| match address {

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::ports::Bound;
+use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
 
 /// How long clients of the registry may take to leave once they were told.
@@ -97,7 +98,7 @@ pub(crate) struct App {
     plane: Plane,
     signals: Signals,
     /// Has files read again.
-    reload: Arc<Notify>,
+    reload: [Arc<Notify>; 2],
     grace: Duration,
     /// The last way to the registry but those of its connections.
     handle: Handle,
@@ -125,9 +126,13 @@ impl App {
 
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
-        let policy = Policy::new(bound.control());
+        let policy = Policy::new(bound.control()).allowing(config.backend_allow.clone());
         let served = match &config.https {
             Some(https) => Some((https, Served::load(https, clock).await?)),
+            None => None,
+        };
+        let registry_served = match &config.registry_tls {
+            Some(tls) => Some(RegistryServed::load(tls, clock).await?),
             None => None,
         };
         let https = served.as_ref().map(|(https, served)| dataplane::Https {
@@ -144,6 +149,7 @@ impl App {
         let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
         bound.http = plane.bound().to_vec();
         bound.https = plane.bound_https().to_vec();
+        policy.deny_listeners(bound.traffic());
 
         let hands = Hands { plane: plane.publisher(), clock, tls, policy };
         let (tellers, told) = std::sync::mpsc::channel();
@@ -166,9 +172,20 @@ impl App {
         }
         let registry = tokio::spawn(task.run());
 
-        let mut listener =
-            Listener::new(handle.clone(), clock, Limits::default(), config.token.clone());
-        clients.into_iter().for_each(|socket| listener.add(socket));
+        let credentials = Arc::new(config.registry_credentials());
+        let mut listener = Listener::new(handle.clone(), clock, Limits::default(), credentials);
+        let reload_registry = Arc::new(Notify::new());
+        let tls = registry_served.map(|served| {
+            let tls = Arc::clone(&served.tls);
+            tokio::spawn(served.watch(Arc::clone(&reload_registry)));
+            tls
+        });
+        for socket in clients {
+            match &tls {
+                Some(tls) => listener.add_tls(socket, Arc::clone(tls)),
+                None => listener.add(socket),
+            }
+        }
         operators.into_iter().for_each(|socket| listener.add_operators(socket));
         let (stop_listening, stopped) = oneshot::channel::<()>();
         let listener = tokio::spawn(listener.run(
@@ -183,7 +200,7 @@ impl App {
             bound,
             plane,
             signals,
-            reload,
+            reload: [reload, reload_registry],
             grace,
             handle,
             registry,
@@ -206,7 +223,7 @@ impl App {
                 Signal::Exit => return Err(RunError::CutShort),
                 Signal::Reload => {
                     tracing::info!("reading certificates again");
-                    self.reload.notify_one();
+                    self.reload.iter().for_each(|reload| reload.notify_one());
                 }
             }
         }

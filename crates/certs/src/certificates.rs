@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use model::{HostPattern, UnixMillis, normalize_authority};
 use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
 
+use crate::client_name::ClientName;
 use crate::pair::{Pair, Validity};
 
 /// An immutable set of pairs, looked up by the name a client asks for.
@@ -23,14 +25,16 @@ pub struct Certificates {
     fallback: Option<Arc<Pair>>,
 }
 
-/// Which hosts a connection may be asked for, other ones being misdirected (421, RFC 9110,
-/// section 15.5.20). Keeps names and no key, so that a connection may hold it for as long as it
-/// lives.
+/// What a handshake settled: which hosts the connection may be asked for, other ones being
+/// misdirected (421, RFC 9110, section 15.5.20), and who the client is. Keeps names and no key, so
+/// that a connection may hold it for as long as it lives.
 #[derive(Clone, Debug, Default)]
 pub struct Covered {
     asked: Option<Box<str>>,
     /// Of each pair the connection may have been answered with.
     names: Vec<Arc<[HostPattern]>>,
+    /// An element of `X-Forwarded-Client-Cert`.
+    client: Option<Box<str>>,
 }
 
 impl Certificates {
@@ -73,7 +77,7 @@ impl Certificates {
     pub fn covered(&self, sni: Option<&str>) -> Covered {
         let asked = sni.and_then(|sni| Some(normalize_authority(sni.as_bytes())?.into()));
         let names = self.candidates(sni).iter().map(|pair| pair.shared_names().clone());
-        Covered { asked, names: names.collect() }
+        Covered { asked, names: names.collect(), client: None }
     }
 
     /// The pairs, the fallback among them, that clients should not accept at `now`, with the
@@ -107,6 +111,18 @@ impl Certificates {
 }
 
 impl Covered {
+    /// The same, with the chain that the client showed and that was verified.
+    #[must_use]
+    pub fn with_client(self, chain: Option<&[CertificateDer<'_>]>) -> Self {
+        let client = chain.and_then(<[_]>::first).and_then(|shown| ClientName::read(shown));
+        Self { client: client.map(|name| name.element().into()), ..self }
+    }
+
+    /// The client's certificate as an element of `X-Forwarded-Client-Cert`, if it showed one.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
     /// Whether a request for `host`, as [`normalize_authority`] gives it, is meant for the
     /// connection: its certificate covers the host, or the client asked for it in the handshake
     /// and has accepted what it got. Where several certificates are for one name, all must cover

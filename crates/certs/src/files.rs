@@ -93,7 +93,7 @@ pub(crate) fn load(paths: &PairPaths, before: Option<&Loaded>) -> Result<Loaded,
 }
 
 /// Opening a pipe would wait for its writer, so it is asked first what the path leads to.
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     metadata(path)?;
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|f| f.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));

@@ -331,6 +331,46 @@ async fn client_certificates() {
     }
 }
 
+/// Nobody gets round a certificate by coming over QUIC.
+#[tokio::test]
+async fn over_quic_certificates_are_asked_for_as_over_tcp() {
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let resolver = resolver(pairs(&servers, &[(Kind::Ecdsa, &["a.test"])]));
+    let roots = ClientRoots::parse(clients.pem().as_bytes()).unwrap();
+    let options = ServerOptions { clients: Clients::MustShow(roots), ..ServerOptions::default() };
+    let server = options.quic(&resolver, clock()).unwrap();
+    let good = clients.issue(Kind::Ecdsa, &["client"]);
+    for (certificate, let_in) in [(None, false), (Some(good), true)] {
+        let mut client = Client::believing(&[&servers.pem()]);
+        (client.certificate, client.versions) = (certificate, TLS13);
+        let shaken = shake(&server, &client.config(), "a.test").await;
+        assert_eq!(shaken.is_ok(), let_in, "{shaken:?}");
+    }
+}
+
+/// A certificate is looked at with every connection.
+#[tokio::test]
+async fn who_shows_a_certificate_resumes_nothing() {
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let resolver = resolver(pairs(&servers, &[(Kind::Ecdsa, &["a.test"])]));
+    let roots = ClientRoots::parse(clients.pem().as_bytes()).unwrap();
+    for clients_asked in [Clients::MayShow(roots.clone()), Clients::MustShow(roots)] {
+        let options = ServerOptions { clients: clients_asked, ..ServerOptions::default() };
+        let server = options.tcp(&resolver, clock()).unwrap();
+        for versions in [TLS13, TLS12] {
+            let mut client = Client::believing(&[&servers.pem()]);
+            client.certificate = Some(clients.issue(Kind::Ecdsa, &["client"]));
+            client.versions = versions;
+            let client = client.config();
+            for _ in 0..2 {
+                let shaken = shake(&server, &client, "a.test").await.unwrap();
+                assert_eq!(shaken.kind, HandshakeKind::Full);
+                assert!(shaken.client_showed);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn clients_are_judged_by_our_clock() {
     let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));

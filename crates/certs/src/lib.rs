@@ -13,6 +13,8 @@
 //! one was renewed, is decided elsewhere.
 
 mod certificates;
+mod client_files;
+mod client_name;
 mod files;
 mod leaf;
 mod pair;
@@ -29,10 +31,13 @@ mod handshake_tests;
 mod pair_tests;
 
 pub use certificates::{Certificates, Covered};
+pub use client_files::ClientFilesError;
+pub use client_name::ClientName;
 pub use files::{LoadError, PairPaths};
 pub use pair::{Fingerprint, Pair, PairError, Validity};
 pub use resolver::Resolver;
 pub use rustls::ServerConfig;
+pub use rustls::pki_types::CertificateDer;
 pub use self_signed::{SelfSigned, SelfSignedError, self_signed};
 pub use server::{ClientRoots, Clients, RootsError, ServerError, ServerOptions};
 pub use watch::{Reloaded, Watcher};

@@ -9,7 +9,9 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{
+    NoClientAuth, NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -116,10 +118,20 @@ impl ServerOptions {
         config.alpn_protocols.clone_from(&self.alpn);
         config.ignore_client_order = true;
         config.max_early_data_size = 0;
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
-        // Its keys are replaced every six hours.
-        config.ticketer =
-            Ticketer::new().map_err(|error| ServerError::Entropy(error.to_string()))?;
+        match self.clients {
+            Clients::Anyone => {
+                config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+                // Its keys are replaced every six hours.
+                config.ticketer =
+                    Ticketer::new().map_err(|error| ServerError::Entropy(error.to_string()))?;
+            }
+            // A client that resumes shows no certificate again: one that has expired meanwhile
+            // would be let in for hours.
+            Clients::MayShow(_) | Clients::MustShow(_) => {
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+            }
+        }
         Ok(Arc::new(config))
     }
 }

@@ -1,4 +1,4 @@
-//! Where a registry listens: a TCP address or a Unix socket.
+//! Where a registry listens: a TCP address, with TLS or without, or a Unix socket.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,11 +7,15 @@ use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::tls::Tls;
+
 /// Where a registry listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// `host:port`; the name is resolved anew at each attempt.
     Tcp(Box<str>),
+    /// The same, and TLS is spoken there.
+    Tls(Box<str>, Tls),
     /// The path of a Unix socket, written `unix:PATH`.
     Unix(PathBuf),
 }
@@ -33,18 +37,39 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Address {
+    /// The same address with TLS. On a Unix socket nobody speaks it.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        match self {
+            Self::Tcp(address) | Self::Tls(address, _) => Self::Tls(address, tls),
+            Self::Unix(path) => Self::Unix(path),
+        }
+    }
+
     /// Opens a connection, without a limit of time.
     pub(crate) async fn open(&self) -> std::io::Result<Box<dyn Stream>> {
         match self {
-            Self::Tcp(address) => {
-                let stream = TcpStream::connect(&**address).await?;
-                // Commands are small and each waits for its answer.
-                stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
+            Self::Tcp(address) => Ok(Box::new(connect(address).await?)),
+            Self::Tls(address, tls) => {
+                let stream = connect(address).await?;
+                Ok(Box::new(tls.connect(stream, host_of(address)).await?))
             }
             Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
         }
     }
+}
+
+async fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Commands are small and each waits for its answer.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Without the port, and without the brackets of IPv6: as a certificate has it.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 impl FromStr for Address {
@@ -76,7 +101,7 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => f.write_str(address),
+            Self::Tcp(address) | Self::Tls(address, _) => f.write_str(address),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -85,6 +110,15 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_as_certificates_have_them() {
+        for (address, host) in
+            [("proxy:81", "proxy"), ("10.0.0.1:81", "10.0.0.1"), ("[::1]:81", "::1")]
+        {
+            assert_eq!(host_of(address), host);
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -99,7 +99,7 @@ impl Connection {
         }
         let limit = self.limit;
         let exchange = async {
-            let write = self.stream.write_all(format!("{line}\n").as_bytes()).await;
+            let write = self.write(format!("{line}\n").as_bytes()).await;
             if line.is_empty() || line == "ACK" {
                 return write.map(|()| None).map_err(|_| ConnectionError::Lost);
             }
@@ -194,6 +194,12 @@ impl Connection {
             Err(ConnectionError::Lost) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        // With TLS it may wait inside.
+        self.stream.flush().await
     }
 
     async fn answer(&mut self) -> Result<Said, ConnectionError> {

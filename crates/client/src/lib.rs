@@ -36,6 +36,7 @@ mod peer;
 mod said;
 mod shell;
 mod sync;
+mod tls;
 
 pub use address::{Address, AddressError};
 pub use builder::{BuildError, Builder};
@@ -47,3 +48,4 @@ pub use link::{
 };
 pub use said::{Said, SaidError};
 pub use sync::Refusal;
+pub use tls::{PairFiles, Tls, TlsError};

@@ -175,6 +175,8 @@ struct Socket {
     lines: Lines,
     /// Not yet written. The link sends only so much without an answer.
     unsent: Vec<u8>,
+    /// Whether something is to be written, or may still wait inside: with TLS it can.
+    unflushed: bool,
 }
 
 enum News {
@@ -187,6 +189,7 @@ impl Wire {
     fn send(&mut self, bytes: &[u8]) {
         if let Self::Open(socket) = self {
             socket.unsent.extend_from_slice(bytes);
+            socket.unflushed = true;
         }
     }
 
@@ -198,7 +201,13 @@ impl Wire {
                 Ok(stream) => {
                     let (reader, writer) = tokio::io::split(stream);
                     let (lines, unsent) = (Lines::default(), Vec::new());
-                    *self = Self::Open(Box::new(Socket { reader, writer, lines, unsent }));
+                    *self = Self::Open(Box::new(Socket {
+                        reader,
+                        writer,
+                        lines,
+                        unsent,
+                        unflushed: false,
+                    }));
                     News::Open
                 }
                 Err(error) => News::Lost(error.to_string()),
@@ -223,16 +232,40 @@ impl Socket {
                     Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
                     Err(error) => return News::Lost(error.to_string()),
                 },
-                written = self.writer.write(&self.unsent), if !self.unsent.is_empty() => {
+                written = write(&mut self.writer, &self.unsent), if self.unflushed => {
                     match written {
-                        Ok(0) => return News::Lost("the server closed the connection".to_owned()),
-                        Ok(count) => drop(self.unsent.drain(..count)),
+                        Ok(Written::Nothing) => {
+                            return News::Lost("the server closed the connection".to_owned());
+                        }
+                        Ok(Written::Some(count)) => drop(self.unsent.drain(..count)),
+                        Ok(Written::All) => self.unflushed = false,
                         Err(error) => return News::Lost(error.to_string()),
                     }
                 }
             }
         }
     }
+}
+
+/// What became of bytes that were to be written.
+enum Written {
+    /// The other side takes none.
+    Nothing,
+    /// So many were.
+    Some(usize),
+    /// None are left, and none wait inside.
+    All,
+}
+
+/// Dropping the future loses nothing.
+async fn write(writer: &mut WriteHalf<Box<dyn Stream>>, unsent: &[u8]) -> io::Result<Written> {
+    if unsent.is_empty() {
+        return writer.flush().await.map(|()| Written::All);
+    }
+    writer.write(unsent).await.map(|count| match count {
+        0 => Written::Nothing,
+        count => Written::Some(count),
+    })
 }
 
 fn lost(reason: &str) -> Input {

@@ -4,11 +4,14 @@ use std::fmt;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use session::Credential;
+
 use crate::bounds::{AUTH_FAILURES_MAX, TOKEN_BYTES_MAX};
+use crate::credentials::Credentials;
 use crate::socket::Address;
 
-/// The secret that clients show before anything else.
-#[derive(Clone)]
+/// A secret that clients show before anything else.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 
 impl Token {
@@ -40,19 +43,21 @@ impl fmt::Debug for Token {
 pub(crate) enum Access {
     /// It may give commands.
     Granted,
-    /// It has to show the token first.
+    /// It has to show a token first.
     Wanted {
-        token: Token,
+        credentials: Arc<Credentials>,
         /// Wrong ones it showed.
         failures: u32,
     },
 }
 
 /// What to answer to `AUTH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// `AUTH_OK`.
     Welcome,
+    /// `AUTH_OK`, and this is who it is from now on.
+    Known(Arc<Credential>),
     /// An error.
     Wrong,
     /// An error, and that was the last attempt.
@@ -60,16 +65,12 @@ pub(crate) enum Verdict {
 }
 
 impl Access {
-    pub(crate) fn new(token: Option<Token>) -> Self {
-        token.map_or(Self::Granted, |token| Self::Wanted { token, failures: 0 })
-    }
-
     /// Where no token is wanted, every one is welcome: a client need not know.
     pub(crate) fn show(&mut self, shown: &str) -> Verdict {
-        let Self::Wanted { token, failures } = self else { return Verdict::Welcome };
-        if token.admits(shown) {
+        let Self::Wanted { credentials, failures } = self else { return Verdict::Welcome };
+        if let Some(credential) = credentials.by_token(shown) {
             *self = Self::Granted;
-            return Verdict::Welcome;
+            return Verdict::Known(credential);
         }
         *failures += 1;
         if *failures < AUTH_FAILURES_MAX { Verdict::Wrong } else { Verdict::Enough }
@@ -122,6 +123,8 @@ pub fn check_exposure(address: &Address, protection: Protection) -> Result<(), E
 
 #[cfg(test)]
 mod tests {
+    use session::Grants;
+
     use super::*;
 
     #[test]
@@ -150,18 +153,22 @@ mod tests {
 
     #[test]
     fn the_third_wrong_token_is_the_last() {
-        let mut access = Access::new(Token::new("secret"));
-        let shown: Vec<_> = (0..3).map(|_| access.show("guess")).collect();
+        let access = || {
+            let mut credentials = Credentials::default();
+            let credential = Credential { name: "a".into(), grants: Grants::default() };
+            credentials.add_token(Token::new("secret").unwrap(), credential.into());
+            Access::Wanted { credentials: credentials.into(), failures: 0 }
+        };
+        let mut guessing = access();
+        let shown: Vec<_> = (0..3).map(|_| guessing.show("guess")).collect();
         assert_eq!(shown, [Verdict::Wrong, Verdict::Wrong, Verdict::Enough]);
-        assert!(!access.is_granted());
+        assert!(!guessing.is_granted());
 
-        let mut access = Access::new(Token::new("secret"));
-        assert_eq!(
-            (access.show("guess"), access.show("secret")),
-            (Verdict::Wrong, Verdict::Welcome)
-        );
+        let mut access = access();
+        assert_eq!(access.show("guess"), Verdict::Wrong);
+        assert!(matches!(access.show("secret"), Verdict::Known(who) if &*who.name == "a"));
         assert!(access.is_granted());
-        assert_eq!(Access::new(None).show("anything"), Verdict::Welcome);
+        assert_eq!(access.show("anything"), Verdict::Welcome);
     }
 
     #[test]

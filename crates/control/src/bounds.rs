@@ -6,14 +6,29 @@ use std::time::Duration;
 pub const CONNECTIONS_MAX: usize = 50_000;
 /// Of these, from one address; loopback is exempt (SPEC 12).
 pub const CONNECTIONS_PER_PEER_MAX: usize = 10_000;
+/// New connections per second from one address, in the long run; loopback is exempt.
+pub const CONNECTS_PER_SECOND_MAX: u32 = 100;
+/// New connections from one address at once: all instances of a machine come back together.
+pub const CONNECTS_AT_ONCE_MAX: u32 = 2_000;
 /// Connections of operators at once: they get in when everything else is full.
 pub const OPERATORS_MAX: usize = 64;
 /// Lines nobody asked for that wait for one connection. One more cuts it off (SPEC 10).
 pub const PUSHES_WAITING_MAX: usize = 256;
 /// From the first byte of a line to its line feed (SPEC 2.1).
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// TLS handshakes under way at once.
+pub const HANDSHAKES_MAX: usize = 512;
+/// Of these, from one address; loopback is exempt.
+pub const HANDSHAKES_PER_PEER_MAX: usize = 128;
+/// For a TLS handshake, from the connection to its end.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For what is written at once to be taken by its reader.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Addresses whose pace is watched one by one; all further ones share one account.
+pub(crate) const PACED_PEERS_MAX: usize = 16_384;
+/// Addresses that have not come for a while are forgotten this often.
+pub(crate) const PACE_SWEEP: Duration = Duration::from_secs(10);
 
 /// A peer silent for this long is probed (SPEC 2.1).
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);

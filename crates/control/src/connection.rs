@@ -27,10 +27,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use wire::{Dialect, Framer};
 
-use crate::access::{Access, Token, Verdict};
+use crate::access::{Access, Verdict};
 use crate::bounds::{
     COALESCE, FLUSH_BYTES, LINGER, LINGER_BYTES_MAX, READ_BYTES, READ_TIMEOUT, WRITE_TIMEOUT,
 };
+use crate::credentials::Credentials;
 use crate::mailbox::{End, Mailbox, Outcome};
 use crate::task::Handle;
 
@@ -41,13 +42,19 @@ const TOO_SLOW: &str = "too slow";
 
 /// Serves one connection that was not accepted by a [`Listener`](crate::Listener), from its first
 /// byte to [`session::Input::Lost`]. Counts against no bound.
-pub async fn converse<S>(stream: S, peer: Peer, token: Option<Token>, handle: Handle, clock: Clock)
-where
+pub async fn converse<S>(
+    stream: S,
+    peer: Peer,
+    credentials: Arc<Credentials>,
+    handle: Handle,
+    clock: Clock,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mailbox = Arc::new(Mailbox::default());
+    let (access, _) = credentials.access(&peer, None);
     let Ok(conn) = handle.connected(peer, mailbox.clone()).await else { return };
-    Connection::new(stream, conn, mailbox, token, handle.clone(), clock).run().await;
+    Connection::new(stream, conn, mailbox, access, handle.clone(), clock).run().await;
     // A registry that has ended knows.
     drop(handle.lost(conn).await);
 }
@@ -88,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         stream: S,
         conn: ConnId,
         mailbox: Arc<Mailbox>,
-        token: Option<Token>,
+        access: Access,
         handle: Handle,
         clock: Clock,
     ) -> Self {
@@ -98,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             mailbox,
             handle,
             clock,
-            access: Access::new(token),
+            access,
             framer: Framer::new(),
             dialect: Dialect::Fresh,
             out: Vec::new(),
@@ -172,6 +179,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn authenticate(&mut self, token: &str) -> Result<(), Cut> {
         match self.access.show(token) {
             Verdict::Welcome => self.say(Answer { txn: None, reply: Reply::AuthOk }),
+            Verdict::Known(credential) => {
+                let known = self.handle.authenticated(self.conn, credential).await;
+                known.map_err(|_| Cut::Gone)?;
+                self.say(Answer { txn: None, reply: Reply::AuthOk });
+            }
             Verdict::Wrong => self.refuse(None, WRONG_TOKEN),
             Verdict::Enough => {
                 self.refuse(None, WRONG_TOKEN);
@@ -244,7 +256,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let written = timeout(WRITE_TIMEOUT, self.stream.write_all(&self.out)).await;
+        let writing = async {
+            self.stream.write_all(&self.out).await?;
+            // With TLS it may wait inside.
+            self.stream.flush().await
+        };
+        let written = timeout(WRITE_TIMEOUT, writing).await;
         self.out.clear();
         match written {
             Ok(Ok(())) => Ok(()),

@@ -26,19 +26,24 @@ mod access;
 mod admission;
 mod bounds;
 mod connection;
+mod credentials;
 mod effect;
+mod handshake;
 mod listener;
 mod mailbox;
+mod pace;
 mod socket;
 mod task;
 mod unsaved;
 
 pub use access::{Exposed, Protection, Token, check_exposure};
 pub use bounds::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, OPERATORS_MAX, PUSHES_WAITING_MAX, READ_TIMEOUT,
-    WRITE_TIMEOUT,
+    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, CONNECTS_AT_ONCE_MAX, CONNECTS_PER_SECOND_MAX,
+    HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HANDSHAKES_PER_PEER_MAX, OPERATORS_MAX, PUSHES_WAITING_MAX,
+    READ_TIMEOUT, WRITE_TIMEOUT,
 };
 pub use connection::converse;
+pub use credentials::Credentials;
 pub use effect::Effect;
 pub use listener::{Limits, Listener};
 pub use socket::{Address, Socket};

@@ -7,18 +7,23 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use certs::{ClientName, ServerConfig};
 use model::ConnId;
 use runtime::Clock;
-use session::{Input, Peer};
+use session::{Credential, Input, Peer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::access::Token;
-use crate::admission::Admission;
+use crate::access::Access;
+use crate::admission::{Admission, Mono};
 use crate::bounds::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, LINGER, OPERATORS_MAX, WRITE_TIMEOUT,
+    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, LINGER, OPERATORS_MAX, PACE_SWEEP,
+    WRITE_TIMEOUT,
 };
 use crate::connection::Connection;
+use crate::credentials::Credentials;
+use crate::handshake::{Handshakes, Shaken};
 use crate::mailbox::Mailbox;
 use crate::socket::{Socket, Stream};
 use crate::task::Handle;
@@ -50,11 +55,12 @@ impl Default for Limits {
 pub struct Listener {
     handle: Handle,
     clock: Clock,
-    token: Option<Token>,
+    credentials: Arc<Credentials>,
     sockets: Vec<(Socket, Entrance)>,
     /// Where the search for the next connection begins: each socket gets its turn.
     turn: usize,
     admission: Admission,
+    handshakes: Handshakes,
     /// Ends of their own accord, or by a panic: either way the machine is told once.
     connections: JoinSet<()>,
     admitted: HashMap<Id, Admitted>,
@@ -63,9 +69,11 @@ pub struct Listener {
 }
 
 /// Who comes in by a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Entrance {
     Clients,
+    /// Clients that speak TLS.
+    Tls(Arc<ServerConfig>),
     Operators,
 }
 
@@ -77,15 +85,21 @@ struct Admitted {
 }
 
 impl Listener {
-    /// A listener that listens nowhere yet. With a token, clients have to show it.
-    pub fn new(handle: Handle, clock: Clock, limits: Limits, token: Option<Token>) -> Self {
+    /// A listener that listens nowhere yet. Where there are credentials, clients have to show one.
+    pub fn new(
+        handle: Handle,
+        clock: Clock,
+        limits: Limits,
+        credentials: Arc<Credentials>,
+    ) -> Self {
         Self {
             handle,
             clock,
-            token,
+            credentials,
             sockets: Vec::new(),
             turn: 0,
-            admission: Admission::new(limits),
+            admission: Admission::new(limits, Mono(clock)),
+            handshakes: Handshakes::default(),
             connections: JoinSet::new(),
             admitted: HashMap::new(),
             is_refusing: false,
@@ -97,6 +111,11 @@ impl Listener {
         self.sockets.push((socket, Entrance::Clients));
     }
 
+    /// Clients that speak TLS come in by this socket. Those of a Unix socket do not.
+    pub fn add_tls(&mut self, socket: Socket, tls: Arc<ServerConfig>) {
+        self.sockets.push((socket, Entrance::Tls(tls)));
+    }
+
     /// Operators come in by this socket: who can open it may name any session, without a token.
     pub fn add_operators(&mut self, socket: Socket) {
         self.sockets.push((socket, Entrance::Operators));
@@ -106,13 +125,16 @@ impl Listener {
     /// who is still there after `grace` is cut off, and it returns when all are gone.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>, grace: Duration) {
         tokio::pin!(shutdown);
+        let mut sweep = tokio::time::interval(PACE_SWEEP);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended).await,
+                Some((peer, shaken)) = self.handshakes.next() => self.shaken(peer, shaken).await,
+                _ = sweep.tick() => self.admission.sweep(),
                 accepted = accept(&self.sockets, &mut self.turn) => match accepted {
-                    Ok((stream, peer)) => self.accepted(stream, peer).await,
+                    Ok((stream, peer, tls)) => self.accepted(stream, peer, tls).await,
                     Err(error) if is_the_peers_fault(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept registry connections");
@@ -122,35 +144,64 @@ impl Listener {
             }
         }
         self.sockets.clear();
+        self.handshakes.abort();
         self.say_goodbye(grace).await;
     }
 
-    async fn accepted(&mut self, stream: Stream, peer: Peer) {
+    async fn accepted(&mut self, stream: Stream, peer: Peer, tls: Option<Arc<ServerConfig>>) {
         if let Err(bound) = self.admission.enter(&peer) {
-            if !std::mem::replace(&mut self.is_refusing, true) {
-                tracing::warn!(?peer, "registry connections are refused: {bound}");
-            }
-            return stream.dismiss(format!("ERROR|{bound}\n").as_bytes());
+            self.refusing(&peer, bound);
+            // With TLS nothing can be said yet.
+            let words = if tls.is_none() { format!("ERROR|{bound}\n") } else { String::new() };
+            return stream.dismiss(words.as_bytes());
         }
+        match (stream, tls) {
+            (Stream::Tcp(stream), Some(tls)) => match self.handshakes.begin(stream, &peer, &tls) {
+                Ok(()) => self.is_refusing = false,
+                Err(bound) => {
+                    self.admission.leave(&peer);
+                    self.refusing(&peer, bound);
+                }
+            },
+            (Stream::Tcp(stream), None) => self.begin(stream, peer, None).await,
+            (Stream::Unix(stream), _) => self.begin(stream, peer, None).await,
+        }
+    }
+
+    /// Told once, until somebody is let in again.
+    fn refusing(&mut self, peer: &Peer, bound: &'static str) {
+        if !std::mem::replace(&mut self.is_refusing, true) {
+            tracing::warn!(?peer, "registry connections are refused: {bound}");
+        }
+    }
+
+    async fn shaken(&mut self, peer: Peer, shaken: Option<Shaken>) {
+        match shaken {
+            Some(Shaken { stream, certificate }) => {
+                self.begin(stream, peer, certificate.as_ref()).await;
+            }
+            None => self.admission.leave(&peer),
+        }
+    }
+
+    /// Serves a connection that was counted in.
+    async fn begin<S>(&mut self, stream: S, peer: Peer, certificate: Option<&ClientName>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+    {
         self.is_refusing = false;
+        let (access, credential) = self.credentials.access(&peer, certificate);
         let mailbox = Arc::new(Mailbox::default());
-        let Ok(conn) = self.handle.connected(peer.clone(), mailbox.clone()).await else {
+        let Some(conn) = introduce(&self.handle, &peer, &mailbox, credential).await else {
             return self.admission.leave(&peer);
         };
-        let token = match peer {
-            Peer::Operator => None,
-            Peer::Tcp(_) | Peer::Local => self.token.clone(),
-        };
+        if let (Access::Wanted { .. }, Some(name)) = (&access, certificate) {
+            tracing::debug!(conn = conn.0, name = name.shown(), "no credential for a certificate");
+        }
         let (handle, clock) = (self.handle.clone(), self.clock);
         let kept = mailbox.clone();
-        let task = match stream {
-            Stream::Tcp(stream) => self
-                .connections
-                .spawn(Connection::new(stream, conn, mailbox, token, handle, clock).run()),
-            Stream::Unix(stream) => self
-                .connections
-                .spawn(Connection::new(stream, conn, mailbox, token, handle, clock).run()),
-        };
+        let connection = Connection::new(stream, conn, mailbox, access, handle, clock);
+        let task = self.connections.spawn(connection.run());
         self.admitted.insert(task.id(), Admitted { conn, peer, mailbox: kept });
     }
 
@@ -188,8 +239,25 @@ impl Listener {
     }
 }
 
+/// Tells the machine who came. `None` when it has ended.
+async fn introduce(
+    handle: &Handle,
+    peer: &Peer,
+    mailbox: &Arc<Mailbox>,
+    credential: Option<Arc<Credential>>,
+) -> Option<ConnId> {
+    let conn = handle.connected(peer.clone(), mailbox.clone()).await.ok()?;
+    if let Some(credential) = credential {
+        handle.authenticated(conn, credential).await.ok()?;
+    }
+    Some(conn)
+}
+
 /// The next connection of any socket.
-async fn accept(sockets: &[(Socket, Entrance)], turn: &mut usize) -> io::Result<(Stream, Peer)> {
+async fn accept(
+    sockets: &[(Socket, Entrance)],
+    turn: &mut usize,
+) -> io::Result<(Stream, Peer, Option<Arc<ServerConfig>>)> {
     poll_fn(|context| {
         for offset in 0..sockets.len() {
             let index = (*turn + offset) % sockets.len();
@@ -197,8 +265,9 @@ async fn accept(sockets: &[(Socket, Entrance)], turn: &mut usize) -> io::Result<
             if let Poll::Ready(accepted) = socket.poll_accept(context) {
                 *turn = index + 1;
                 return Poll::Ready(accepted.map(|(stream, peer)| match entrance {
-                    Entrance::Clients => (stream, peer),
-                    Entrance::Operators => (stream, Peer::Operator),
+                    Entrance::Clients => (stream, peer, None),
+                    Entrance::Tls(tls) => (stream, peer, Some(Arc::clone(tls))),
+                    Entrance::Operators => (stream, Peer::Operator, None),
                 }));
             }
         }
@@ -237,7 +306,7 @@ mod tests {
     async fn a_connection_that_panics_is_lost_like_any_other() {
         let (handle, mut messages, _orders) = Handle::new();
         let limits = Limits { connections_max: 3, ..Limits::default() };
-        let mut listener = Listener::new(handle, Clock::system(), limits, None);
+        let mut listener = Listener::new(handle, Clock::system(), limits, Arc::default());
         let ends = [
             listener.connections.spawn(async {}),
             listener.connections.spawn(async { panic!("on purpose") }),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{ConnId, Line, Version};
 use runtime::Clock;
-use session::{Input, Note, Output, Peer, Registry};
+use session::{Credential, Input, Note, Output, Peer, Registry};
 use store::{Report, Store};
 use tokio::sync::mpsc;
 use wire::Dialect;
@@ -37,6 +37,7 @@ pub struct RegistryTask<F> {
 #[derive(Debug)]
 pub(crate) enum Message {
     Connected(ConnId, Peer, Arc<Mailbox>),
+    Authenticated(ConnId, Arc<Credential>),
     Line(ConnId, Line),
     Lost(ConnId),
 }
@@ -141,6 +142,9 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
                 self.mailboxes.insert(conn, mailbox);
                 self.input(Input::Connected(conn, peer));
             }
+            Some(Message::Authenticated(conn, credential)) => {
+                self.input(Input::Authenticated(conn, credential));
+            }
             Some(Message::Line(conn, line)) => self.input(Input::Line(conn, line)),
             Some(Message::Lost(conn)) => {
                 self.mailboxes.remove(&conn);
@@ -220,6 +224,15 @@ impl Handle {
         let conn = ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1);
         self.send(Message::Connected(conn, peer, mailbox)).await?;
         Ok(conn)
+    }
+
+    /// Tells who a connection is, before its next line.
+    pub(crate) async fn authenticated(
+        &self,
+        conn: ConnId,
+        credential: Arc<Credential>,
+    ) -> Result<(), Gone> {
+        self.send(Message::Authenticated(conn, credential)).await
     }
 
     pub(crate) async fn line(&self, conn: ConnId, line: Line) -> Result<(), Gone> {

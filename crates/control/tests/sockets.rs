@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::{Image, RouteId};
-use proxyd_control::{Address, Effect, Limits, Listener, RegistryTask, Socket, Token};
+use proxyd_control::{Address, Credentials, Effect, Limits, Listener, RegistryTask, Socket, Token};
 use runtime::Clock;
-use session::{Config, Effects, Registry};
+use session::{Config, Credential, Effects, Grants, Registry};
 use store::{HistoryBounds, Store};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -23,7 +23,7 @@ const V1: &str = "REGISTER|web|host|9000|9001";
 
 #[tokio::test]
 async fn a_service_registers_and_its_route_is_published() {
-    let registry = Running::start(Limits::default(), None).await;
+    let registry = Running::start(Limits::default(), Credentials::default()).await;
     let mut client = registry.client().await;
     let session = client.register(V1).await;
     let route = format!("ROUTE|{session}|a.example|/|http://web:9000");
@@ -38,7 +38,7 @@ async fn a_service_registers_and_its_route_is_published() {
 
 #[tokio::test]
 async fn a_thousand_commands_at_once_are_answered_in_order() {
-    let registry = Running::start(Limits::default(), None).await;
+    let registry = Running::start(Limits::default(), Credentials::default()).await;
     let mut client = registry.client().await;
     let session = client.register(V2).await;
     let mut lines = String::new();
@@ -54,7 +54,7 @@ async fn a_thousand_commands_at_once_are_answered_in_order() {
 
 #[tokio::test]
 async fn a_new_connection_takes_a_session_over_and_the_old_one_is_closed() {
-    let registry = Running::start(Limits::default(), None).await;
+    let registry = Running::start(Limits::default(), Credentials::default()).await;
     let mut old = registry.client().await;
     let session = old.register(V2).await;
     let mut new = registry.client().await;
@@ -66,7 +66,7 @@ async fn a_new_connection_takes_a_session_over_and_the_old_one_is_closed() {
 
 #[tokio::test]
 async fn half_a_connection_is_enough_to_hear_the_answers() {
-    let registry = Running::start(Limits::default(), None).await;
+    let registry = Running::start(Limits::default(), Credentials::default()).await;
     let mut client = registry.client().await;
     client.send(&format!("{V1}\nNONSENSE\n")).await;
     client.stream.shutdown().await.unwrap();
@@ -80,7 +80,7 @@ async fn half_a_connection_is_enough_to_hear_the_answers() {
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_the_next_one_gets_its_place() {
     let limits = Limits { connections_max: 2, ..Limits::default() };
-    let registry = Running::start(limits, None).await;
+    let registry = Running::start(limits, Credentials::default()).await;
     let mut first = registry.client().await;
     let mut second = registry.client().await;
     let session = first.register(V1).await;
@@ -105,7 +105,10 @@ async fn one_connection_too_many_is_told_so_and_the_next_one_gets_its_place() {
 #[tokio::test]
 async fn operators_get_in_when_everything_is_full_and_name_any_session() {
     let limits = Limits { connections_max: 1, ..Limits::default() };
-    let registry = Running::start(limits, Token::new("secret")).await;
+    let mut credentials = Credentials::default();
+    let credential = Credential { name: "a".into(), grants: Grants::default() };
+    credentials.add_token(Token::new("secret").unwrap(), credential.into());
+    let registry = Running::start(limits, credentials).await;
     let mut client = registry.client().await;
     assert_eq!(client.ask(V2).await, "ERROR|authentication required");
     assert_eq!(client.ask("AUTH|secret").await, "AUTH_OK");
@@ -121,7 +124,7 @@ async fn operators_get_in_when_everything_is_full_and_name_any_session() {
 
 #[tokio::test]
 async fn rubbish_hurts_nobody_else() {
-    let registry = Running::start(Limits::default(), None).await;
+    let registry = Running::start(Limits::default(), Credentials::default()).await;
     let mut good = registry.client().await;
     let session = good.register(V2).await;
     let mut bad = registry.client().await;
@@ -147,7 +150,7 @@ async fn rubbish_hurts_nobody_else() {
 
 #[tokio::test]
 async fn at_the_end_v2_sessions_are_told_and_everybody_is_closed() {
-    let registry = Running::start(Limits::default(), None).await;
+    let registry = Running::start(Limits::default(), Credentials::default()).await;
     let (mut v1, mut v2) = (registry.client().await, registry.client().await);
     v1.register(V1).await;
     v2.register(V2).await;
@@ -219,18 +222,18 @@ struct Running {
 }
 
 impl Running {
-    async fn start(limits: Limits, token: Option<Token>) -> Self {
-        Self::with(Store::memory(), Image::default(), limits, token)
+    async fn start(limits: Limits, credentials: Credentials) -> Self {
+        Self::with(Store::memory(), Image::default(), limits, credentials)
     }
 
     async fn on(path: &Path) -> Self {
         let path = path.to_owned();
         let open = move || Store::open(&path, HistoryBounds::USUAL).unwrap();
         let (store, image) = tokio::task::spawn_blocking(open).await.unwrap();
-        Self::with(store, image, Limits::default(), None)
+        Self::with(store, image, Limits::default(), Credentials::default())
     }
 
-    fn with(store: Store, image: Image, limits: Limits, token: Option<Token>) -> Self {
+    fn with(store: Store, image: Image, limits: Limits, credentials: Credentials) -> Self {
         let clock = Clock::system();
         let registry = Registry::new(config(), [7; 32], image, clock.now());
         let effects = Arc::new(Mutex::new(Vec::new()));
@@ -239,7 +242,7 @@ impl Running {
             RegistryTask::new(registry, store, clock, move |e| sink.lock().unwrap().push(e));
         let folder = tempfile::tempdir().unwrap();
         let operators = folder.path().join("admin.sock");
-        let mut listener = Listener::new(handle, clock, limits, token);
+        let mut listener = Listener::new(handle, clock, limits, credentials.into());
         let socket = Socket::bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
         let Address::Tcp(address) = socket.address().unwrap() else { panic!("no TCP") };
         listener.add(socket);
@@ -272,6 +275,7 @@ fn config() -> Config {
         sessions_max: 100,
         routes_max: 10_000,
         routes_per_session_max: 10_000,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -99,7 +99,13 @@ impl World {
 
     fn client(&self) -> Client {
         let (client, server) = duplex(64 << 10);
-        tokio::spawn(converse(server, Peer::Local, None, self.handle.clone(), self.clock));
+        tokio::spawn(converse(
+            server,
+            Peer::Local,
+            Default::default(),
+            self.handle.clone(),
+            self.clock,
+        ));
         Client { stream: BufReader::new(client) }
     }
 }
@@ -113,6 +119,7 @@ fn config() -> Config {
         sessions_max: 100,
         routes_max: 1000,
         routes_per_session_max: 1000,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -77,7 +77,9 @@ async fn greet(
     let handshake = TlsAcceptor::from(Arc::clone(&https.tls)).accept(tcp);
     let tls = tokio::time::timeout(config.header_timeout, handshake).await??;
     // As it was when the handshake ended: later certificates may be for other hosts.
-    let covered = https.resolver.certificates().covered(tls.get_ref().1.server_name());
+    let shaken = tls.get_ref().1;
+    let covered = https.resolver.certificates().covered(shaken.server_name());
+    let covered = covered.with_client(shaken.peer_certificates());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
     Ok(Known { stream, from: From { peer, port, covered: Some(Rc::new(covered)) } })
 }

@@ -148,6 +148,9 @@ pub(crate) fn request<H: HeadOut>(
                 client.trusted
             }
             Known::XForwardedPort | Known::Forwarded => client.trusted,
+            // Many balancers pass it on from whoever sends it; one that shows a certificate of
+            // its own knows what it means.
+            Known::XForwardedClientCert => client.trusted && client.certificate().is_some(),
             _ => true,
         };
         if keep && !is_replaced(rules, HeaderSide::Request, &field) {
@@ -265,6 +268,9 @@ fn add_identity<H: HeadOut>(
         }
         if !client.trusted {
             add(out, b"X-Forwarded-Port", client.port.as_bytes());
+        }
+        if let Some(shown) = client.certificate() {
+            add(out, b"X-Forwarded-Client-Cert", shown.as_bytes());
         }
     } else {
         out.lines(&client.lines);

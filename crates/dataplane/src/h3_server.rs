@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use certs::ServerConfig as TlsConfig;
+use certs::{CertificateDer, ServerConfig as TlsConfig};
 use h3::server::RequestResolver;
 use http1::Version;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
@@ -163,7 +163,9 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
         .handshake_data()
         .and_then(|data| data.downcast::<HandshakeData>().ok())
         .and_then(|data| data.server_name.clone());
-    let covered = Rc::new(https.resolver.certificates().covered(name.as_deref()));
+    let chain = quic.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer>>().ok());
+    let covered = https.resolver.certificates().covered(name.as_deref());
+    let covered = Rc::new(covered.with_client(chain.as_deref().map(Vec::as_slice)));
     let client_at = |peer| {
         let trusted = worker.is_trusted(quinn_ip(peer));
         Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))))

@@ -78,6 +78,9 @@ impl Client {
                 lines,
                 "X-Forwarded-For: {text}\r\nX-Forwarded-Proto: {protocol}\r\nX-Forwarded-Port: {port}\r\nX-Real-IP: {text}\r\n"
             );
+            if let Some(shown) = covered.as_ref().and_then(|covered| covered.client()) {
+                let _ = write!(lines, "X-Forwarded-Client-Cert: {shown}\r\n");
+            }
         }
         let (port_number, port) = (port, port.to_string().into());
         Self {
@@ -90,6 +93,11 @@ impl Client {
             lines: lines.into_bytes().into(),
             covered,
         }
+    }
+
+    /// The certificate it showed, as `X-Forwarded-Client-Cert` says it.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        self.covered.as_ref()?.client()
     }
 
     /// As `X-Forwarded-Proto` says it.

@@ -36,6 +36,7 @@ pub enum Known {
     TransferEncoding,
     Upgrade,
     Via,
+    XForwardedClientCert,
     XForwardedFor,
     XForwardedHost,
     XForwardedPort,
@@ -46,7 +47,7 @@ pub enum Known {
 
 impl Known {
     /// Every variant but [`Known::Other`] with its name in lower case, shortest first.
-    pub const NAMES: [(&'static [u8], Known); 33] = [
+    pub const NAMES: [(&'static [u8], Known); 34] = [
         (b"te", Known::Te),
         (b"via", Known::Via),
         (b"date", Known::Date),
@@ -80,6 +81,7 @@ impl Known {
         (b"x-forwarded-proto", Known::XForwardedProto),
         (b"proxy-authenticate", Known::ProxyAuthenticate),
         (b"proxy-authorization", Known::ProxyAuthorization),
+        (b"x-forwarded-client-cert", Known::XForwardedClientCert),
     ];
 
     /// Classifies a field name: by its length, then against the few names of that length.
@@ -115,8 +117,8 @@ impl Known {
 }
 
 /// For each length of a name, which part of [`Known::NAMES`] has it.
-const BY_LEN: [[u8; 2]; 20] = {
-    let mut table = [[0; 2]; 20];
+const BY_LEN: [[u8; 2]; 24] = {
+    let mut table = [[0; 2]; 24];
     let mut at = 0;
     while at < Known::NAMES.len() {
         let len = Known::NAMES[at].0.len();

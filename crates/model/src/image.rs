@@ -287,6 +287,7 @@ mod tests {
             version: Version::V2,
             maintenance_port: 9001,
             metadata: None,
+            credential: None,
             registered_at: UnixMillis(0),
             last_apply: None,
             generation: None,

@@ -87,6 +87,8 @@ pub struct SessionRow {
     pub maintenance_port: u16,
     /// As registered.
     pub metadata: Option<Box<str>>,
+    /// The name of the credential it was registered with.
+    pub credential: Option<Box<str>>,
     /// When it registered.
     pub registered_at: UnixMillis,
     /// When it applied last.

@@ -37,6 +37,7 @@ impl World {
             sessions_max: 20_000,
             routes_max: 1_000_000,
             routes_per_session_max: 1_000_000,
+            sessions_per_peer_max: 10_000,
             effects: Effects::ALL,
         };
         let registry = Registry::new(config, [0; 32], Image::default(), NOW);

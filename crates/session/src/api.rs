@@ -11,7 +11,7 @@ use model::{
 use resilience::Drain;
 use routing::{EndpointId, Table};
 
-use crate::Note;
+use crate::{Credential, Note};
 
 /// How long things last, and how many there may be.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub routes_max: usize,
     /// Routes in one session, staged ones included.
     pub routes_per_session_max: usize,
+    /// Sessions that were registered from one address, and are not gone; loopback is exempt.
+    pub sessions_per_peer_max: usize,
     /// What the running proxy can really do.
     pub effects: Effects,
 }
@@ -96,6 +98,8 @@ pub enum Peer {
 pub enum Input {
     /// A connection was accepted.
     Connected(ConnId, Peer),
+    /// A connection has shown who it is; comes once at most, and before its commands.
+    Authenticated(ConnId, Arc<Credential>),
     /// A command came. The shell sends the next one of a connection only after the answer.
     Line(ConnId, Line),
     /// A connection is gone, whoever closed it.

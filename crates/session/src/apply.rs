@@ -36,6 +36,7 @@ impl Registry {
     ) -> Outcome {
         let Some(session) = self.session(sid) else { return Err(Refusal::SESSION_NOT_FOUND) };
         not_trying(session)?;
+        self.may_apply(ticket.conn, sid)?;
         let settings = chosen(session.staging.settings(), scopes);
         let none = BTreeMap::new();
         let routes = if scopes.has(Scope::Routes) { session.staging.routes() } else { &none };

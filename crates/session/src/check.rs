@@ -143,6 +143,9 @@ impl Registry {
         let staged: usize = sessions().map(|session| session.staging.bytes()).sum();
         assert_eq!(staged, self.staged_bytes);
         let by_flights: usize = self.flights.iter().map(|flight| flight.claims.len()).sum();
+        let counted = sessions().filter(|session| session.peer.is_some()).count();
+        let coming = counted..=counted + self.registering;
+        assert!(coming.contains(&self.peers.total()), "where sessions came from");
         let trials = || sessions().filter_map(|session| session.trial.as_ref());
         let by_trials: usize = trials().map(|trial| trial.keys.len()).sum();
         assert_eq!(self.claims.len(), by_flights + by_trials, "claims");

@@ -8,8 +8,13 @@ use crate::{Output, Peer, Registry};
 
 impl Registry {
     pub(crate) fn connected(&mut self, conn: ConnId, peer: Peer, now: Now) {
-        let fresh =
-            Conn { peer, standing: Standing::Fresh, pending: None, watches: Default::default() };
+        let fresh = Conn {
+            peer,
+            credential: None,
+            standing: Standing::Fresh,
+            pending: None,
+            watches: Default::default(),
+        };
         let before = self.conns.insert(conn, fresh);
         debug_assert!(before.is_none(), "connection {conn:?} was there already");
         self.idle_from(conn, now);
@@ -54,11 +59,15 @@ impl Registry {
 
     /// From where a change came, for the history.
     pub(crate) fn origin(&self, conn: ConnId) -> Box<str> {
-        match self.conns.get(&conn).map(|held| &held.peer) {
-            Some(Peer::Tcp(address)) => address.to_string().into(),
-            Some(Peer::Local) => "local".into(),
-            Some(Peer::Operator) => "operator".into(),
-            None => "connection lost".into(),
+        let Some(held) = self.conns.get(&conn) else { return "connection lost".into() };
+        let from = match &held.peer {
+            Peer::Tcp(address) => address.to_string(),
+            Peer::Local => "local".to_owned(),
+            Peer::Operator => "operator".to_owned(),
+        };
+        match &held.credential {
+            Some(credential) => format!("{from} as {}", credential.name).into(),
+            None => from.into(),
         }
     }
 

@@ -31,6 +31,7 @@ impl Registry {
             return self.explain(ticket, method, host, path);
         }
         let sid = self.named(ticket.conn, &line)?;
+        self.may_ask(ticket.conn, &line.request)?;
         self.heard(sid, ticket.conn, line.request == Request::Ping, now);
         if !is_supported(&self.config.effects, &line.request) {
             return Err(Refusal::NOT_SUPPORTED_YET);
@@ -68,7 +69,9 @@ impl Registry {
                 let adds = self.route_add(ticket, sid, specs, line, now)?;
                 Ok(adds.answered(Reply::RoutesAdded))
             }
-            Request::RouteUpdate(route, update) => self.route_update(sid, *route, update, now),
+            Request::RouteUpdate(route, update) => {
+                self.route_update(ticket, sid, *route, update, now)
+            }
             Request::RouteRemove(route) => self.route_remove(sid, *route, now),
             Request::RouteList { from, compressed } => self.route_list(sid, *from, *compressed),
             Request::HeadersSet(target, rule) => {

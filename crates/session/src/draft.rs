@@ -120,3 +120,33 @@ pub(crate) fn settings_records(session: &SessionId, settings: &SettingsEdits) ->
     }
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{BackendUrl, HostPattern, Image, RoutePath, RouteSpec};
+
+    use super::*;
+
+    /// However much of it each session has.
+    #[test]
+    fn what_is_staged_in_all_sessions_is_bounded() {
+        let mut registry = Registry::new(crate::fuzz::config(), [0; 32], Image::default(), now());
+        let staged = StagedRoute::Added(RouteSpec {
+            domains: vec![HostPattern::Any],
+            path: RoutePath::parse("/").unwrap(),
+            backend: BackendUrl::parse("http://b").unwrap(),
+            priority: 0,
+        });
+        let (routes, none) = ([staged], SettingsEdits::default());
+        registry.staged_bytes = STAGED_BYTES_TOTAL_MAX - Staging::cost(&routes, &none);
+        assert_eq!(registry.has_room(Sid(1), &routes, &none), Ok(()));
+        registry.staged_bytes += 1;
+        let refused = registry.has_room(Sid(1), &routes, &none).unwrap_err();
+        assert_eq!(refused.as_str(), "too much is staged (max 268435456 bytes in the proxy)");
+        registry.staged_bytes = 0;
+    }
+
+    fn now() -> Now {
+        Now { mono: model::Instant::from_nanos(1), wall: model::UnixMillis(1) }
+    }
+}

@@ -126,6 +126,7 @@ impl Registry {
             self.deadlines.clear(due);
         }
         let Some(session) = self.sessions.remove(&sid) else { return };
+        self.peers.leave(session.peer);
         self.by_id.remove(&session.id);
         if let Some(seat) = self.seats.get_mut(&session.identity) {
             seat.sessions.retain(|other| *other != sid);

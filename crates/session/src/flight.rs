@@ -200,8 +200,9 @@ impl Registry {
 
     /// Nothing has changed.
     fn failed(&mut self, op: Op, ticket: Option<Ticket>, reason: &str) {
-        if matches!(op, Op::Register(_)) {
+        if let Op::Register(newcomer) = &op {
             self.registering -= 1;
+            self.peers.leave(newcomer.peer());
         }
         if let Some(ticket) = ticket {
             let refusal = Refusal::new(format!("not saved: {reason}"));

@@ -77,7 +77,7 @@ struct Talk {
     closed: bool,
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         session_expiry: Duration::from_secs(60),
         v1_route_grace: Duration::from_secs(60),
@@ -86,6 +86,7 @@ fn config() -> Config {
         sessions_max: 6,
         routes_max: 14,
         routes_per_session_max: 8,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -93,6 +93,7 @@ impl Registry {
             return Err(Refusal::new("the route is this service's own already"));
         }
         let spec = RouteSpec { backend: backend.clone(), ..entry.spec.clone() };
+        self.may_route(ticket.conn, None, &spec)?;
         let staged = StagedRoute::TakenOver { spec, from: offer.route };
         self.has_room_for_routes(session, 1)?;
         self.has_room(sid, std::slice::from_ref(&staged), &SettingsEdits::default())?;

@@ -46,6 +46,7 @@ mod effects;
 mod ending;
 mod events;
 mod flight;
+mod grants;
 mod handover;
 mod health;
 mod ids;
@@ -56,6 +57,8 @@ mod live;
 mod maintenance;
 mod note;
 mod overlay;
+mod peers;
+mod permission;
 mod plan;
 mod presence;
 mod query;
@@ -78,5 +81,7 @@ pub use bounds::{
     HEADERS_PER_TARGET_MAX, MAINTENANCE_ITEMS_MAX, OFFERS_PER_SESSION_MAX, STAGED_BYTES_MAX,
     STAGED_BYTES_TOTAL_MAX, TOMBSTONES_MAX, WAITING_MAX, WATCHES_PER_CONNECTION_MAX,
 };
+pub use grants::{Credential, Grants, NotGranted, ServicePattern};
 pub use note::Note;
+pub use peers::PeerKey;
 pub use registry::Registry;

@@ -20,6 +20,10 @@ impl Registry {
         let Some((sid, session)) = sid.and_then(|sid| Some((sid, self.session(sid)?))) else {
             return Ok(Reply::Reregister.into());
         };
+        // Whoever holds the id learns nothing of whose it is.
+        if !self.may_reconnect(ticket.conn, session) {
+            return Ok(Reply::Reregister.into());
+        }
         let identity = session.identity.clone();
         if self.is_busy(&identity) {
             return self.wait(&identity, ticket, line);

@@ -9,12 +9,21 @@ use crate::answering::{Done, Outcome};
 use crate::deadline::Due;
 use crate::flight::{Op, Prepared, Waits};
 use crate::state::{Held, Identity, Session, Sid, Standing, Ticket};
-use crate::{Note, Output, Peer, Registry};
+use crate::{Note, Output, Peer, PeerKey, Registry};
 
 /// A session about to begin.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     row: SessionRow,
+    /// Where it counts.
+    peer: Option<PeerKey>,
+}
+
+impl Newcomer {
+    /// Where it counts.
+    pub(crate) fn peer(&self) -> Option<PeerKey> {
+        self.peer
+    }
 }
 
 impl Registry {
@@ -26,6 +35,7 @@ impl Registry {
         now: Now,
     ) -> Outcome {
         let (identity, version) = identify(registration)?;
+        self.may_register(ticket.conn, &identity.service)?;
         if let Some(Standing::Holds(sid)) = self.conns.get(&ticket.conn).map(|c| &c.standing)
             && self.session(*sid).is_some_and(|session| session.identity != identity)
         {
@@ -38,13 +48,16 @@ impl Registry {
         if self.sessions.len() + self.registering - self.without_routes(&identity).len() >= max {
             return Err(Refusal::new(format!("too many sessions (max {max})")));
         }
+        let peer = self.conns.get(&ticket.conn).and_then(|held| PeerKey::counted(&held.peer));
+        self.has_room_for_peer(peer, &identity)?;
         let row = self.newcomer(ticket, registration, &identity, version, now);
         let mut records = self.replacement_records(&identity, &row.session);
         records.push(Record::PutSession(row.clone()));
         self.registering += 1;
+        self.peers.enter(peer);
         self.launch(Prepared {
             ticket: Some(ticket),
-            op: Op::Register(Box::new(Newcomer { row })),
+            op: Op::Register(Box::new(Newcomer { row, peer })),
             records,
             waits: Waits::ForTheDisk,
             locks: vec![identity],
@@ -82,6 +95,7 @@ impl Registry {
             instance: identity.instance.clone(),
             version,
             maintenance_port,
+            credential: self.credential_name(ticket.conn),
             pinned: trusted && metadata.as_deref().is_some_and(asks_to_be_pinned),
             metadata,
             registered_at: now.wall,
@@ -97,6 +111,19 @@ impl Registry {
         let sessions = self.seats.get(identity).map_or(&[][..], |seat| &seat.sessions);
         let bare = |sid: &Sid| self.session(*sid).is_some_and(|s| s.active.is_empty());
         sessions.iter().copied().filter(bare).collect()
+    }
+
+    /// Sessions that this registration takes the place of count no longer.
+    fn has_room_for_peer(&self, peer: Option<PeerKey>, identity: &Identity) -> Result<(), Refusal> {
+        let Some(peer) = peer else { return Ok(()) };
+        let going = self.without_routes(identity).into_iter();
+        let going = going.filter(|sid| self.session(*sid).is_some_and(|s| s.peer == Some(peer)));
+        let max = self.config.sessions_per_peer_max;
+        if self.peers.count(peer).saturating_sub(going.count()) >= max {
+            let refusal = format!("too many sessions from this address (max {max})");
+            return Err(Refusal::new(refusal));
+        }
+        Ok(())
     }
 
     fn replacement_records(&self, identity: &Identity, by: &SessionId) -> Vec<Record> {
@@ -128,7 +155,7 @@ impl Registry {
         };
         let sid = self.ids.next_session();
         self.replace_all(&identity, sid, &newcomer.row, now);
-        let session = Session::new(newcomer.row, now.wall);
+        let session = Session { peer: newcomer.peer, ..Session::new(newcomer.row, now.wall) };
         self.note(Note::Registered {
             service: identity.service.clone(),
             at: identity.instance.as_str().into(),

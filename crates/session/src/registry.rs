@@ -13,6 +13,7 @@ use crate::handover::Offers;
 use crate::health::Failing;
 use crate::ids::Ids;
 use crate::live::LiveWaits;
+use crate::peers::Peers;
 use crate::state::{Conn, Identity, Seat, Session, Sid, Ticket, Waiting};
 use crate::tombstones::Tombstones;
 use crate::{Config, Input, Note, Output, QueryId};
@@ -30,6 +31,8 @@ pub struct Registry {
     pub(crate) restored: usize,
     /// Registrations on their way to the disk.
     pub(crate) registering: usize,
+    /// Where sessions, and registrations on their way, came from.
+    pub(crate) peers: Peers,
     /// Staged changes of all sessions, in bytes.
     pub(crate) staged_bytes: usize,
     /// Routes that operations on their way to the disk will add.
@@ -75,6 +78,7 @@ impl Registry {
             seats: BTreeMap::new(),
             restored: image.sessions.len(),
             registering: 0,
+            peers: Peers::default(),
             staged_bytes: 0,
             routes_coming: 0,
             flights: VecDeque::new(),
@@ -104,6 +108,7 @@ impl Registry {
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
             Input::Connected(conn, peer) => self.connected(conn, peer, now),
+            Input::Authenticated(conn, credential) => self.authenticated(conn, credential),
             Input::Line(conn, line) => self.line(conn, line, now),
             Input::Lost(conn) => self.lost(conn, now),
             Input::Persisted(seq, result) => self.persisted(seq, result, now),

@@ -158,6 +158,7 @@ impl Registry {
 
     pub(crate) fn route_update(
         &mut self,
+        ticket: Ticket,
         sid: Sid,
         route: RouteId,
         update: &RouteUpdate,
@@ -174,6 +175,7 @@ impl Registry {
         };
         let Some(before) = before else { return Err(Refusal::ROUTE_NOT_FOUND) };
         let spec = updated(before, update);
+        self.may_route(ticket.conn, Some(route), &spec)?;
         if let Some(other) = self.same_route(session, &spec).filter(|other| *other != route) {
             return Err(Refusal::new(format!("route {other} is the same")));
         }

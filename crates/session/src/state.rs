@@ -12,7 +12,7 @@ use routing::{EndpointId, RouteKey};
 
 use crate::deadline::Due;
 use crate::staging::Staging;
-use crate::{Mode, Peer, QueryId};
+use crate::{Credential, Mode, Peer, PeerKey, QueryId};
 
 /// A session, by a number that is cheap to compare and never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,10 @@ pub(crate) struct Session {
     pub(crate) version: Version,
     pub(crate) maintenance_port: u16,
     pub(crate) metadata: Option<Box<str>>,
+    /// The name of the credential it was registered with.
+    pub(crate) credential: Option<Box<str>>,
+    /// Where it was registered from, if that is counted.
+    pub(crate) peer: Option<PeerKey>,
     pub(crate) registered_at: UnixMillis,
     pub(crate) connected_at: UnixMillis,
     pub(crate) last_activity: UnixMillis,
@@ -145,6 +149,8 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) peer: Peer,
+    /// Who it has shown to be.
+    pub(crate) credential: Option<Arc<Credential>>,
     pub(crate) standing: Standing,
     pub(crate) pending: Option<Pending>,
     /// Sessions whose events it wants.
@@ -181,6 +187,8 @@ impl Session {
             version: row.version,
             maintenance_port: row.maintenance_port,
             metadata: row.metadata,
+            credential: row.credential,
+            peer: None,
             registered_at: row.registered_at,
             connected_at: at,
             last_activity: at,
@@ -214,6 +222,7 @@ impl Session {
             version: self.version,
             maintenance_port: self.maintenance_port,
             metadata: self.metadata.clone(),
+            credential: self.credential.clone(),
             registered_at: self.registered_at,
             last_apply: self.last_apply,
             generation: self.generation,

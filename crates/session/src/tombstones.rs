@@ -85,3 +85,35 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{BackendUrl, HostPattern, Image, MatchKind, Now, RoutePath, RouteSpec, UnixMillis};
+
+    use super::*;
+
+    #[test]
+    fn so_many_keys_are_known_and_the_oldest_goes() {
+        let now = Now { mono: Instant::from_nanos(1), wall: UnixMillis(1) };
+        let mut registry = Registry::new(crate::fuzz::config(), [0; 32], Image::default(), now);
+        for at in 0..TOMBSTONES_MAX {
+            registry.bury(vec![key(at)], Instant::from_nanos(at as u64));
+        }
+        assert_eq!(registry.tombstones.len(), TOMBSTONES_MAX);
+        assert!(registry.tombstones.until.contains_key(&key(0)));
+        registry.bury(vec![key(TOMBSTONES_MAX)], Instant::from_nanos(TOMBSTONES_MAX as u64));
+        assert_eq!(registry.tombstones.len(), TOMBSTONES_MAX);
+        assert!(!registry.tombstones.until.contains_key(&key(0)));
+        assert!(registry.tombstones.until.contains_key(&key(1)));
+    }
+
+    fn key(at: usize) -> RouteKey {
+        let spec = RouteSpec {
+            domains: vec![HostPattern::parse(&format!("h{at}.example")).unwrap()],
+            path: RoutePath::parse("/").unwrap(),
+            backend: BackendUrl::parse("http://b").unwrap(),
+            priority: 0,
+        };
+        routing::keys(&spec, MatchKind::Prefix).next().unwrap()
+    }
+}

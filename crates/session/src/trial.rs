@@ -42,6 +42,7 @@ impl Registry {
     ) -> Outcome {
         let Some(session) = self.session(sid) else { return Err(Refusal::SESSION_NOT_FOUND) };
         not_trying(session)?;
+        self.may_apply(ticket.conn, sid)?;
         let plan = self.checked_draft(session).accepted()?;
         if let Some(busy) = self.busy_among(sid, &plan) {
             return self.wait(&busy, ticket, line.clone());

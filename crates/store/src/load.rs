@@ -107,7 +107,8 @@ fn text_or_null<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r str>, 
 
 fn load_sessions(connection: &Connection, sessions: &mut Sessions) -> Result<(), LoadError> {
     let sql = "SELECT key, id, service, instance, version, maintenance_port, metadata,
-                   registered_at, last_apply, generation, subscriptions, replaced_by, pinned
+                   registered_at, last_apply, generation, subscriptions, replaced_by, pinned,
+                   credential
                FROM sessions ORDER BY key";
     each(connection, "sessions", 0, sql, |row| {
         let version = match row.get::<_, i64>(4)? {
@@ -128,6 +129,7 @@ fn load_sessions(connection: &Connection, sessions: &mut Sessions) -> Result<(),
             subscriptions: session_texts::read_subscriptions(text(row, 10)?)?,
             replaced_by: text_or_null(row, 11)?.map(session_texts::session).transpose()?,
             pinned: row.get(12)?,
+            credential: text_or_null(row, 13)?.map(Into::into),
         };
         sessions.places.insert(row.get(0)?, sessions.list.len());
         sessions.list.push(StoredSession {

@@ -30,11 +30,13 @@ statements! {
 
     put_session:
         "INSERT INTO sessions (id, service, instance, version, maintenance_port, metadata,
-             registered_at, last_apply, generation, subscriptions, replaced_by, pinned)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             registered_at, last_apply, generation, subscriptions, replaced_by, pinned,
+             credential)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET service = ?2, instance = ?3, version = ?4,
              maintenance_port = ?5, metadata = ?6, registered_at = ?7, last_apply = ?8,
-             generation = ?9, subscriptions = ?10, replaced_by = ?11, pinned = ?12";
+             generation = ?9, subscriptions = ?10, replaced_by = ?11, pinned = ?12,
+             credential = ?13";
     remove_session: "DELETE FROM sessions WHERE id = ?1";
 
     put_route:

@@ -107,6 +107,7 @@ fn session_and_routes() -> [Vec<Record>; 3] {
         version: model::Version::V2,
         maintenance_port: 1,
         metadata: None,
+        credential: None,
         registered_at: UnixMillis(1),
         last_apply: None,
         generation: None,

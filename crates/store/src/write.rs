@@ -194,6 +194,7 @@ impl<'c> Writer<'c> {
             session_texts::subscriptions(&row.subscriptions),
             row.replaced_by.as_ref().map(SessionId::as_str),
             row.pinned,
+            row.credential.as_deref(),
         ))?;
         Ok(())
     }

@@ -147,6 +147,7 @@ fn row(session: &SessionId) -> SessionRow {
         version: Version::V2,
         maintenance_port: 1,
         metadata: None,
+        credential: None,
         registered_at: UnixMillis(1),
         last_apply: None,
         generation: None,

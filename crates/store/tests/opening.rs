@@ -11,7 +11,11 @@ use proxyd_store::{self as store, HistoryBounds, HistoryError, Store};
 use rusqlite::Connection;
 
 /// By version, from the first one on.
-const FIXTURES: &[&str] = &[include_str!("fixtures/v1.sql"), include_str!("fixtures/v2.sql")];
+const FIXTURES: &[&str] = &[
+    include_str!("fixtures/v1.sql"),
+    include_str!("fixtures/v2.sql"),
+    include_str!("fixtures/v3.sql"),
+];
 
 #[test]
 fn every_older_version_opens_with_all_it_holds() {
@@ -24,6 +28,9 @@ fn every_older_version_opens_with_all_it_holds() {
         // Version 1 did not know.
         let failing: &[RouteId] = if version == 1 { &[] } else { &[RouteId(6)] };
         assert!(image.failing.iter().eq(failing), "version {version}");
+        let credentials = image.sessions.iter().map(|held| held.row.credential.as_deref());
+        let shown = if version < 3 { None } else { Some("blue-team") };
+        assert!(credentials.eq([shown, None]), "version {version}");
         let history = block_on(store.history().newest(10)).unwrap();
         assert_eq!(history.len(), 1, "version {version}");
         assert_eq!((history[0].put.len(), &*history[0].removed), (1, &[RouteId(4)][..]));
@@ -103,7 +110,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
         ("a text", a_text, "is no store of proxyd"),
         ("a database", |path| sql(path, "CREATE TABLE a (x)"), "is no store of proxyd"),
         ("another's", |path| sql(path, "PRAGMA application_id = 7"), "is no store of proxyd"),
-        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 2)"),
+        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 3)"),
         ("a damaged one", damaged, "is damaged ("),
         (NO_ROUTE, no_route, "routes 6: backend cannot be read back"),
     ];

@@ -4,6 +4,7 @@
 //! goes when it is dropped.
 
 mod actor;
+mod authority;
 mod backend;
 mod caller;
 mod client;
@@ -18,6 +19,7 @@ mod tuned;
 mod websocket;
 
 pub use actor::{Act, Actor, Asked};
+pub use authority::{Authority, Pair, quoted};
 pub use backend::Backend;
 pub use caller::{Caller, Said};
 pub use client::{Client, Reply, field, read_head};

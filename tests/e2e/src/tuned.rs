@@ -17,11 +17,17 @@ pub struct Tuned {
 
 impl Tuned {
     /// Starts one with so many workers and these lines in its section `http`.
+    pub fn start(workers: usize, http: &str) -> Self {
+        Self::start_with(workers, http, "")
+    }
+
+    /// Starts one with so many workers, these lines in its section `http`, and more lines in its
+    /// configuration.
     ///
     /// # Panics
     ///
     /// When the script cannot be written.
-    pub fn start(workers: usize, http: &str) -> Self {
+    pub fn start_with(workers: usize, http: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("proxyd");
         let text = format!(
@@ -31,7 +37,7 @@ impl Tuned {
         );
         fs::write(&script, text).expect("a file");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("our own file");
-        Self { proxy: Proxy::start_program(&script, ""), _script: folder }
+        Self { proxy: Proxy::start_program(&script, extra), _script: folder }
     }
 }
 

@@ -1,7 +1,12 @@
 //! The PROXY protocol from trusted peers (SPEC 6): the backend hears of the client and not of the
 //! proxy before us.
 
-use proxyd_e2e::{Backend, Tuned};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+
+use proxyd_e2e::{Backend, PATIENCE, Proxy, Tuned};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -47,4 +52,72 @@ fn a_stranger_is_not_believed() {
     let header = b"PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\n";
     let said = proxy.raw(&[&header[..], REQUEST].concat());
     assert!(said.starts_with("HTTP/1.1 400"), "{said}");
+}
+
+/// A backend that wants it is told of each client, on a connection that is for nobody else; our own
+/// checks say that they are our own.
+#[test]
+fn a_backend_is_told_who_asks() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let (told, heard) = mpsc::channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let told = told.clone();
+            thread::spawn(move || {
+                let mut header = [0; 16];
+                stream.read_exact(&mut header).unwrap();
+                let mut addresses = vec![0; usize::from(header[15])];
+                stream.read_exact(&mut addresses).unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+                let _ = told.send((header, addresses, String::from_utf8_lossy(&head).into_owned()));
+            });
+        }
+    });
+    let proxy = Proxy::start();
+    let mut registry = proxy.registry();
+    let ack = registry.ask("REGISTER|web|web.1|9|{}");
+    let sid = ack.strip_prefix("ACK|").unwrap();
+    for (line, expected) in [
+        (format!("ROUTE_ADD|{sid}|a.test|/|http://{at}|0"), "ROUTE_OK|r1"),
+        (format!("OPTIONS_SET|{sid}|r1|proxy_protocol|true"), "OPTIONS_OK"),
+        (format!("CONFIG_APPLY|{sid}"), "OK"),
+    ] {
+        assert_eq!(registry.ask(&line), expected, "{line}");
+    }
+    let mut client = TcpStream::connect(proxy.http()).unwrap();
+    let from = client.local_addr().unwrap();
+    let mut requests = 0;
+    let mut checks = 0;
+    client.write_all(b"GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    while requests < 2 || checks < 1 {
+        let (header, addresses, head) = heard.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(header[..12], *b"\r\n\r\n\0\r\nQUIT\n");
+        if head.contains("User-Agent: proxyd-health") {
+            assert_eq!((header[12], header[13], addresses.len()), (0x20, 0, 0), "LOCAL");
+            checks += 1;
+            continue;
+        }
+        assert_eq!((header[12], header[13]), (0x21, 0x11), "PROXY, TCP over IPv4");
+        let port = |at: usize| u16::from_be_bytes([addresses[at], addresses[at + 1]]);
+        assert_eq!(addresses[..8], [127, 0, 0, 1, 127, 0, 0, 1]);
+        assert_eq!((port(8), port(10)), (from.port(), proxy.http().port()));
+        requests += 1;
+        if requests == 1 {
+            let mut answer = [0; 15];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+            client.write_all(b"GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+        }
+    }
+    let refused = "ERROR|route r1: proxy_protocol needs a backend that speaks HTTP/1.1";
+    let line = format!("ROUTE_UPDATE|{sid}|r1|backend_url|grpc://{at}");
+    assert!(registry.ask(&line).ends_with("_OK"), "it is only staged");
+    assert_eq!(registry.ask(&format!("CONFIG_VALIDATE|{sid}")), refused);
 }

@@ -87,6 +87,7 @@ pub fn config() -> Config {
         sessions_max: 20_000,
         routes_max: 200_000,
         routes_per_session_max: 100_000,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -3,6 +3,8 @@
 //! Flag over environment over file over default (SPEC 9). What is wrong is shown with file, line,
 //! column and the name that was probably meant; the process then ends with 78.
 
+mod clients;
+mod credentials;
 mod nearest;
 mod raw;
 mod show;
@@ -13,10 +15,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certs::PairPaths;
-use control::{Address, Exposed, Protection, Token, check_exposure};
+use control::{Address, Credentials, Exposed, Protection, Token, check_exposure};
+use ipnet::IpNet;
 use probe::Tls;
 use raw::Raw;
+use session::{Credential, Grants};
 
+pub(crate) use clients::{ClientCertificates, RegistryTls};
+pub(crate) use credentials::Shown;
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -32,8 +38,12 @@ pub struct Config {
     pub registry_listen: Vec<SocketAddr>,
     /// The registry's Unix socket.
     pub registry_socket: Option<PathBuf>,
-    /// What clients must send as their first line.
-    pub token: Option<Token>,
+    /// What clients must send as their first line, and where it stands.
+    pub token: Option<(PathBuf, Token)>,
+    /// Further ones who may talk to the registry, and what each may do.
+    pub credentials: Vec<Shown>,
+    /// TLS on the registry's port.
+    pub registry_tls: Option<RegistryTls>,
     /// Whether the registry may listen off loopback without a token.
     pub insecure: bool,
     /// How long things last in the registry, and how many there may be.
@@ -46,6 +56,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Files of certificates that backends' may be signed by, besides whom the system trusts.
     pub backend_ca: Vec<PathBuf>,
+    /// Networks that backends may be in although they are link-local, or a cloud's metadata.
+    pub backend_allow: Vec<IpNet>,
 }
 
 /// TLS towards clients.
@@ -59,6 +71,8 @@ pub struct HttpsConfig {
     pub redirect: bool,
     /// Whether HTTP/3 is spoken on the same ports.
     pub http3: bool,
+    /// Whether clients show certificates of their own.
+    pub clients: Option<ClientCertificates>,
 }
 
 /// What the command line says.
@@ -181,33 +195,42 @@ impl Config {
         set(&mut session.sessions_max, given.sessions_max);
         set(&mut session.routes_max, given.routes_max);
         set(&mut session.routes_per_session_max, given.routes_per_session_max);
+        set(&mut session.sessions_per_peer_max, given.sessions_per_peer_max);
         let mut shutdown_grace = Duration::from_secs(30);
         duration("shutdown.grace", raw.shutdown.grace, &mut shutdown_grace)?;
         let store = raw.store.path.unwrap_or_else(|| PathBuf::from("proxyd.db"));
-        let https = raw.https.map(|https| HttpsConfig {
-            listen: https.listen.unwrap_or_else(|| vec![any(443)]),
-            certificates: https
-                .certificates
-                .into_iter()
-                .flatten()
-                .map(|files| PairPaths { cert: files.cert, key: files.key })
-                .collect(),
-            redirect: https.redirect.unwrap_or(true),
-            http3: https.http3.unwrap_or(true),
+        let https = raw.https.map(|https| -> Result<_, ConfigError> {
+            let demand = https.client_certificates;
+            Ok(HttpsConfig {
+                listen: https.listen.unwrap_or_else(|| vec![any(443)]),
+                certificates: https
+                    .certificates
+                    .into_iter()
+                    .flatten()
+                    .map(|files| PairPaths { cert: files.cert, key: files.key })
+                    .collect(),
+                redirect: https.redirect.unwrap_or(true),
+                http3: https.http3.unwrap_or(true),
+                clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
+            })
         });
+        let token = given.token_file.map(credentials::token).transpose()?;
         Ok(Self {
             file: None,
             http,
-            https,
+            https: https.transpose()?,
             registry_listen: given.listen.unwrap_or_else(|| vec![local(81)]),
             registry_socket: given.socket,
-            token: given.token_file.as_deref().map(read_token).transpose()?,
+            credentials: credentials::read(given.credentials.unwrap_or_default(), token.as_ref())?,
+            token,
+            registry_tls: given.tls.map(RegistryTls::of).transpose()?,
             insecure: given.insecure.unwrap_or(false),
             session,
             admin_socket: raw.admin.socket.unwrap_or_else(|| beside(&store)),
             store,
             shutdown_grace,
             backend_ca: raw.backends.ca.unwrap_or_default(),
+            backend_allow: raw.backends.allow.into_iter().flatten().map(|n| n.0.trunc()).collect(),
         })
     }
 
@@ -236,6 +259,28 @@ impl Config {
         tcp.chain(self.registry_socket.iter().cloned().map(Address::Unix)).collect()
     }
 
+    /// Who may talk to the registry.
+    pub fn registry_credentials(&self) -> Credentials {
+        let mut all = Credentials::default();
+        if let Some((_, token)) = &self.token {
+            let credential =
+                Credential { name: credentials::TOKEN.into(), grants: Grants::default() };
+            all.add_token(token.clone(), credential.into());
+        }
+        for Shown { credential, token, certificate } in &self.credentials {
+            if let Some((_, token)) = token {
+                all.add_token(token.clone(), credential.clone());
+            }
+            if let Some(name) = certificate {
+                all.add_certificate(name, credential.clone());
+            }
+        }
+        if self.registry_tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
+            all.ask_certificates();
+        }
+        all
+    }
+
     /// How backends are spoken to with TLS. Reads files.
     ///
     /// # Errors
@@ -259,6 +304,9 @@ impl Config {
         if !self.backend_ca.is_empty() {
             self.backend_tls()?;
         }
+        if let Some(clients) = self.https.as_ref().and_then(|https| https.clients.as_ref()) {
+            clients.load()?;
+        }
         if !(1..=1024).contains(&self.http.workers) {
             return Err(value("workers", "want 1 to 1024"));
         }
@@ -274,10 +322,22 @@ impl Config {
         if self.http.connections_max == 0 {
             return Err(value("http.connections_max", "want at least 1"));
         }
-        let protection = match (&self.token, self.insecure) {
-            (Some(_), _) => Protection::Token,
-            (None, true) => Protection::Insecure,
-            (None, false) => Protection::None,
+        let asks = self.registry_tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        if let Some(clients) = asks {
+            clients.load()?;
+        }
+        let named = self.credentials.iter().find(|shown| shown.certificate.is_some());
+        if let Some(shown) = named.filter(|_| asks.is_none()) {
+            let name = &shown.credential.name;
+            let message = format!("{name}: certificate wants registry.tls with client_ca");
+            return Err(value("registry.credentials", &message));
+        }
+        let has_token = self.token.is_some() || self.credentials.iter().any(|c| c.token.is_some());
+        let protection = match (has_token, asks, self.insecure) {
+            (true, _, _) => Protection::Token,
+            (false, Some(_), _) => Protection::Certificates,
+            (false, None, true) => Protection::Insecure,
+            (false, None, false) => Protection::None,
         };
         for address in self.registry_addresses() {
             check_exposure(&address, protection)?;
@@ -297,6 +357,7 @@ fn default_session() -> session::Config {
         sessions_max: 20_000,
         routes_max: 200_000,
         routes_per_session_max: 110_000,
+        sessions_per_peer_max: 10_000,
         effects: crate::EFFECTS,
     }
 }
@@ -366,18 +427,31 @@ fn read_token(file: &Path) -> Result<Token, ConfigError> {
     })
 }
 
+/// A configuration of a test; errors name its file `F`.
+#[cfg(test)]
+fn load_text(text: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("proxyd.toml");
+    std::fs::write(&file, text).unwrap();
+    let flags = Flags { file: Some(file.clone()), ..Flags::default() };
+    Config::load(&flags, &BTreeMap::new())
+        .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
+}
+
+/// What [`show`] says of a configuration, read again.
+#[cfg(test)]
+fn shown_again(config: &Config) -> Config {
+    let shown = show(config);
+    let again = Config::from_raw(parse("shown", &shown).unwrap(), "shown").unwrap();
+    let again = Config { file: config.file.clone(), ..again };
+    assert_eq!(show(&again), shown);
+    again
+}
+
 #[cfg(test)]
 mod tests {
+    use super::load_text as load;
     use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("proxyd.toml");
-        std::fs::write(&file, text).unwrap();
-        let flags = Flags { file: Some(file.clone()), ..Flags::default() };
-        Config::load(&flags, &BTreeMap::new())
-            .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
-    }
 
     #[test]
     fn the_contract_is_read() {

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::clients::{Demand, RawRegistryTls};
+use super::credentials::RawCredential;
+
 /// A whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +71,8 @@ pub(super) struct Https {
     pub(super) certificates: Option<Vec<CertificateFiles>>,
     pub(super) redirect: Option<bool>,
     pub(super) http3: Option<bool>,
+    pub(super) client_ca: Option<Vec<PathBuf>>,
+    pub(super) client_certificates: Option<Demand>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,12 +89,15 @@ pub(super) struct Registry {
     pub(super) socket: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,
+    pub(super) tls: Option<RawRegistryTls>,
+    pub(super) credentials: Option<Vec<RawCredential>>,
     pub(super) session_expiry: Option<String>,
     pub(super) staged_expiry: Option<String>,
     pub(super) route_grace: Option<String>,
     pub(super) sessions_max: Option<usize>,
     pub(super) routes_max: Option<usize>,
     pub(super) routes_per_session_max: Option<usize>,
+    pub(super) sessions_per_peer_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +118,7 @@ pub(super) struct Admin {
 #[serde(deny_unknown_fields)]
 pub(super) struct Backends {
     pub(super) ca: Option<Vec<PathBuf>>,
+    pub(super) allow: Option<Vec<Network>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,6 +16,7 @@ pub fn show(config: &Config) -> String {
     let session = &config.session;
     let trusted = http.trusted_proxies.iter();
     let files = config.backend_ca.iter().map(|file| format!("{:?}", file.display().to_string()));
+    let allowed = config.backend_allow.iter();
     // Writing into a String cannot fail.
     let _ = write!(
         out,
@@ -36,12 +37,19 @@ pub fn show(config: &Config) -> String {
     if let Some(socket) = &config.registry_socket {
         let _ = writeln!(out, "socket = {:?}", socket.display().to_string());
     }
+    if let Some((file, _)) = &config.token {
+        let _ = writeln!(out, "token_file = {:?}", file.display().to_string());
+    }
+    if let Some(tls) = &config.registry_tls {
+        let _ = writeln!(out, "{}", tls.show());
+    }
     let _ = write!(
         out,
-        "# token: {}\ninsecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
-         sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\n[store]\npath = {:?}\n\n\
-         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n",
-        if config.token.is_some() { "set" } else { "none" },
+        "insecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
+         sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\
+         sessions_per_peer_max = {}\n\n[store]\npath = {:?}\n\n\
+         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n\
+         allow = [{}]\n",
         config.insecure,
         text(session.session_expiry),
         text(session.staged_expiry),
@@ -49,10 +57,12 @@ pub fn show(config: &Config) -> String {
         session.sessions_max,
         session.routes_max,
         session.routes_per_session_max,
+        session.sessions_per_peer_max,
         config.store.display().to_string(),
         config.admin_socket.display().to_string(),
         text(config.shutdown_grace),
         files.collect::<Vec<_>>().join(", "),
+        allowed.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
     );
     if let Some(https) = &config.https {
         let pair = |pair: &PairPaths| {
@@ -66,7 +76,11 @@ pub fn show(config: &Config) -> String {
             out,
             "\n[https]\nlisten = {listen}\ncertificates = [{pairs}]\nredirect = {redirect}\nhttp3 = {http3}\n"
         );
+        if let Some(clients) = &https.clients {
+            let _ = writeln!(out, "{}", clients.show("\n"));
+        }
     }
+    out.push_str(&super::credentials::show(&config.credentials));
     out
 }
 
@@ -81,19 +95,13 @@ fn text(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Flags, parse};
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use super::super::{Config, Flags, shown_again};
 
     #[test]
     fn what_is_shown_reads_back() {
-        let flags = Flags::default();
-        let environment = std::collections::BTreeMap::from([(
-            "PROXYD_CONFIG".to_owned(),
-            "/dev/null".to_owned(),
-        )]);
-        let config = Config::load(&flags, &environment).unwrap();
-        let shown = show(&config);
-        let again = Config::from_raw(parse("shown", &shown).unwrap(), "shown").unwrap();
-        assert_eq!(show(&Config { file: config.file, ..again }), shown);
+        let environment = BTreeMap::from([("PROXYD_CONFIG".to_owned(), "/dev/null".to_owned())]);
+        shown_again(&Config::load(&Flags::default(), &environment).unwrap());
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::access::Token;
 use crate::bounds::PUSHES_WAITING_MAX;
 use crate::task::Message;
 
@@ -254,6 +255,9 @@ async fn without_the_token_nothing_is_done() {
     ] {
         assert_eq!(world.line().await, line);
     }
+    // Who it is, before what it asks.
+    let shown = world.message().await;
+    assert!(matches!(shown, Some(Message::Authenticated(_, who)) if &*who.name == "a"));
     assert_eq!(world.asked().await, Request::Ping);
     assert!(world.nothing_asked());
 }
@@ -334,7 +338,7 @@ impl World {
         let server = Recorded { stream: server, writes: writes.clone() };
         let (handle, mut messages, _) = Handle::new();
         let clock = Clock::starting_at(UnixMillis(0));
-        let task = tokio::spawn(converse(server, Peer::Local, token, handle, clock));
+        let task = tokio::spawn(converse(server, Peer::Local, credentials(token), handle, clock));
         let Some(Message::Connected(_, Peer::Local, mailbox)) = messages.recv().await else {
             panic!("nobody connected");
         };
@@ -453,4 +457,13 @@ impl AsyncWrite for Recorded {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
+}
+
+fn credentials(token: Option<Token>) -> Arc<Credentials> {
+    let mut credentials = Credentials::default();
+    if let Some(token) = token {
+        let credential = session::Credential { name: "a".into(), grants: Default::default() };
+        credentials.add_token(token, credential.into());
+    }
+    credentials.into()
 }

@@ -5,7 +5,7 @@ use model::{
 };
 use proxyd_session::{
     Config, HEADERS_PER_TARGET_MAX, Input, MAINTENANCE_ITEMS_MAX, OFFERS_PER_SESSION_MAX, Peer,
-    STAGED_BYTES_MAX, WAITING_MAX,
+    STAGED_BYTES_MAX, WAITING_MAX, WATCHES_PER_CONNECTION_MAX,
 };
 
 use crate::world::{Disk, World, config, header, refused, spec, v1, v2};
@@ -36,6 +36,47 @@ fn sessions() {
     assert_eq!(world.answer(8), refused("too many sessions (max 8)"));
     world.connect(9);
     world.register(9, v2("api", "i3"));
+}
+
+#[test]
+fn sessions_of_a_peer() {
+    let mut world = World::with(Config { sessions_per_peer_max: 2, ..config() });
+    let mut register = |conn: u64, from: &str, instance: &str| {
+        world.input(Input::Connected(model::ConnId(conn), Peer::Tcp(from.parse().unwrap())));
+        world.ask_of_all(conn, Request::Register(v2("api", instance)))
+    };
+    let too_many = refused("too many sessions from this address (max 2)");
+    let is_in = |reply: &Reply| matches!(reply, Reply::Registered(_));
+    assert!(is_in(&register(1, "2001:db8::1", "i1")));
+    assert!(is_in(&register(2, "2001:db8::2", "i2")));
+    assert_eq!(register(3, "2001:db8::3", "i3"), too_many, "the same network");
+    assert!(is_in(&register(4, "2001:db8::4", "i2")), "one that takes the place of another");
+    assert!(is_in(&register(5, "10.0.0.1", "i5")), "another address");
+    for (conn, instance) in [(6, "i6"), (7, "i7"), (8, "i8")] {
+        assert!(is_in(&register(conn, "127.0.0.1", instance)), "loopback is exempt");
+    }
+    // Lost ones count until they are gone.
+    world.lose(1);
+    let again = |world: &mut World, conn: u64| {
+        let peer = Peer::Tcp("2001:db8::1".parse().unwrap());
+        world.input(Input::Connected(model::ConnId(conn), peer));
+        world.ask_of_all(conn, Request::Register(v2("api", "i9")))
+    };
+    assert_eq!(again(&mut world, 9), too_many);
+    world.wait(world.config.session_expiry);
+    assert!(is_in(&again(&mut world, 10)));
+}
+
+#[test]
+fn a_registration_that_is_not_saved_leaves_its_place() {
+    let mut world = World::with(Config { sessions_per_peer_max: 1, ..config() });
+    let peer = Peer::Tcp("10.0.0.1".parse().unwrap());
+    world.input(Input::Connected(model::ConnId(1), peer));
+    world.disk = Disk::Full;
+    let said = world.ask_of_all(1, Request::Register(v2("api", "i1")));
+    assert_eq!(said, refused("not saved: disk full"));
+    world.disk = Disk::Works;
+    world.register(1, v2("api", "i1"));
 }
 
 #[test]
@@ -155,6 +196,44 @@ fn offers_of_a_session() {
     let too_many = refused("too many offers in this session (max 64)");
     assert_eq!(world.ask(1, &id, offer(OFFERS_PER_SESSION_MAX + 1)), too_many);
     assert!(matches!(world.ask(1, &id, offer(1)), Reply::HandoverOk(_)), "an offer anew");
+}
+
+/// An operator who wants the events of everybody.
+#[test]
+fn sessions_that_are_watched() {
+    let max = WATCHES_PER_CONNECTION_MAX;
+    let mut world = World::with(Config { sessions_max: max + 1, ..config() });
+    // Not by way of the world: a sweep after each of so many inputs takes its time.
+    let tell = |world: &mut World, input: Input| {
+        world.outputs.clear();
+        world.registry.handle(input, world.now);
+        world.drain();
+    };
+    let ask = |world: &mut World, conn: u64, session: Option<&SessionId>, request: Request| {
+        let line = model::Line { session: session.cloned(), txn: None, request };
+        tell(world, Input::Line(model::ConnId(conn), line));
+        world.answer(conn)
+    };
+    let operator = 5_000;
+    tell(&mut world, Input::Connected(model::ConnId(operator), Peer::Operator));
+    let subscribe = Request::Subscribe(Some(model::EventKind::Drained));
+    let mut first = None;
+    for at in 0..=max as u64 {
+        tell(&mut world, Input::Connected(model::ConnId(at), Peer::Local));
+        let register = Request::Register(v2("api", &format!("i{at}")));
+        let Reply::Registered(id) = ask(&mut world, at, None, register) else { panic!("{at}") };
+        let said = ask(&mut world, operator, Some(&id), subscribe.clone());
+        let wanted = if at < max as u64 {
+            Reply::SubscribeOk
+        } else {
+            refused("too many sessions watched (max 1024)")
+        };
+        assert_eq!(said, wanted, "{at}");
+        first.get_or_insert(id);
+    }
+    let again = ask(&mut world, operator, first.as_ref(), subscribe);
+    assert_eq!(again, Reply::SubscribeOk, "one that is watched");
+    world.registry.check();
 }
 
 #[test]

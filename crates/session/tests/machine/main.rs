@@ -7,6 +7,7 @@ mod bounds;
 mod changing_hands;
 mod corpus;
 mod effects;
+mod grants;
 mod health;
 mod operators;
 mod persisting;

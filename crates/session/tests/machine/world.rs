@@ -19,6 +19,7 @@ pub(crate) fn config() -> Config {
         sessions_max: 8,
         routes_max: 12,
         routes_per_session_max: 6,
+        sessions_per_peer_max: 10_000,
         effects: Effects::ALL,
     }
 }

@@ -92,12 +92,14 @@ fn session_row() -> impl Strategy<Value = SessionRow> {
     let kinds = EventKind::ALL.map(|(kind, _)| kind).to_vec();
     let texts = select(vec!["{}", r#"{"a":"|","b":[1,"ü\n"]}"#]);
     let names = (session(), service(), instance(), any::<bool>(), any::<u16>());
+    let shown = option::of(select(vec!["blue-team", "cert:blue"]));
     let times = (option::of(texts), time(), option::of(time()), option::of(0..99u64));
-    let rest = (proptest::sample::subsequence(kinds, 0..=8), option::of(session()), any::<bool>());
+    let rest =
+        (proptest::sample::subsequence(kinds, 0..=8), option::of(session()), any::<bool>(), shown);
     (names, times, rest).prop_map(|(names, times, rest)| {
         let (session, service, instance, first, maintenance_port) = names;
         let (metadata, registered_at, last_apply, generation) = times;
-        let (subscriptions, replaced_by, pinned) = rest;
+        let (subscriptions, replaced_by, pinned, credential): (_, _, _, Option<&str>) = rest;
         SessionRow {
             session,
             service,
@@ -105,6 +107,7 @@ fn session_row() -> impl Strategy<Value = SessionRow> {
             version: if first { Version::V1 } else { Version::V2 },
             maintenance_port,
             metadata: metadata.map(Into::into),
+            credential: credential.map(Into::into),
             registered_at,
             last_apply,
             generation: generation.map(Generation),

@@ -1,0 +1,282 @@
+//! Who may talk to the registry, and what each one may do (SPEC 10).
+
+use std::collections::BTreeSet;
+use std::fmt::{Display, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use control::Token;
+use model::{HostPattern, RoutePath};
+use serde::Deserialize;
+use session::{Credential, Grants, ServicePattern};
+
+use super::raw::Network;
+use super::{ConfigError, read_token, value};
+
+/// Credentials there may be: each is looked at when a token is shown.
+const CREDENTIALS_MAX: usize = 1000;
+/// Longest name of one, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// The name of whoever shows the token of `token_file`.
+pub(crate) const TOKEN: &str = "token";
+
+const KEY: &str = "registry.credentials";
+
+/// As it is typed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCredential {
+    pub(super) name: String,
+    token_file: Option<PathBuf>,
+    certificate: Option<String>,
+    services: Option<Vec<String>>,
+    domains: Option<Vec<String>>,
+    paths: Option<Vec<String>>,
+    networks: Option<Vec<Network>>,
+}
+
+/// A credential, and what has to be shown for it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Who it is, and what it may do.
+    pub credential: Arc<Credential>,
+    /// The token, and where it stands.
+    pub token: Option<(PathBuf, Token)>,
+    /// A name in a client's certificate.
+    pub certificate: Option<String>,
+}
+
+/// Reads all of them.
+pub(super) fn read(
+    raw: Vec<RawCredential>,
+    token_file: Option<&(PathBuf, Token)>,
+) -> Result<Vec<Shown>, ConfigError> {
+    if raw.len() > CREDENTIALS_MAX {
+        return Err(value(KEY, &format!("want at most {CREDENTIALS_MAX}")));
+    }
+    let mut names = BTreeSet::new();
+    let mut all: Vec<Shown> = Vec::new();
+    for raw in raw {
+        let name = raw.name.clone();
+        let fail = |what: &dyn Display| value(KEY, &format!("{name}: {what}"));
+        if !is_name(&name) {
+            return Err(value(
+                KEY,
+                "want names of 1 to 64 letters, digits, dots, underscores or hyphens",
+            ));
+        }
+        if name == TOKEN {
+            return Err(fail(&"that is the name of whoever shows token_file's token"));
+        }
+        if !names.insert(name.clone()) {
+            return Err(fail(&"is there twice"));
+        }
+        let shown = one(raw).map_err(|error| fail(&error))?;
+        let token = shown.token.as_ref().map(|(_, token)| token);
+        let is_it = |other: &(PathBuf, Token)| Some(&other.1) == token;
+        if token_file.is_some_and(is_it) {
+            return Err(fail(&"has the token of token_file"));
+        }
+        let has_it = |other: &Shown| other.token.as_ref().is_some_and(is_it);
+        if let Some(other) = all.iter().find(|other| has_it(other)) {
+            return Err(fail(&format!("has the token of {}", other.credential.name)));
+        }
+        all.push(shown);
+    }
+    Ok(all)
+}
+
+/// A token, with where it stands.
+pub(super) fn token(file: PathBuf) -> Result<(PathBuf, Token), ConfigError> {
+    let token = read_token(&file)?;
+    Ok((file, token))
+}
+
+fn one(raw: RawCredential) -> Result<Shown, String> {
+    if raw.token_file.is_none() && raw.certificate.is_none() {
+        return Err("want a token_file or a certificate".to_owned());
+    }
+    if raw.certificate.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        return Err("certificate: want a common name or an alternative name".to_owned());
+    }
+    let token = raw.token_file.map(token).transpose().map_err(|error| error.to_string())?;
+    let grants = Grants {
+        services: list("services", raw.services, |text| {
+            ServicePattern::parse(text).ok_or("must be a name, or the beginning of one and *")
+        })?,
+        domains: list("domains", raw.domains, HostPattern::parse)?,
+        paths: list("paths", raw.paths, RoutePath::parse)?,
+        networks: match raw.networks {
+            Some(networks) if networks.is_empty() => return Err(empty("networks")),
+            networks => networks.into_iter().flatten().map(|network| network.0.trunc()).collect(),
+        },
+    };
+    let credential = Arc::new(Credential { name: raw.name.into(), grants });
+    Ok(Shown { credential, token, certificate: raw.certificate })
+}
+
+/// Nothing named grants everything, so an empty list is one that somebody forgot to fill.
+fn list<T, E: Display>(
+    key: &str,
+    texts: Option<Vec<String>>,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, String> {
+    let Some(texts) = texts else { return Ok(Vec::new()) };
+    if texts.is_empty() {
+        return Err(empty(key));
+    }
+    let one = |text: &String| parse(text).map_err(|error| format!("{key}: {text:?} {error}"));
+    texts.iter().map(one).collect()
+}
+
+fn empty(key: &str) -> String {
+    format!("{key}: name at least one, or leave it out to grant all")
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    fits && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// As they would be written.
+pub(super) fn show(all: &[Shown]) -> String {
+    let mut out = String::new();
+    for Shown { credential, token, certificate } in all {
+        let grants = &credential.grants;
+        // Writing into a String cannot fail.
+        let _ = write!(out, "\n[[registry.credentials]]\nname = {:?}\n", credential.name);
+        if let Some((file, _)) = token {
+            let _ = writeln!(out, "token_file = {:?}", file.display().to_string());
+        }
+        if let Some(certificate) = certificate {
+            let _ = writeln!(out, "certificate = {certificate:?}");
+        }
+        out.push_str(&listed("services", &grants.services));
+        out.push_str(&listed("domains", &grants.domains));
+        out.push_str(&listed("paths", &grants.paths));
+        out.push_str(&listed("networks", &grants.networks));
+    }
+    out
+}
+
+fn listed<T: Display>(key: &str, values: &[T]) -> String {
+    let quoted: Vec<String> =
+        values.iter().map(|value| format!("{:?}", value.to_string())).collect();
+    if quoted.is_empty() { String::new() } else { format!("{key} = [{}]\n", quoted.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, load_text, shown_again};
+
+    /// `@` in the text is a folder with the tokens `a` and `b`, and an issuer's `ca.pem`.
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display().to_string();
+        for (name, content) in [("a", "secret-a"), ("b", "secret-b"), ("none", "")] {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        let ca = certs::self_signed(&["ca"], model::UnixMillis(0)).unwrap().cert_pem;
+        std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
+        let config = load_text(&text.replace('@', &at)).map_err(|error| error.replace(&at, "@"))?;
+        shown_again(&config);
+        Ok(config)
+    }
+
+    #[test]
+    fn a_credential_is_read_with_its_grants() {
+        let config = load(
+            "[[registry.credentials]]\nname = \"blue-team\"\ntoken_file = \"@/a\"\n\
+             services = [\"blue\", \"blue-*\"]\ndomains = [\"*.Blue.example\"]\npaths = [\"/\"]\n\
+             networks = [\"10.1.2.3/8\", \"fd00::1\"]\n\
+             [[registry.credentials]]\nname = \"admin\"\ntoken_file = \"@/b\"\n",
+        )
+        .unwrap();
+        let [blue, admin] = &*config.credentials else { panic!("two") };
+        let grants = &blue.credential.grants;
+        assert_eq!((&*blue.credential.name, grants.services.len()), ("blue-team", 2));
+        assert_eq!(grants.domains[0].to_string(), "*.blue.example");
+        assert_eq!(grants.networks[0].to_string(), "10.0.0.0/8");
+        assert_eq!(grants.networks[1].to_string(), "fd00::1/128");
+        assert!(blue.token.as_ref().unwrap().1.admits("secret-a"));
+        assert!(admin.credential.grants.are_all());
+    }
+
+    #[test]
+    fn mistakes() {
+        let one = |rest: &str| format!("[[registry.credentials]]\nname = \"x\"\n{rest}\n");
+        let with_token = |rest: &str| one(&format!("token_file = \"@/a\"\n{rest}"));
+        let named = |name: &str| {
+            format!("[[registry.credentials]]\nname = {name:?}\ntoken_file = \"@/a\"\n")
+        };
+        #[rustfmt::skip]
+        let table = [
+            (one(""),                                   "registry.credentials: x: want a token_file or a certificate"),
+            (one("token_file = \"@/gone\""),            "registry.credentials: x: cannot read @/gone: No such file"),
+            (one("token_file = \"@/none\""),            "registry.credentials: x: registry.token_file: want one line"),
+            (one("certificate = \" \""),                "registry.credentials: x: certificate: want a common name"),
+            (one("certificate = \"x\""),                "registry.credentials: x: certificate wants registry.tls with client_ca"),
+            (with_token("services = []"),               "registry.credentials: x: services: name at least one, or leave it out"),
+            (with_token("networks = []"),               "registry.credentials: x: networks: name at least one, or leave it out"),
+            (with_token("services = [\"a b\"]"),        "registry.credentials: x: services: \"a b\" must be a name"),
+            (with_token("domains = [\"a:80\"]"),        "registry.credentials: x: domains: \"a:80\" must be a host name alone"),
+            (with_token("paths = [\"x\"]"),             "registry.credentials: x: paths: \"x\" must begin with /"),
+            (with_token("networks = [\"10/8\"]"),       "F:4:12: want an address or a network like 10.0.0.0/8"),
+            (with_token("domain = []"),                 "F:4:1: unknown field `domain`, did you mean `domains`?"),
+            (named(""),                                 "registry.credentials: want names of 1 to 64 letters"),
+            (named("a b"),                              "registry.credentials: want names of 1 to 64 letters"),
+            (named("cert:a"),                           "registry.credentials: want names of 1 to 64 letters"),
+            (named(&"x".repeat(65)),                    "registry.credentials: want names of 1 to 64 letters"),
+            (named("token"),                            "registry.credentials: token: that is the name of whoever shows token_file's"),
+            (named("x") + &named("y"),                  "registry.credentials: y: has the token of x"),
+            ("[registry]\ntoken_file = \"@/a\"\n".to_owned() + &named("x"), "registry.credentials: x: has the token of token_file"),
+            (named("x") + &named("x"),                  "registry.credentials: x: is there twice"),
+        ];
+        for (text, says) in table {
+            let error = load(&text).unwrap_err();
+            assert!(error.starts_with(says), "{text}: {error}");
+        }
+        assert!(load(&named(&"x".repeat(64))).is_ok());
+    }
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        let many = |count: usize| {
+            let credentials = (0..count).map(|at| {
+                format!("[[registry.credentials]]\nname = \"c{at}\"\ncertificate = \"c{at}\"\n")
+            });
+            let tls =
+                "[registry]\ntls = { cert = \"c\", key = \"k\", client_ca = [\"@/ca.pem\"] }\n";
+            load(&format!("{tls}{}", credentials.collect::<String>()))
+        };
+        assert_eq!(many(CREDENTIALS_MAX).unwrap().credentials.len(), CREDENTIALS_MAX);
+        assert_eq!(
+            many(CREDENTIALS_MAX + 1).unwrap_err(),
+            "registry.credentials: want at most 1000"
+        );
+    }
+
+    /// Off loopback a token or certificates are wanted, whoever has them.
+    #[test]
+    fn what_opens_the_registry_to_others() {
+        let exposed = "[registry]\nlisten = [\"0.0.0.0:81\"]\n";
+        let tls = "tls = { cert = \"c\", key = \"k\" }\n";
+        let mtls = |more: &str| {
+            format!("tls = {{ cert = \"c\", key = \"k\", client_ca = [\"@/ca.pem\"]{more} }}\n")
+        };
+        #[rustfmt::skip]
+        let table = [
+            (String::new(),                                          false),
+            (tls.to_owned(),                                         false),
+            (mtls(""),                                               true),
+            (mtls(", client_certificates = \"optional\""),           true),
+            ("token_file = \"@/a\"\n".to_owned(),                    true),
+            ("[[registry.credentials]]\nname = \"x\"\ntoken_file = \"@/a\"\n".to_owned(), true),
+        ];
+        for (more, may) in table {
+            let loaded = load(&format!("{exposed}{more}"));
+            assert_eq!(loaded.is_ok(), may, "{more}: {loaded:?}");
+        }
+    }
+}

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use model::Instant;
-use resilience::Outcome;
+use resilience::{Floor, Outcome};
+use runtime::Clock;
 
 use crate::answer::Answer;
 use crate::buffers::Buffer;
@@ -52,7 +53,8 @@ impl Exchange<'_> {
         let began = worker.clock.mono();
         let obtained = match plan.message.take() {
             None => self.text_connection(plan, fresh_only, began).await,
-            Some(message) => self.stream_for(plan, message, out.is_empty(), began).await,
+            // In a box: connections in text need not be as large.
+            Some(message) => Box::pin(self.stream_for(plan, message, out.is_empty(), began)).await,
         };
         let mut upstream = match obtained {
             Ok(upstream) => upstream,
@@ -127,7 +129,7 @@ impl Exchange<'_> {
             let (mut from, mut up) = (Half::new(&backend), Half::new(&backend));
             let (mut down, mut to) = (Half::new(&client), Half::new(&client));
             let mut patience = Watch::new(worker.clock);
-            let body = &mut plan.body;
+            let (body, asked) = (&mut plan.body, plan.asked);
             if reused || plan.asked.verb.is_idempotent() {
                 body.keep_for_replay();
             }
@@ -136,7 +138,8 @@ impl Exchange<'_> {
             let both = Box::pin(async {
                 let ways = (&mut down, &mut up);
                 let marks = (&moved, &begun);
-                let send = send_body(body, &mut patience, limit, ways, &mut after, marks);
+                let clock = (!asked.grpc).then_some(worker.clock);
+                let send = send_body(body, &mut patience, limit, ways, &mut after, marks, clock);
                 let mut send = pin!(send);
                 let mut receive = pin!(receiver.run(&mut self.watch, &mut from, &mut to));
                 poll_fn(|cx| {
@@ -225,7 +228,7 @@ impl Exchange<'_> {
         };
         match idle {
             Some(upstream) => Ok(upstream),
-            None => match self.connect(plan, now).await {
+            None => match Box::pin(self.connect(plan, now)).await {
                 Ok(Connected::AsExpected(upstream)) => Ok(upstream),
                 Ok(Connected::Otherwise) => Err(Attempt::Otherwise),
                 Err(answer) => Err(Attempt::Untouched(answer)),
@@ -350,7 +353,8 @@ enum SendError {
     Backend,
 }
 
-/// Streams the rest of a request's body.
+/// Streams the rest of a request's body. With a clock its client may not be too slow; in a gRPC
+/// call it may be, since that is a conversation.
 async fn send_body(
     body: &mut Pump,
     watch: &mut Watch,
@@ -358,11 +362,21 @@ async fn send_body(
     (from, to): (&mut Half<'_, '_>, &mut Half<'_, '_>),
     after: &mut Vec<u8>,
     (moves, response_begun): (&Cell<u32>, &Cell<bool>),
+    clock: Option<Clock>,
 ) -> Result<(), SendError> {
+    let mut floor = Floor::default();
     loop {
+        // Time that the backend takes is not the client's.
+        let since = clock.filter(|_| !body.is_blocked()).map(|clock| clock.mono());
         let moved = watch.within(limit, poll_fn(|cx| body.poll(cx, from, to, after))).await;
         // Whatever else: something was taken from the client, unless nothing came in time.
         moves.set(moves.get().saturating_add(u32::from(moved.is_ok())));
+        if let (Some(clock), Some(since)) = (clock, since)
+            && !response_begun.get()
+            && floor.is_too_slow(clock.mono().since(since), body.payload_bytes())
+        {
+            return Err(SendError::Client(Some(Answer::SLOW_REQUEST)));
+        }
         match moved {
             Ok(Ok(Progress::Moved)) => {}
             Ok(Ok(Progress::Done)) => return Ok(()),

@@ -12,6 +12,7 @@ use http1::{
     Version, message_response, parse_response,
 };
 use model::{FailureClass, HeaderRule, Instant};
+use resilience::Floor;
 use runtime::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -191,7 +192,7 @@ impl Receiver<'_> {
         }
         self.write(watch, to, &out).await?;
         drop(out);
-        let mut beyond = Vec::new();
+        let (mut beyond, mut floor) = (Vec::new(), Floor::default());
         if whole && !received.tunnel {
             body.end(*to).map_err(|_| Failure::Client)?;
         }
@@ -201,9 +202,17 @@ impl Receiver<'_> {
         }
         while !whole {
             let heard_before = self.request_moves.get();
+            // Time that the backend takes is not the client's.
+            let since = body.is_blocked().then(|| self.clock.mono());
             let step = poll_fn(|cx| body.poll(cx, from, to, &mut beyond));
             let moved = watch.within(self.idle, step).await;
             self.tally.sent.set(head_bytes.saturating_add(body.sent_bytes()));
+            if let Some(since) = since
+                && floor.is_too_slow(self.clock.mono().since(since), body.sent_bytes())
+            {
+                self.tally.broke.set(true);
+                return Err(Failure::Midway);
+            }
             match moved {
                 Ok(Ok(Progress::Done)) => whole = true,
                 Ok(Ok(Progress::Moved)) => {}

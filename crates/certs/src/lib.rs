@@ -9,10 +9,13 @@
 //!   files -> Watcher -> pairs -> Certificates -> runtime::Snapshot -> Resolver -> handshakes
 //! ```
 //!
+//! [`Challenges`] are answers to certificate authorities that want to see whether a name leads here.
+//!
 //! Nothing here knows a route or opens a socket. Who asks for certificates, and who is told that
 //! one was renewed, is decided elsewhere.
 
 mod certificates;
+mod challenge;
 mod files;
 mod leaf;
 mod pair;
@@ -29,6 +32,7 @@ mod handshake_tests;
 mod pair_tests;
 
 pub use certificates::{Certificates, Covered};
+pub use challenge::{Answered, Challenge, ChallengeError, Challenges};
 pub use files::{LoadError, PairPaths};
 pub use pair::{Fingerprint, Pair, PairError, Validity};
 pub use resolver::Resolver;

@@ -10,8 +10,11 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"prxd");
 
 /// The first makes version 1 of an empty file, each further one the next version. Never edited
 /// once released: a file remembers only how many it has seen.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001.sql"),
+    include_str!("../migrations/0002.sql"),
+    include_str!("../migrations/0003.sql"),
+];
 
 /// Why a store cannot be used. Says what to do.
 #[derive(Debug, thiserror::Error)]

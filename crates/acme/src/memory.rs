@@ -1,0 +1,82 @@
+//! Between the rows of the store and what the issuer knows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use certs::Pair;
+use model::UnixMillis;
+use store::{AcmeEntry, AcmeFate, AcmeOrder, AcmeRows};
+
+use crate::issuer::{Issuer, Validity};
+use crate::ledger::{Ca, Entry, Fate};
+use crate::name::Name;
+
+/// What an earlier life left.
+pub(crate) struct Recalled {
+    pub(crate) pairs: Vec<Arc<Pair>>,
+    pub(crate) orders: BTreeMap<Name, AcmeOrder>,
+}
+
+/// Gives the issuer what is remembered. Of authorities that are not configured any more only the
+/// certificates count.
+pub(crate) fn recall(
+    rows: AcmeRows,
+    directories: &[Box<str>],
+    issuer: &mut Issuer,
+    now: UnixMillis,
+) -> Recalled {
+    let ca = |directory: &str| directories.iter().position(|known| **known == *directory).map(Ca);
+    let entries = rows.ledger.iter().filter_map(|row| {
+        let (ca, name) = (ca(&row.directory)?, Name::parse(&row.name)?);
+        let fate = match row.fate {
+            AcmeFate::Open => Fate::Open,
+            AcmeFate::Failed => Fate::Failed,
+            AcmeFate::Issued => Fate::Issued,
+        };
+        Some(Entry { number: row.number, ca, name, at: row.at, fate, until: row.until })
+    });
+    issuer.restore(entries.collect(), now);
+    // Numbers are not used again, whoever they belong to.
+    issuer.skip_to(rows.ledger.last().map_or(0, |row| row.number));
+    let mut orders = BTreeMap::new();
+    for row in rows.orders {
+        if let (Some(ca), Some(name)) = (ca(&row.directory), Name::parse(&row.name)) {
+            issuer.restore_order(name.clone(), ca, row.number, row.at);
+            orders.insert(name, row);
+        }
+    }
+    let mut pairs = Vec::new();
+    for row in rows.certificates {
+        match (Name::parse(&row.name), Pair::parse(row.chain.as_bytes(), row.key.as_bytes())) {
+            (Some(name), Ok(pair)) if !validity(&pair).is_long_over(now) => {
+                issuer.hold(name, validity(&pair));
+                pairs.push(Arc::new(pair));
+            }
+            (_, Ok(_)) => {}
+            (_, Err(error)) => {
+                tracing::warn!(name = %row.name, %error, "a certificate in the store cannot be used");
+            }
+        }
+    }
+    Recalled { pairs, orders }
+}
+
+/// As the store keeps it.
+pub(crate) fn row(entry: &Entry, directory: &str) -> AcmeEntry {
+    AcmeEntry {
+        number: entry.number,
+        directory: directory.into(),
+        name: entry.name.as_str().into(),
+        at: entry.at,
+        fate: match entry.fate {
+            Fate::Open => AcmeFate::Open,
+            Fate::Failed => AcmeFate::Failed,
+            Fate::Issued => AcmeFate::Issued,
+        },
+        until: entry.until,
+    }
+}
+
+pub(crate) fn validity(pair: &Pair) -> Validity {
+    Validity { not_before: pair.not_before(), not_after: pair.not_after() }
+}

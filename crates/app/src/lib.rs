@@ -7,13 +7,14 @@
 mod certificates;
 mod config;
 mod demo;
+mod issuing;
 mod log;
 mod ports;
 mod run;
 mod wiring;
 
 pub use certificates::CertificateError;
-pub use config::{Config, ConfigError, Flags, show};
+pub use config::{AcmeConfig, Config, ConfigError, Flags, show};
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};
 pub use ports::Bound;

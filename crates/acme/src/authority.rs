@@ -50,7 +50,10 @@ impl Authority {
         let (account, _) = builder.create_from_key((key, der), self.directory.to_string()).await?;
         if let Some(email) = &self.email {
             let contact = format!("mailto:{email}");
-            account.update_contacts(&[&contact]).await?;
+            // Nobody goes without a certificate because of it.
+            if let Err(error) = account.update_contacts(&[&contact]).await {
+                tracing::warn!(directory = %self.directory, %error, "[acme] email is not accepted");
+            }
         }
         self.remember(Some(account.clone()));
         Ok(account)

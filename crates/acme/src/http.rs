@@ -102,3 +102,33 @@ fn origin_form(uri: &Uri) -> Result<Uri, BoxError> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     Ok(path.parse()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_on_the_wire() {
+        #[rustfmt::skip]
+        let table = [
+            // address                        host              target
+            ("https://ca.test/dir?x=1",       "ca.test",        "/dir?x=1"),
+            ("https://ca.test:14000",         "ca.test:14000",  "/"),
+            ("https://[2001:db8::1]:444/dir", "[2001:db8::1]:444", "/dir"),
+        ];
+        for (address, host, target) in table {
+            let request = Request::builder().uri(address).body(BodyWrapper::default()).unwrap();
+            let request = for_the_wire(request).unwrap();
+            assert_eq!(request.headers()[HOST], host, "{address}");
+            assert_eq!(origin_form(request.uri()).unwrap(), target, "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_in_clear_text() {
+        let tls = Tls::with_roots(probe::RootCertStore::empty());
+        let uri = Uri::from_static("http://127.0.0.1:1/dir");
+        let error = connect(&tls, &uri).await.err().unwrap();
+        assert_eq!(error.to_string(), "the authority's address is not https");
+    }
+}

@@ -205,3 +205,38 @@ impl Method {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_it_is() {
+        #[rustfmt::skip]
+        let table = [
+            // kind                                              status      blame
+            ("urn:ietf:params:acme:error:unauthorized",          Some(403),  Blame::Name),
+            ("urn:ietf:params:acme:error:connection",            Some(400),  Blame::Name),
+            ("urn:ietf:params:acme:error:rejectedIdentifier",    Some(400),  Blame::Name),
+            ("urn:ietf:params:acme:error:caa",                   Some(403),  Blame::Name),
+            ("urn:ietf:params:acme:error:rateLimited",           Some(429),  Blame::Limited),
+            ("urn:ietf:params:acme:error:serverInternal",        Some(500),  Blame::Ca),
+            ("urn:ietf:params:acme:error:accountDoesNotExist",   Some(400),  Blame::Ca),
+            ("about:blank",                                      Some(503),  Blame::Ca),
+            ("about:blank",                                      None,       Blame::Name),
+        ];
+        for (kind, status, expected) in table {
+            let kind = Some(kind.to_owned());
+            let problem = Problem { r#type: kind, detail: None, status, subproblems: Vec::new() };
+            assert_eq!(blame(&problem), expected, "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_for_the_key_it_is_made_with() {
+        let name = Name::parse("a.test").unwrap();
+        let key = KeyPair::generate().unwrap();
+        assert!(!signing_request(&name, &key.serialize_pem()).unwrap().is_empty());
+        assert!(matches!(signing_request(&name, "no key"), Err(Stuck::Over(Blame::Name, _))));
+    }
+}

@@ -264,16 +264,19 @@ impl Running {
         if let Err(error) = self.acme.kept.write(changes).await {
             tracing::error!(%name, %error, "what became of an order cannot be saved");
         }
-        let again_in = finished.again_at.map(|at| Duration::from_secs(at.since(now).as_secs()));
+        let again = match finished.again_at {
+            Some(at) => format!("in {:?}", Duration::from_secs(at.since(now).as_secs())),
+            None => "when the name is registered again".to_owned(),
+        };
         match pair {
             Some(pair) => {
                 let expiry = pair.not_after();
                 let what = if finished.is_renewal { "renewed" } else { "issued" };
-                tracing::info!(%name, %directory, ?expiry, renewal_in = ?again_in, "certificate {what}");
+                tracing::info!(%name, %directory, ?expiry, renewal = %again, "certificate {what}");
                 self.issued.send(pair).await.map_err(|_| Gone)
             }
             None => {
-                tracing::warn!(%name, %directory, %why, ?again_in, "no certificate; trying again");
+                tracing::warn!(%name, %directory, %why, %again, "no certificate; trying again");
                 Ok(())
             }
         }

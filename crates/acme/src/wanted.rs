@@ -55,3 +55,57 @@ impl Wanted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        BackendUrl, HostPattern, InstanceName, RouteConfig, RouteId, RoutePath, RouteSpec,
+        ServiceName,
+    };
+    use routing::{Edit, Entry};
+
+    use super::*;
+
+    fn put(route: u64, domains: &str) -> Edit {
+        Edit::Put(Entry {
+            route: RouteId(route),
+            service: ServiceName::parse("s").unwrap(),
+            instance: InstanceName::parse(&format!("i{route}")).unwrap(),
+            spec: RouteSpec {
+                domains: domains.split(',').map(|d| HostPattern::parse(d).unwrap()).collect(),
+                path: RoutePath::parse("/").unwrap(),
+                backend: BackendUrl::parse("http://b").unwrap(),
+                priority: 0,
+            },
+            config: RouteConfig::default().into(),
+            since: Default::default(),
+        })
+    }
+
+    #[test]
+    fn names_come_with_their_first_route_and_leave_with_their_last() {
+        #[rustfmt::skip]
+        let table = [
+            // edits                                      what follows       why
+            (vec![put(1, "a.test,*.b.test,localhost")],   "+a.test",         "no wildcard, no local name"),
+            (vec![put(2, "a.test,c.test")],               "+c.test",         "it is there already"),
+            (vec![put(1, "d.test")],                      "+d.test",         "another route has it still"),
+            (vec![put(2, "c.test,c.test")],               "-a.test",         "now none has"),
+            (vec![put(3, "c.test"), Edit::Remove(RouteId(2))], "",           "from one route to another"),
+            (vec![Edit::Bury(RouteId(1))],                "-d.test",         "a tombstone is no route"),
+            (vec![Edit::Remove(RouteId(3)), put(4, "e.test")], "-c.test +e.test", "in one step"),
+        ];
+        let (mut wanted, mut before) = (Wanted::default(), Table::default());
+        for (edits, follows, why) in table {
+            let now = before.with(edits, before.generation().next()).unwrap().table;
+            let changes = wanted.follow(&before, &now);
+            let shown = changes.iter().map(|change| match change {
+                Change::Came(name) => format!("+{name}"),
+                Change::Left(name) => format!("-{name}"),
+            });
+            assert_eq!(shown.collect::<Vec<_>>().join(" "), follows, "{why}");
+            before = now;
+        }
+        assert_eq!(wanted.names().map(Name::as_str).collect::<Vec<_>>(), ["e.test"]);
+    }
+}

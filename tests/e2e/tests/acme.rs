@@ -116,6 +116,26 @@ fn files_come_first_and_wildcards_are_nobodys() {
     assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
 }
 
+/// Nobody answers at the first authority.
+#[test]
+fn the_next_authority_is_asked_when_one_is_away() {
+    let plan = PebblePlan::new();
+    let both = plan
+        .section("\"http-01\"")
+        .replace("directories = [", "directories = [\"https://localhost:1/dir\", ");
+    let proxy = Proxy::start_with(&format!("[https]\nlisten = [\"127.0.0.1:0\"]\n{both}"));
+    let pebble = plan.start(proxy.http().port(), proxy.https().port(), USUAL);
+    let backend = Backend::start("web");
+    let (_lease, _) = issued(&proxy, &backend, "a.example.com");
+    let (code, said) = curl(&proxy, &pebble.root(), "a.example.com");
+    assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
+    let log = log(&proxy);
+    assert!(
+        log.contains("no certificate; trying again") && log.contains("localhost:1/dir"),
+        "{log}"
+    );
+}
+
 /// A challenge that a backend has set for itself is the backend's (SPEC 4).
 #[test]
 fn challenges_of_others_pass() {

@@ -7,6 +7,7 @@
 mod certificates;
 mod config;
 mod demo;
+mod issuing;
 mod log;
 mod ports;
 mod registry_tls;
@@ -14,7 +15,7 @@ mod run;
 mod wiring;
 
 pub use certificates::CertificateError;
-pub use config::{Config, ConfigError, Flags, show};
+pub use config::{AcmeConfig, Config, ConfigError, Flags, show};
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};
 pub use ports::Bound;

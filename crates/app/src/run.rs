@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
+use crate::issuing::Issuing;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
@@ -99,6 +100,8 @@ pub(crate) struct App {
     signals: Signals,
     /// Has files read again.
     reload: [Arc<Notify>; 2],
+    /// Has certificates ordered that could not be had before.
+    hurry: Arc<Notify>,
     grace: Duration,
     /// The last way to the registry but those of its connections.
     handle: Handle,
@@ -127,8 +130,16 @@ impl App {
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
         let policy = Policy::new(bound.control()).allowing(config.backend_allow.clone());
+        let (issuing, issued) = match &config.acme {
+            Some(acme) => {
+                let table = registry.table().clone();
+                let (issuing, issued) = Issuing::load(acme, &store, clock, table).await?;
+                (Some(issuing), Some(issued))
+            }
+            None => (None, None),
+        };
         let served = match &config.https {
-            Some(https) => Some((https, Served::load(https, clock).await?)),
+            Some(https) => Some((https, Served::load(https, issued, clock).await?)),
             None => None,
         };
         let registry_served = match &config.registry_tls {
@@ -142,7 +153,9 @@ impl App {
             resolver: served.resolver.clone(),
             redirect: https.redirect,
         });
-        let http = dataplane::Config { policy: policy.clone(), https, ..config.http.clone() };
+        let challenges = issuing.as_ref().map(|issuing| issuing.challenges.clone());
+        let http =
+            dataplane::Config { policy: policy.clone(), https, challenges, ..config.http.clone() };
         // Reads the system's certificates, once and before anybody waits for an answer.
         let tls = config.backend_tls()?;
         let table = registry.table().clone();
@@ -151,7 +164,8 @@ impl App {
         bound.https = plane.bound_https().to_vec();
         policy.deny_listeners(bound.traffic());
 
-        let hands = Hands { plane: plane.publisher(), clock, tls, policy };
+        let tables = issuing.as_ref().map(Issuing::tables);
+        let hands = Hands { plane: plane.publisher(), tables, clock, tls, policy };
         let (tellers, told) = std::sync::mpsc::channel();
         let mut teller = None;
         let (mut task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
@@ -167,8 +181,10 @@ impl App {
         plane.serve()?;
         tokio::spawn(wiring::tell(notices, handle.teller()));
         let reload = Arc::new(Notify::new());
+        let hurry = Arc::new(Notify::new());
         if let Some((_, served)) = served {
-            tokio::spawn(served.watch(handle.teller(), Arc::clone(&reload)));
+            let issued = issuing.map(|issuing| issuing.start(served.files(), Arc::clone(&hurry)));
+            tokio::spawn(served.watch(handle.teller(), Arc::clone(&reload), issued));
         }
         let registry = tokio::spawn(task.run());
 
@@ -201,6 +217,7 @@ impl App {
             plane,
             signals,
             reload: [reload, reload_registry],
+            hurry,
             grace,
             handle,
             registry,
@@ -224,6 +241,7 @@ impl App {
                 Signal::Reload => {
                     tracing::info!("reading certificates again");
                     self.reload.iter().for_each(|reload| reload.notify_one());
+                    self.hurry.notify_one();
                 }
             }
         }

@@ -1,20 +1,24 @@
 //! What the registry's orders mean to the data plane, and what it answers.
 
+use std::sync::Arc;
+
 use control::{Effect, Teller};
 use dataplane::{Notice, Publisher};
 use model::{
     BackendUrl, Event, Refusal, Reply, RouteId, Target, normalize_authority, normalize_path,
 };
 use probe::{Policy, Tls};
-use routing::Head;
+use routing::{Head, Table};
 use runtime::Clock;
 use session::{Input, Mode, Query, QueryId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What the registry's orders are carried out with.
 #[derive(Debug)]
 pub(crate) struct Hands {
     pub(crate) plane: Publisher,
+    /// For whoever orders certificates.
+    pub(crate) tables: Option<watch::Sender<Arc<Table>>>,
     pub(crate) clock: Clock,
     pub(crate) tls: Tls,
     pub(crate) policy: Policy,
@@ -24,7 +28,12 @@ impl Hands {
     /// Carries out an effect. Never waits: what takes time is told when it is done.
     pub(crate) fn perform(&self, effect: Effect, teller: &Teller) {
         match effect {
-            Effect::Publish(table) => self.plane.publish(table),
+            Effect::Publish(table) => {
+                if let Some(tables) = &self.tables {
+                    tables.send_replace(Arc::clone(&table));
+                }
+                self.plane.publish(table);
+            }
             Effect::Presence(endpoints, connected) => {
                 self.plane.set_presence(&endpoints, connected);
             }

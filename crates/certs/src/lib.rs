@@ -9,10 +9,13 @@
 //!   files -> Watcher -> pairs -> Certificates -> runtime::Snapshot -> Resolver -> handshakes
 //! ```
 //!
+//! [`Challenges`] are answers to certificate authorities that want to see whether a name leads here.
+//!
 //! Nothing here knows a route or opens a socket. Who asks for certificates, and who is told that
 //! one was renewed, is decided elsewhere.
 
 mod certificates;
+mod challenge;
 mod client_files;
 mod client_name;
 mod files;
@@ -31,6 +34,7 @@ mod handshake_tests;
 mod pair_tests;
 
 pub use certificates::{Certificates, Covered};
+pub use challenge::{Answered, Challenge, ChallengeError, Challenges};
 pub use client_files::ClientFilesError;
 pub use client_name::ClientName;
 pub use files::{LoadError, PairPaths};

@@ -35,6 +35,8 @@ struct Limit {
 enum Kind {
     Plain,
     Maintenance,
+    /// To a certificate authority: the text it asks for and nothing else.
+    Challenge,
     /// To a gRPC call: status 200, and the failure in fields of its own.
     Grpc,
 }
@@ -49,6 +51,8 @@ impl Answer {
 
     pub(crate) const NO_ROUTE: Self =
         Self::new(404, "destination_not_found", "no service has registered this address");
+    /// A challenge of a certificate authority is met.
+    pub(crate) const CHALLENGE: Self = Self { kind: Kind::Challenge, ..Self::new(200, "", "") };
     /// To the same place with TLS; 308 keeps method and body (RFC 9110, section 15.4.9).
     pub(crate) const TO_TLS: Self =
         Self::new(308, "http_request_denied", "this is served with TLS");
@@ -127,6 +131,9 @@ impl Answer {
         (id, location): (&RequestId, &str),
         out: &mut H,
     ) -> String {
+        if self.kind == Kind::Challenge {
+            return Self::write_challenge(to, location, out);
+        }
         if self.kind == Kind::Grpc || to.grpc {
             self.write_grpc(to, out);
             return String::new();
@@ -167,6 +174,20 @@ impl Answer {
         if to.head_only { String::new() } else { body }
     }
 
+    /// RFC 8555, section 8.3.
+    fn write_challenge<H: HeadOut>(to: Audience, text: &str, out: &mut H) -> String {
+        out.status_line(200, b"OK");
+        out.field(b"Content-Type", b"application/octet-stream");
+        out.number(b"Content-Length", text.len() as u64);
+        if to.close {
+            out.of_this_hop(b"Connection", b"close");
+        } else if to.old {
+            out.of_this_hop(b"Connection", b"keep-alive");
+        }
+        out.end();
+        if to.head_only { String::new() } else { text.to_owned() }
+    }
+
     /// Trailers-Only, as the gRPC protocol calls it.
     fn write_grpc<H: HeadOut>(self, to: Audience, out: &mut H) {
         out.status_line(200, b"OK");
@@ -196,7 +217,7 @@ impl Answer {
                 "This service is being worked on. Nothing is lost; this page looks again by itself."
                     .to_owned(),
             ),
-            Kind::Plain | Kind::Grpc => {
+            Kind::Plain | Kind::Challenge | Kind::Grpc => {
                 (format!("{} {title}", self.status), format!("{}.", sentence(self.detail)))
             }
         };

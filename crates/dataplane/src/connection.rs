@@ -7,14 +7,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use certs::Covered;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::TlsStream;
 
 use crate::buffers::{Buffer, read_into_new};
+use crate::challenge;
 use crate::exchange::{self, After};
 use crate::h2_server::{self, PREFACE};
 use crate::identity::Client;
@@ -74,7 +74,7 @@ async fn greet(
         let from = From { peer, port, covered: None };
         return Ok(Known { stream: Stream::Plain(tcp), from });
     };
-    let handshake = TlsAcceptor::from(Arc::clone(&https.tls)).accept(tcp);
+    let handshake = challenge::shake(https, config.challenges.as_ref(), tcp);
     let tls = tokio::time::timeout(config.header_timeout, handshake).await??;
     // As it was when the handshake ended: later certificates may be for other hosts.
     let shaken = tls.get_ref().1;
@@ -143,6 +143,8 @@ async fn preface(stream: &mut Stream, input: &mut Buffer) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use routing::Table;
 
     use super::*;

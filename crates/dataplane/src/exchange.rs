@@ -275,7 +275,7 @@ impl Exchange<'_> {
             self.tally.of(&self.worker.route(member));
         }
         self.tally.received.set(ours.used.unwrap_or(0) as u64);
-        let extra = ours.location.as_deref().unwrap_or_default();
+        let extra = ours.extra.as_deref().unwrap_or_default();
         let answer = failed.unwrap_or(ours.answer);
         self.answer_with(answer, ours.asked, ours.used, (id, extra)).await
     }

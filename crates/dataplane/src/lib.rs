@@ -24,6 +24,7 @@ mod answer;
 mod asking;
 mod attempt;
 mod buffers;
+mod challenge;
 mod coding;
 mod connection;
 mod endpoint;

@@ -84,8 +84,8 @@ pub(crate) struct Ours {
     pub(crate) used: Option<usize>,
     /// Whose it would have been.
     pub(crate) pool: Option<Arc<Pool>>,
-    /// Where to go instead.
-    pub(crate) location: Option<Box<str>>,
+    /// Where to go instead, or what to say to a certificate authority.
+    pub(crate) extra: Option<Box<str>>,
 }
 
 /// What is told of a request again and again.
@@ -102,7 +102,7 @@ impl Ours {
         asked.html = forward::wants_html(head);
         let whole = Decoder::request(head.framing).is_done();
         let used = (keeps_connection(&answer) && whole).then_some(head.len);
-        Self { answer, asked, used, pool: None, location: None }
+        Self { answer, asked, used, pool: None, extra: None }
     }
 }
 
@@ -178,10 +178,22 @@ impl Exchange<'_> {
         };
         let raw_path = std::str::from_utf8(raw).unwrap_or("/");
         let facts = Facts { head, path, asked, host: host.as_deref(), raw_path };
-        if let Some(look) = self.elsewhere(&facts) {
+        if let Some(look) = self.challenge(&facts).or_else(|| self.elsewhere(&facts)) {
             return look;
         }
         self.decide(&facts, id, tried, out)
+    }
+
+    /// A certificate authority's question about a name, in clear text (RFC 8555, section 8.3).
+    /// Those that a backend has set for itself go to the backend.
+    fn challenge(&self, facts: &Facts<'_>) -> Option<Look> {
+        let challenges = self.worker.shared.config.challenges.as_ref()?;
+        if self.client.covered.is_some() || !is_challenge(&facts.path.forwarded) {
+            return None;
+        }
+        let text = challenges.http(facts.host?, &facts.path.forwarded)?;
+        let ours = Ours { extra: Some(text), ..facts.ours(Answer::CHALLENGE, None) };
+        Some(Look::Ours(ours))
     }
 
     /// Requests that came by the wrong door: over a connection whose certificate is for somebody
@@ -203,7 +215,7 @@ impl Exchange<'_> {
         let port = if port == 443 { String::new() } else { format!(":{port}") };
         let target = forward::resolved(facts.head, &facts.path);
         let mut ours = facts.ours(Answer::TO_TLS, None);
-        ours.location = Some(format!("https://{host}{port}{target}").into());
+        ours.extra = Some(format!("https://{host}{port}{target}").into());
         Some(Look::Ours(ours))
     }
 
@@ -378,7 +390,7 @@ impl Exchange<'_> {
                     asked,
                     used: None,
                     pool: Some(pool),
-                    location: None,
+                    extra: None,
                 });
             }
         };
@@ -417,7 +429,7 @@ enum Chosen {
 }
 
 fn nobody(answer: Answer) -> Look {
-    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, location: None })
+    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, extra: None })
 }
 
 /// The address of nobody, of the same family.
@@ -435,7 +447,8 @@ pub(crate) fn speaks_http2_only(scheme: Scheme) -> bool {
 
 /// Whether the connection can go on after an answer of ours.
 fn keeps_connection(answer: &Answer) -> bool {
-    matches!(answer.status, 308 | 404 | 405 | 421 | 429 | 502 | 503 | 504)
+    *answer == Answer::CHALLENGE
+        || matches!(answer.status, 308 | 404 | 405 | 421 | 429 | 502 | 503 | 504)
 }
 
 /// What a client is told whose backend did not come back in time.

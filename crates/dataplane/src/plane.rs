@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use certs::{Resolver, ServerConfig};
+use certs::{Challenges, Resolver, ServerConfig};
 use ipnet::IpNet;
 use model::{
     BackendUrl, CircuitReport, ExplainReport, Generation, Guard, Instant, RouteId, StatsReport,
@@ -63,6 +63,8 @@ pub struct Config {
     pub policy: Policy,
     /// TLS towards clients.
     pub https: Option<Https>,
+    /// What certificate authorities are answered that doubt a name of ours.
+    pub challenges: Option<Challenges>,
 }
 
 /// TLS towards clients.
@@ -95,6 +97,7 @@ impl Config {
             proxy_protocol: false,
             policy: Policy::default(),
             https: None,
+            challenges: None,
         }
     }
 }

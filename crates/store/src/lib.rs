@@ -11,9 +11,13 @@
 //!   Store::close                             whatever was handed in is on disk
 //! ```
 //!
+//! Beside the registry it keeps what is known about certificate authorities, for whoever orders
+//! certificates: [`Acme`].
+//!
 //! It knows rows and no rules: what a record means is [`model::Image::apply`], and a store is right
 //! when what it loads is what that function makes of the same records.
 
+mod acme;
 mod database;
 mod form;
 mod history;
@@ -26,6 +30,10 @@ mod store;
 mod tests;
 mod write;
 
+pub use acme::{
+    Acme, AcmeAccount, AcmeCertificate, AcmeChange, AcmeEntry, AcmeError, AcmeFate, AcmeOrder,
+    AcmeRows,
+};
 pub use history::{HistoryBounds, HistoryEntry};
 pub use schema::OpenError;
 pub use store::{History, HistoryError, Report, Store, WAITING_MAX};

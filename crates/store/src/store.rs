@@ -11,6 +11,7 @@ use model::{Batch, Image, Record};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::acme::{self, Acme};
 use crate::database::Database;
 use crate::history::{self, HistoryBounds, HistoryEntry, Recent};
 use crate::schema::OpenError;
@@ -47,8 +48,9 @@ enum Kind {
 }
 
 #[derive(Debug)]
-enum Job {
+pub(crate) enum Job {
     Write(Batch),
+    Acme(acme::Asked),
     History { limit: usize, answer: oneshot::Sender<Result<Vec<HistoryEntry>, String>> },
 }
 
@@ -150,6 +152,14 @@ impl Store {
         })
     }
 
+    /// What is remembered about certificate authorities, to be read and written from anywhere.
+    pub fn acme(&self) -> Acme {
+        Acme(match &self.kind {
+            Kind::Thread { jobs, .. } => Some(jobs.downgrade()),
+            Kind::Memory(_) => None,
+        })
+    }
+
     /// Writes what was handed in and closes the file. Blocks: call it after the runtime ended.
     ///
     /// # Errors
@@ -225,9 +235,14 @@ async fn run(
                 drop(reports.send((batch.seq, result)).await);
             }
         }
-        for (limit, answer) in questions.drain(..) {
-            let entries = history::newest(&database.connection, limit);
-            drop(answer.send(entries.map_err(|error| error.to_string())));
+        for question in questions.drain(..) {
+            match question {
+                Question::History(limit, answer) => {
+                    let entries = history::newest(&database.connection, limit);
+                    drop(answer.send(entries.map_err(|error| error.to_string())));
+                }
+                Question::Acme(asked) => acme::perform(&database.connection, asked),
+            }
         }
     }
 }
@@ -242,7 +257,11 @@ fn tell_once(is_failing: &mut bool, result: &Result<(), String>) {
     }
 }
 
-type Question = (usize, oneshot::Sender<Result<Vec<HistoryEntry>, String>>);
+/// What is done between two transactions.
+enum Question {
+    History(usize, oneshot::Sender<Result<Vec<HistoryEntry>, String>>),
+    Acme(acme::Asked),
+}
 
 /// Waits for work and takes all of it that waits. `false` when there will be none.
 async fn next_group(
@@ -278,7 +297,11 @@ fn take(job: Job, group: &mut Vec<Batch>, questions: &mut Vec<Question>) -> bool
             urgent
         }
         Job::History { limit, answer } => {
-            questions.push((limit, answer));
+            questions.push(Question::History(limit, answer));
+            true
+        }
+        Job::Acme(asked) => {
+            questions.push(Question::Acme(asked));
             true
         }
     }

@@ -71,6 +71,11 @@ impl Proxy {
             Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
     }
 
+    /// Sends HUP.
+    pub fn hang_up(&self) {
+        let _ = Command::new("sh").args(["-c", &format!("kill -HUP {}", self.child.id())]).status();
+    }
+
     /// Waits for its end, and says whether it was a good one.
     ///
     /// # Panics

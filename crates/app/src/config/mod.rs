@@ -3,6 +3,7 @@
 //! Flag over environment over file over default (SPEC 9). What is wrong is shown with file, line,
 //! column and the name that was probably meant; the process then ends with 78.
 
+mod acme;
 mod clients;
 mod credentials;
 mod nearest;
@@ -21,6 +22,7 @@ use probe::Tls;
 use raw::Raw;
 use session::{Credential, Grants};
 
+pub use self::acme::AcmeConfig;
 pub(crate) use clients::{ClientCertificates, RegistryTls};
 pub(crate) use credentials::Shown;
 pub use show::show;
@@ -34,6 +36,8 @@ pub struct Config {
     pub http: dataplane::Config,
     /// TLS towards clients.
     pub https: Option<HttpsConfig>,
+    /// Certificates from authorities.
+    pub acme: Option<AcmeConfig>,
     /// Where the registry listens.
     pub registry_listen: Vec<SocketAddr>,
     /// The registry's Unix socket.
@@ -219,6 +223,7 @@ impl Config {
             file: None,
             http,
             https: https.transpose()?,
+            acme: raw.acme.map(AcmeConfig::from_raw).transpose()?,
             registry_listen: given.listen.unwrap_or_else(|| vec![local(81)]),
             registry_socket: given.socket,
             credentials: credentials::read(given.credentials.unwrap_or_default(), token.as_ref())?,
@@ -287,17 +292,7 @@ impl Config {
     ///
     /// [`ConfigError`], for a file that cannot be read or holds no certificate.
     pub fn backend_tls(&self) -> Result<Tls, ConfigError> {
-        if self.backend_ca.is_empty() {
-            return Ok(Tls::new());
-        }
-        let mut pem = Vec::new();
-        for file in &self.backend_ca {
-            let text = std::fs::read(file)
-                .map_err(|source| ConfigError::Read { file: file.clone(), source })?;
-            pem.extend_from_slice(&text);
-            pem.push(b'\n');
-        }
-        Tls::trusting(&pem).map_err(|bad| value("backends.ca", &bad.to_string()))
+        tls_trusting("backends.ca", &self.backend_ca)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -306,6 +301,9 @@ impl Config {
         }
         if let Some(clients) = self.https.as_ref().and_then(|https| https.clients.as_ref()) {
             clients.load()?;
+        }
+        if let Some(acme) = &self.acme {
+            acme.check(self)?;
         }
         if !(1..=1024).contains(&self.http.workers) {
             return Err(value("workers", "want 1 to 1024"));
@@ -395,6 +393,21 @@ fn parse(name: &str, text: &str) -> Result<Raw, ConfigError> {
     })
 }
 
+/// Trusts whom the system trusts and the certificates in these files. Reads files.
+fn tls_trusting(key: &'static str, files: &[PathBuf]) -> Result<Tls, ConfigError> {
+    if files.is_empty() {
+        return Ok(Tls::new());
+    }
+    let mut pem = Vec::new();
+    for file in files {
+        let text = std::fs::read(file)
+            .map_err(|source| ConfigError::Read { file: file.clone(), source })?;
+        pem.extend_from_slice(&text);
+        pem.push(b'\n');
+    }
+    Tls::trusting(&pem).map_err(|bad| value(key, &bad.to_string()))
+}
+
 fn value(key: &'static str, message: &str) -> ConfigError {
     ConfigError::Value { key, message: message.to_owned() }
 }
@@ -478,6 +491,17 @@ mod tests {
             ("[store]\netcd = []\n", "F: [store] etcd is not built yet; leave it out"),
             ("[registry]\nroute_grace = \"soon\"\n", "registry.route_grace: "),
             ("workers = 0\n", "workers: want 1 to 1024"),
+            ("[acme]\n", "acme.accept_terms: want true"),
+            ("[acme]\naccept_terms = false\n", "acme.accept_terms: want true"),
+            ("[acme]\naccept_terms = true\n", "acme: want a section [https]"),
+            ("[https]\n[acme]\naccept_terms = true\nmail = \"x\"\n", "F:4:1: unknown field `mail`"),
+            ("[https]\n[acme]\naccept_terms = true\nemail = \"nobody\"\n", "acme.email: want"),
+            ("[https]\n[acme]\naccept_terms = true\ndirectories = []\n", "acme.directories: want 1 to 8"),
+            ("[https]\n[acme]\naccept_terms = true\ndirectories = [\"http://a\"]\n", "acme.directories: want addresses"),
+            ("[https]\n[acme]\naccept_terms = true\ndirectories = [\"https://a\", \"https://a\"]\n", "acme.directories: want each"),
+            ("[https]\n[acme]\naccept_terms = true\nchallenges = [\"dns-01\"]\n", "acme.challenges: want"),
+            ("[https]\n[acme]\naccept_terms = true\nchallenges = []\n", "acme.challenges: want"),
+            ("[https]\n[acme]\naccept_terms = true\nca = [\"/dev/null\"]\n", "acme.ca: "),
             ("[http]\nlisten = []\n", "http.listen: want at least one address"),
             ("[http]\nconnections_max = 0\n", "http.connections_max: want at least 1"),
             ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "registry.listen: the registry may not listen on 0.0.0.0:81"),

@@ -28,6 +28,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) backends: Backends,
     pub(super) https: Option<Https>,
+    pub(super) acme: Option<Acme>,
     // Sections of later work: known by name, refused when present.
     service_api: Option<toml::Value>,
     json_rpc: Option<toml::Value>,
@@ -73,6 +74,16 @@ pub(super) struct Https {
     pub(super) http3: Option<bool>,
     pub(super) client_ca: Option<Vec<PathBuf>>,
     pub(super) client_certificates: Option<Demand>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Acme {
+    pub(super) accept_terms: Option<bool>,
+    pub(super) email: Option<String>,
+    pub(super) directories: Option<Vec<String>>,
+    pub(super) ca: Option<Vec<PathBuf>>,
+    pub(super) challenges: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use certs::PairPaths;
 
 use super::Config;
+use super::acme::spelled;
 
 /// Writes the effective configuration.
 pub fn show(config: &Config) -> String {
@@ -81,6 +82,21 @@ pub fn show(config: &Config) -> String {
         }
     }
     out.push_str(&super::credentials::show(&config.credentials));
+    if let Some(acme) = &config.acme {
+        let _ = write!(out, "\n[acme]\naccept_terms = true\n");
+        if let Some(email) = &acme.email {
+            let _ = writeln!(out, "email = {email:?}");
+        }
+        let methods = acme.challenges.iter().map(|method| spelled(*method));
+        let ca = acme.ca.iter().map(|file| file.display().to_string());
+        let _ = write!(
+            out,
+            "directories = {:?}\nca = {:?}\nchallenges = {:?}\n",
+            acme.directories,
+            ca.collect::<Vec<_>>(),
+            methods.collect::<Vec<_>>(),
+        );
+    }
     out
 }
 
@@ -101,7 +117,19 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back() {
-        let environment = BTreeMap::from([("PROXYD_CONFIG".to_owned(), "/dev/null".to_owned())]);
+        shown_reads_back("");
+        shown_reads_back(
+            "[https]\n[acme]\naccept_terms = true\nemail = \"a@example.com\"\n\
+             challenges = [\"tls-alpn-01\"]\n",
+        );
+    }
+
+    fn shown_reads_back(text: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxyd.toml");
+        std::fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        let environment = BTreeMap::from([("PROXYD_CONFIG".to_owned(), file)]);
         shown_again(&Config::load(&Flags::default(), &environment).unwrap());
     }
 }

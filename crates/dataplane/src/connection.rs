@@ -21,21 +21,25 @@ use crate::identity::Client;
 use crate::plane::Door;
 use crate::preamble;
 use crate::stream::Stream;
-use crate::worker::Worker;
+use crate::worker::{Open, Worker};
 
 /// Serves a connection that was just accepted, to its end.
 pub(crate) async fn welcome(
-    worker: &Rc<Worker>,
+    open: &Open,
     tcp: TcpStream,
     (peer, port): (SocketAddr, u16),
     door: Door,
 ) {
+    let worker = &open.worker;
     let is_plain = door == Door::Plain && !worker.shared.config.proxy_protocol;
     let known = if is_plain {
+        if !open.admits(peer.ip(), false) {
+            return;
+        }
         Known { stream: Stream::Plain(tcp), from: From { peer, port, covered: None } }
     } else {
         // In a box that is gone afterwards: a handshake is larger than a quiet connection.
-        match Box::pin(greet(worker, tcp, (peer, port), door)).await {
+        match Box::pin(greet(open, tcp, (peer, port), door)).await {
             Ok(known) => known,
             Err(error) => return tracing::debug!(%peer, %error, "not let in"),
         }
@@ -60,15 +64,21 @@ struct From {
 
 /// Reads a header of the PROXY protocol and shakes hands, as it applies, in the time of a head.
 async fn greet(
-    worker: &Rc<Worker>,
+    open: &Open,
     mut tcp: TcpStream,
     (mut peer, port): (SocketAddr, u16),
     door: Door,
 ) -> io::Result<Known> {
-    let config = &worker.shared.config;
+    let (config, worker) = (&open.worker.shared.config, &open.worker);
+    let mut named = false;
     if config.proxy_protocol && worker.is_trusted(peer.ip()) {
         let read = preamble::read(&mut tcp, peer);
-        peer = tokio::time::timeout(config.header_timeout, read).await??;
+        let from = tokio::time::timeout(config.header_timeout, read).await??;
+        named = from != peer;
+        peer = from;
+    }
+    if !open.admits(peer.ip(), named) {
+        return Err(io::ErrorKind::QuotaExceeded.into());
     }
     let Some(https) = config.https.as_ref().filter(|_| door == Door::Tls) else {
         let from = From { peer, port, covered: None };
@@ -162,7 +172,8 @@ mod tests {
         let table = Arc::new(Table::default());
         let (shared, _notices) = shared(Config::new(vec![], 1), tls, clock, table);
         let worker = Worker::new(shared, 0);
-        let quiet = std::mem::size_of_val(&welcome(&worker, stream, (peer, 80), Door::Plain));
+        let open = worker.open().unwrap();
+        let quiet = std::mem::size_of_val(&welcome(&open, stream, (peer, 80), Door::Plain));
         assert!(quiet <= 512, "{quiet} bytes quiet");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut stream = Stream::Plain(stream);

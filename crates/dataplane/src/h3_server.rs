@@ -124,7 +124,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
             () = &mut stop => break,
         };
         let Some(incoming) = incoming else { return };
-        let Some(open) = worker.open() else {
+        let ip = incoming.remote_address().ip();
+        let Some(open) = worker.open().filter(|open| open.admits(ip, false)) else {
             incoming.refuse();
             continue;
         };

@@ -45,6 +45,7 @@ mod monitor;
 mod names;
 mod page;
 mod park;
+mod peers;
 mod plan;
 mod plane;
 mod preamble;

@@ -23,6 +23,7 @@ use crate::endpoint::{Checked, Endpoints};
 use crate::ledger::Oldest;
 use crate::limits::Limits;
 use crate::monitor::{self, Watched};
+use crate::peers::Peers;
 use crate::route::Routes;
 use crate::worker::{Worker, resting, view};
 
@@ -47,6 +48,9 @@ pub struct Config {
     pub workers: usize,
     /// Open client connections per worker.
     pub connections_max: usize,
+    /// Open client connections per client address, over all workers. This machine and trusted
+    /// proxies may have any number.
+    pub connections_per_peer_max: usize,
     /// For a request head, from its first byte.
     pub header_timeout: Duration,
     /// Between two requests of a connection.
@@ -89,6 +93,7 @@ impl Config {
             listen,
             workers,
             connections_max: 50_000,
+            connections_per_peer_max: 10_000,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             connect_timeout: Duration::from_secs(5),
@@ -161,6 +166,7 @@ pub(crate) struct Shared {
     pub(crate) endpoints: Endpoints,
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
+    pub(crate) peers: Peers,
     /// Where clients are sent that came in clear text.
     pub(crate) https_port: AtomicU16,
     pub(crate) draining: AtomicBool,
@@ -422,6 +428,7 @@ pub(crate) fn shared(
 ) -> (Arc<Shared>, mpsc::Receiver<Notice>) {
     let (notices, receiver) = mpsc::channel(NOTICES_MAX);
     let workers = config.workers.max(1);
+    let peers = Peers::new(config.connections_per_peer_max);
     let shared = Arc::new(Shared {
         config,
         tls,
@@ -430,6 +437,7 @@ pub(crate) fn shared(
         endpoints: Endpoints::default(),
         routes: Routes::new(workers),
         limits: Limits::new(),
+        peers,
         oldest: Arc::new(Oldest::new(workers)),
         ordered: Notify::new(),
         changed: Notify::new(),

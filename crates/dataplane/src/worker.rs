@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{BackendUrl, Balance, Generation, Instant, RouteId};
-use resilience::{Phase, RetryBudget};
+use resilience::{ClientKey, Phase, RetryBudget};
 use routing::{EndpointHealth, EndpointId, EndpointView, Live, Member, Pool, Table};
 use runtime::{Clock, Reader};
 use tokio::net::TcpListener;
@@ -124,7 +124,7 @@ impl Worker {
                     // Closing at once says more than a queue that never moves.
                     let Some(open) = self.open() else { continue };
                     tokio::task::spawn_local(async move {
-                        connection::welcome(&open.0, stream, (peer, port), door).await;
+                        connection::welcome(&open, stream, (peer, port), door).await;
                     });
                 }
                 Err(error) if is_about_one_connection(&error) => {}
@@ -142,7 +142,7 @@ impl Worker {
             return None;
         }
         self.connections.set(self.connections.get() + 1);
-        Some(Open(Rc::clone(self)))
+        Some(Open { worker: Rc::clone(self), counted: Cell::new(None) })
     }
 
     /// Looks at the table published last.
@@ -314,11 +314,32 @@ impl Drop for Entered {
 }
 
 /// Counts an open connection for as long as it lives.
-pub(crate) struct Open(Rc<Worker>);
+pub(crate) struct Open {
+    pub(crate) worker: Rc<Worker>,
+    /// Whose it is, if that is counted.
+    counted: Cell<Option<ClientKey>>,
+}
+
+impl Open {
+    /// Whether its client may have one more connection. `named` is whether somebody we trust has
+    /// named the client. Who is trusted itself comes for many, and so may this machine.
+    pub(crate) fn admits(&self, ip: IpAddr, named: bool) -> bool {
+        let ip = ip.to_canonical();
+        if ip.is_loopback() || (!named && self.worker.is_trusted(ip)) {
+            return true;
+        }
+        let key = self.worker.shared.peers.enter(ip);
+        self.counted.set(key);
+        key.is_some()
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
+        self.worker.connections.set(self.worker.connections.get() - 1);
+        if let Some(key) = self.counted.get() {
+            self.worker.shared.peers.leave(key);
+        }
     }
 }
 

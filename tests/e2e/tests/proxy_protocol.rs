@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
-use proxyd_e2e::{Backend, PATIENCE, Proxy, Tuned};
+use proxyd_e2e::{Backend, PATIENCE, Proxy, Tuned, wait_for};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -37,6 +37,30 @@ fn a_trusted_peer_says_who_the_client_is() {
     for bad in [&b"PROXY TCP4 1.2.3.4 5.6.7.8 70000 80\r\n"[..], b"GET / HTTP/1.1\r\n"] {
         assert_eq!(proxy.raw(&[bad, REQUEST].concat()), "", "closed without a word");
     }
+}
+
+/// A client has so many connections and no more, whoever stands between; others are let in.
+#[test]
+fn a_client_may_have_so_many_connections() {
+    let (proxy, _lease, _backend) = start(
+        "trusted_proxies = [\"127.0.0.0/8\"]\\nproxy_protocol = true\\nconnections_per_peer_max = 2",
+    );
+    let open = |client: &str| {
+        let mut stream = TcpStream::connect(proxy.http()).unwrap();
+        let header = format!("PROXY TCP4 {client} 127.0.0.1 5000 80\r\n");
+        let request = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        let _ = stream.write_all([&header, request].concat().as_bytes());
+        let mut answer = [0; 15];
+        let answered = stream.read_exact(&mut answer).is_ok() && &answer == b"HTTP/1.1 200 OK";
+        (stream, answered)
+    };
+    let (first, second) = (open("203.0.113.9"), open("203.0.113.9"));
+    assert!(first.1 && second.1);
+    assert!(!open("203.0.113.9").1, "one more is closed");
+    assert!(open("203.0.113.10").1, "another client is none of its business");
+    assert!(open("127.0.0.1").1 && open("127.0.0.1").1 && open("127.0.0.1").1);
+    drop(first);
+    wait_for("its place to be free", || open("203.0.113.9").1.then_some(()));
 }
 
 /// Whoever is not trusted is believed nothing: its header is a malformed request.

@@ -183,6 +183,7 @@ impl Config {
         http.trusted_proxies.extend(trusted.map(|network| network.0.trunc()));
         set(&mut http.proxy_protocol, raw.http.proxy_protocol);
         set(&mut http.connections_max, raw.http.connections_max);
+        set(&mut http.connections_per_peer_max, raw.http.connections_per_peer_max);
         duration("http.header_timeout", raw.http.header_timeout, &mut http.header_timeout)?;
         duration("http.idle_timeout", raw.http.idle_timeout, &mut http.idle_timeout)?;
         duration("http.connect_timeout", raw.http.connect_timeout, &mut http.connect_timeout)?;
@@ -319,6 +320,9 @@ impl Config {
         }
         if self.http.connections_max == 0 {
             return Err(value("http.connections_max", "want at least 1"));
+        }
+        if self.http.connections_per_peer_max == 0 {
+            return Err(value("http.connections_per_peer_max", "want at least 1"));
         }
         let asks = self.registry_tls.as_ref().and_then(|tls| tls.clients.as_ref());
         if let Some(clients) = asks {
@@ -504,6 +508,7 @@ mod tests {
             ("[https]\n[acme]\naccept_terms = true\nca = [\"/dev/null\"]\n", "acme.ca: "),
             ("[http]\nlisten = []\n", "http.listen: want at least one address"),
             ("[http]\nconnections_max = 0\n", "http.connections_max: want at least 1"),
+            ("[http]\nconnections_per_peer_max = 0\n", "http.connections_per_peer_max: want at least 1"),
             ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "registry.listen: the registry may not listen on 0.0.0.0:81"),
         ];
         for (text, shown) in table {

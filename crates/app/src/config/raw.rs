@@ -59,6 +59,7 @@ pub(super) struct Http {
     pub(super) trusted_proxies: Option<Vec<Network>>,
     pub(super) proxy_protocol: Option<bool>,
     pub(super) connections_max: Option<usize>,
+    pub(super) connections_per_peer_max: Option<usize>,
     pub(super) header_timeout: Option<String>,
     pub(super) idle_timeout: Option<String>,
     pub(super) connect_timeout: Option<String>,

@@ -22,13 +22,14 @@ pub fn show(config: &Config) -> String {
     let _ = write!(
         out,
         "# from {from}\nworkers = {}\n\n[http]\nlisten = {}\ntrusted_proxies = [{}]\nproxy_protocol = {}\n\
-         connections_max = {}\nheader_timeout = {}\nidle_timeout = {}\nconnect_timeout = {}\n\
+         connections_max = {}\nconnections_per_peer_max = {}\nheader_timeout = {}\nidle_timeout = {}\nconnect_timeout = {}\n\
          body_timeout = {}\n\n[registry]\nlisten = {}\n",
         http.workers,
         list(&http.listen),
         trusted.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
         http.proxy_protocol,
         http.connections_max,
+        http.connections_per_peer_max,
         text(http.header_timeout),
         text(http.idle_timeout),
         text(http.connect_timeout),

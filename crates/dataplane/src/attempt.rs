@@ -62,7 +62,8 @@ impl Exchange<'_> {
         };
         let limit = worker.shared.config.body_timeout;
         match self.watch.within(limit, upstream.stream.send(out)).await {
-            Ok(Ok(())) => {}
+            // What waits for the answer holds no buffer; what is sent again is written anew.
+            Ok(Ok(())) => *out = Buffer::none(),
             Ok(Err(error)) => {
                 // An answer that is there already says that the request was read.
                 let silent = !upstream.stream.has_said_something();

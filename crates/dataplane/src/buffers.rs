@@ -102,3 +102,25 @@ pub(crate) async fn read_into_new<S: AsyncRead + Unpin>(
     })
     .await
 }
+
+/// Waits for bytes and appends them, at most as many as a fresh buffer holds; 0 at the end of the
+/// stream. While it waits an empty buffer need not be one.
+pub(crate) async fn read_into<S: AsyncRead + Unpin>(
+    from: &mut S,
+    buffer: &mut Buffer,
+) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let scratch = scratch.get_mut(..BUFFER_BYTES).unwrap_or_default();
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *from).poll_read(cx, &mut read))?;
+            let bytes = read.filled();
+            if buffer.capacity() == 0 && !bytes.is_empty() {
+                *buffer = Buffer::take();
+            }
+            buffer.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        })
+    })
+    .await
+}

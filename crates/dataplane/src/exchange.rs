@@ -205,7 +205,7 @@ impl Exchange<'_> {
                 Look::Ours(ours) => return self.refuse(ours, tries.failed, id).await,
                 Look::More => return Ok(Turn::Close),
             }
-            out.clear();
+            out = Buffer::take();
             look = self.look(&mut Scan::new(), id, &tries.endpoints, &mut out);
         }
     }

@@ -65,13 +65,24 @@ impl HeadOut for Vec<u8> {
 }
 
 /// The head of a message for a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Message {
     method: Method,
     target: Vec<u8>,
     authority: Vec<u8>,
     status: StatusCode,
     fields: HeaderMap,
+}
+
+/// Room for the fields of most heads.
+const FIELDS: usize = 24;
+
+impl Default for Message {
+    fn default() -> Self {
+        let fields = HeaderMap::with_capacity(FIELDS);
+        let (method, status) = (Method::GET, StatusCode::OK);
+        Self { method, target: Vec::new(), authority: Vec::new(), status, fields }
+    }
 }
 
 impl HeadOut for Message {

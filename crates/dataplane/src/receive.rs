@@ -14,9 +14,9 @@ use http1::{
 use model::{FailureClass, HeaderRule, Instant};
 use resilience::Floor;
 use runtime::Clock;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
-use crate::buffers::Buffer;
+use crate::buffers::{Buffer, read_into};
 use crate::coding::{self, Dressing, Place};
 use crate::forward::{self, Asked, Delivery};
 use crate::h2_stream::Arrived;
@@ -136,8 +136,9 @@ impl Receiver<'_> {
         from: &mut Half<'_, '_>,
         to: &mut Half<'_, '_>,
     ) -> Result<Received, Failure> {
-        let mut input = Buffer::take();
-        let mut out = Buffer::take();
+        // Whoever waits for a slow backend holds none.
+        let mut input = Buffer::none();
+        let mut out = Buffer::none();
         let mut scan = Scan::new();
         let mut interims = 0;
         let mut deadline = None;
@@ -145,8 +146,12 @@ impl Receiver<'_> {
         let Final { head, mut body, mut received } = loop {
             let look = if is_message {
                 let arrived = self.arrived(watch, *from, &mut deadline).await?;
+                out = Buffer::take();
                 self.look_at_message(&arrived, &mut out)
             } else {
+                if out.capacity() == 0 && !input.is_empty() {
+                    out = Buffer::take();
+                }
                 self.look_at_text(&input, &mut scan, &mut out)
             };
             match look {
@@ -245,10 +250,9 @@ impl Receiver<'_> {
         heard: bool,
         deadline: &mut Option<Instant>,
     ) -> Result<(), Failure> {
-        input.reserve(4096);
         loop {
             let (sent_before, limit) = self.patience(deadline);
-            match watch.within(limit, from.read_buf(&mut **input)).await {
+            match watch.within(limit, read_into(from, input)).await {
                 Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
                 Ok(Ok(_)) => return Ok(()),

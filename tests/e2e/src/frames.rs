@@ -93,7 +93,7 @@ pub enum Outcome {
 }
 
 /// An answer on a stream, as far as it came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Answered {
     /// The final status.
     pub status: u16,
@@ -544,6 +544,14 @@ impl Answered {
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl std::fmt::Debug for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { status, interim, fields, body, trailers } = self;
+        let text = String::from_utf8_lossy(body.get(..500).unwrap_or(body));
+        write!(f, "{interim:?} {status} {fields:?} {} bytes {text:?} {trailers:?}", body.len())
     }
 }
 

@@ -30,6 +30,9 @@ const STREAMS_MAX: u32 = 128;
 /// whose backends do not read can fill.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// What frames that wait for their backends may cost that are smaller than 256 bytes, each what it
+/// is smaller by: enough for a window full of small messages of one stream.
+const SMALL_FRAMES_COST_MAX: usize = 32 * STREAM_WINDOW_BYTES as usize;
 /// Payload of one stream that waits to be written.
 const SEND_BYTES_MAX: usize = 32 * 1024;
 /// A head with its fields as section 6.5.2 counts them. The same as of a head in text; a larger
@@ -112,6 +115,7 @@ fn builder() -> Builder {
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .data_frame_budget(SMALL_FRAMES_COST_MAX)
         .max_send_buffer_size(SEND_BYTES_MAX)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)

@@ -61,6 +61,9 @@ impl Exchange<'_> {
         let limit = worker.shared.config.body_timeout;
         match self.watch.within(limit, upstream.stream.send(out)).await {
             Ok(Ok(())) => {}
+            Ok(Err(_)) if upstream.stream.was_refused() => {
+                return Attempt::Untouched(Answer::INCOMPLETE);
+            }
             Ok(Err(error)) => {
                 // An answer that is there already says that the request was read.
                 let silent = !upstream.stream.has_said_something();
@@ -128,7 +131,8 @@ impl Exchange<'_> {
             let (mut down, mut to) = (Half::new(&client), Half::new(&client));
             let mut patience = Watch::new(worker.clock);
             let body = &mut plan.body;
-            if reused || plan.asked.verb.is_idempotent() {
+            // A stream may be refused at any time.
+            if reused || up.with(|up| up.is_message()) || plan.asked.verb.is_idempotent() {
                 body.keep_for_replay();
             }
             // In a box: only requests whose body is still coming need it, and the task of every

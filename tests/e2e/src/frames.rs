@@ -123,6 +123,8 @@ pub struct Frames {
     goaway: Option<u32>,
     /// PING acknowledgements that came.
     pongs: usize,
+    /// What the last one said.
+    pong: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -278,7 +280,16 @@ impl Frames {
         socket.set_read_timeout(Some(PATIENCE))?;
         let (settings, streams) = (BTreeMap::new(), BTreeMap::new());
         let input = Vec::new();
-        Ok(Self { socket, input, settings, grants: true, streams, goaway: None, pongs: 0 })
+        Ok(Self {
+            socket,
+            input,
+            settings,
+            grants: true,
+            streams,
+            goaway: None,
+            pongs: 0,
+            pong: Vec::new(),
+        })
     }
 
     /// Takes payload without letting more come.
@@ -391,6 +402,11 @@ impl Frames {
         }
     }
 
+    /// Whether the last PING that was acknowledged said this.
+    pub fn has_pong(&self, said: &[u8]) -> bool {
+        self.pong == said
+    }
+
     /// Why the server said it will end the connection, as far as was read.
     pub fn goaway(&self) -> Option<u32> {
         self.goaway
@@ -466,7 +482,10 @@ impl Frames {
             kind::PING if flags & ACK == 0 => {
                 let _ = self.send(&self::frame(kind::PING, ACK, 0, payload));
             }
-            kind::PING => self.pongs += 1,
+            kind::PING => {
+                self.pongs += 1;
+                self.pong.clone_from(payload);
+            }
             kind::GOAWAY => self.goaway = payload.get(4..8).map(code_of),
             kind::RST_STREAM => {
                 let known = self.streams.entry(*stream).or_default();

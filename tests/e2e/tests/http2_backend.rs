@@ -8,13 +8,15 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use proxyd_e2e::frames::{self, code, data, fields, frame, get, head, kind, setting, settings};
 use proxyd_e2e::{Caller, Frames, Outcome, Program, Proxy, Session, wait_for};
 
 const HOST: &str = "a.test";
+/// How often the proxy asks the same endpoint again that refused.
+const REFUSED_MAX: usize = 4;
 
 /// Says on its output where it listens, and of each connection that it came.
 /// Arguments: a port or 0, `h2c`, `h2`, `h1` or `both`, and the certificate and key of TLS.
@@ -293,6 +295,43 @@ fn what_is_above_the_last_stream_is_asked_again() {
     client.send(&post(3)).unwrap();
     assert_eq!(client.outcome(3).unwrap().status(), 200);
     server.join().unwrap();
+}
+
+/// One that refuses everything is asked a few times, and no more.
+#[test]
+fn a_backend_that_refuses_everything_is_let_alone() {
+    let (asked, listener) =
+        (Arc::new(AtomicUsize::new(0)), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (url, counted) = (format!("h2c://{}", listener.local_addr().unwrap()), Arc::clone(&asked));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let counted = Arc::clone(&counted);
+            thread::spawn(move || {
+                let _ = stream.write_all(&settings(&[]));
+                let _ = stream.read_exact(&mut vec![0; frames::PREFACE.len()]);
+                let mut nine = [0; 9];
+                while stream.read_exact(&mut nine).is_ok() {
+                    let length = u32::from_be_bytes([0, nine[0], nine[1], nine[2]]);
+                    let _ = stream.read_exact(&mut vec![0; length as usize]);
+                    let number = u32::from_be_bytes([nine[5], nine[6], nine[7], nine[8]]);
+                    let _ = match nine[3] {
+                        kind::HEADERS => {
+                            counted.fetch_add(1, Ordering::SeqCst);
+                            stream.write_all(&frames::reset(number, code::REFUSED_STREAM))
+                        }
+                        kind::SETTINGS if nine[4] == 0 => {
+                            stream.write_all(&frame(kind::SETTINGS, frames::ACK, 0, b""))
+                        }
+                        _ => Ok(()),
+                    };
+                }
+            });
+        }
+    });
+    let (proxy, _session) = proxy(&url, "");
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    assert_eq!(client.get(1, HOST, "/").unwrap().status(), 502);
+    assert_eq!(asked.load(Ordering::SeqCst), 1 + REFUSED_MAX);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What is accepted as a head in frames and what is refused.
+
 use super::*;
 use crate::Decoder;
 

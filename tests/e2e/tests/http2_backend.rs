@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -285,6 +285,9 @@ fn what_is_above_the_last_stream_is_asked_again() {
                     break;
                 }
             }
+            // What comes and is not read would reset the connection, and undo what was said.
+            let _ = stream.shutdown(Shutdown::Write);
+            thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
         }
     });
     let (proxy, _session) = proxy(&url, "");
@@ -426,6 +429,28 @@ fn small_messages_may_wait_for_a_slow_client() {
         assert_eq!(answer.body.len(), (messages - before) * MESSAGE.len());
     }
     assert!(calm.load(Ordering::SeqCst), "the proxy ended a connection");
+}
+
+/// The same in the other direction: a backend that takes nothing yet.
+#[test]
+fn small_messages_may_wait_for_a_slow_backend() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(&settings(&[(setting::INITIAL_WINDOW_SIZE, 0)]));
+            let _ = stream.write_all(&frame(kind::SETTINGS, frames::ACK, 0, b""));
+            thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+        }
+    });
+    let (proxy, _session) = proxy(&url, "");
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    client.send(&head(1, &frames::request("POST", HOST, "/", &[]), false)).unwrap();
+    // As much as the window of a stream takes.
+    let messages = data(1, MESSAGE, false).repeat(256 * 1024 / MESSAGE.len());
+    client.send(&messages).unwrap();
+    assert!(client.is_alive().unwrap(), "{:?}", client.goaway());
+    assert_eq!(client.get(3, "nobody.test", "/").unwrap().status(), 404);
 }
 
 /// As small as of server-sent events.

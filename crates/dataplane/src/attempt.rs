@@ -64,6 +64,9 @@ impl Exchange<'_> {
         match self.watch.within(limit, upstream.stream.send(out)).await {
             // What waits for the answer holds no buffer; what is sent again is written anew.
             Ok(Ok(())) => *out = Buffer::none(),
+            Ok(Err(_)) if upstream.stream.was_refused() => {
+                return Attempt::Untouched(Answer::INCOMPLETE);
+            }
             Ok(Err(error)) => {
                 // An answer that is there already says that the request was read.
                 let silent = !upstream.stream.has_said_something();
@@ -131,7 +134,8 @@ impl Exchange<'_> {
             let (mut down, mut to) = (Half::new(&client), Half::new(&client));
             let mut patience = Watch::new(worker.clock);
             let (body, asked) = (&mut plan.body, plan.asked);
-            if reused || plan.asked.verb.is_idempotent() {
+            // A stream may be refused at any time.
+            if reused || up.with(|up| up.is_message()) || asked.verb.is_idempotent() {
                 body.keep_for_replay();
             }
             // In a box: only requests whose body is still coming need it, and the task of every

@@ -31,6 +31,7 @@ use crate::receive::Received;
 use crate::stream::Stream;
 use crate::tally::Tally;
 use crate::tunnel;
+use crate::upstream::Speech;
 use crate::watch::{TimedOut, Watch};
 use crate::worker::Worker;
 
@@ -43,6 +44,9 @@ const PAUSING_MAX: usize = 256;
 const ATTEMPTS_MAX: usize = 8;
 /// How often one request is planned anew because a backend speaks otherwise than it did.
 const OTHERWISE_MAX: u32 = 4;
+/// How often the same endpoint is asked again that says it never looked at the request, since a
+/// connection that goes away says nothing about the next one.
+const REFUSED_MAX: u32 = 4;
 /// How long a client that is told an error in the middle of its body may go on sending.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -149,6 +153,8 @@ struct Tries {
     repeats: u32,
     /// How often a backend spoke otherwise than was planned.
     otherwise: u32,
+    /// How often a stream was refused.
+    refused: u32,
     /// What became of the last try.
     failed: Option<Answer>,
     /// When parking ends.
@@ -255,7 +261,10 @@ impl Exchange<'_> {
             let used = plan.sent.then_some(plan.used);
             return Some(self.answer(answer, plan.asked, used, id).await);
         }
-        if tries.fresh_only || !stale {
+        let refused = stale && plan.speech.0 == Speech::Frames;
+        tries.refused += u32::from(refused);
+        let same_again = !tries.fresh_only || (refused && tries.refused <= REFUSED_MAX);
+        if !(stale && same_again) {
             tries.endpoints.push(plan.member().endpoint);
         }
         tries.fresh_only = true;

@@ -4,14 +4,18 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use http1::Version;
+use http1::{H2Guard, H2Refused, Version};
+use model::Instant;
+use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use crate::buffers::Buffer;
 use crate::exchange;
@@ -30,6 +34,9 @@ const STREAMS_MAX: u32 = 128;
 /// whose backends do not read can fill.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// What frames that wait for their backends may cost that are smaller than 256 bytes, each what it
+/// is smaller by: enough for a window full of small messages of one stream.
+const SMALL_FRAMES_COST_MAX: usize = 32 * STREAM_WINDOW_BYTES as usize;
 /// Payload of one stream that waits to be written.
 const SEND_BYTES_MAX: usize = 32 * 1024;
 /// A head with its fields as section 6.5.2 counts them. The same as of a head in text; a larger
@@ -38,13 +45,27 @@ const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Streams that a client may reset before we have looked at them (CVE-2023-44487), and that it
 /// may make us reset by breaking rules (CVE-2025-8671), before the connection ends.
 const UNSEEN_RESETS_MAX: usize = 32;
-const ERROR_RESETS_MAX: usize = 128;
+const ERROR_RESETS_MAX: usize = 1024;
+/// Streams that we have reset and still know, and for how long: payload that is on its way to one
+/// of them breaks no rule. Uploads that are answered early end like that.
+const RESET_STREAMS_MAX: usize = 512;
+const RESET_STREAM_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Serves a connection to its end. `first` is what was read from it before.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
     let _open = Messaging::begin(worker);
     let config = &worker.shared.config;
-    let handshake = builder().handshake::<_, Bytes>(Rewound { first, at: 0, stream });
+    let flooded = Rc::new(Notify::new());
+    let guarded = Guarded {
+        first,
+        at: 0,
+        stream,
+        guard: Some(H2Guard::new()),
+        clock: worker.clock,
+        began: worker.clock.mono(),
+        flooded: Rc::clone(&flooded),
+    };
+    let handshake = builder().handshake::<_, Bytes>(guarded);
     let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, handshake).await
     else {
         return;
@@ -84,6 +105,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
                 }
                 None => return,
             },
+            () = flooded.notified() => {
+                tracing::debug!(client = %client.address, "a client sends frames that say nothing");
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            }
             () = &mut stop, if !ending => {
                 ending = true;
                 connection.graceful_shutdown();
@@ -113,10 +138,13 @@ fn builder() -> Builder {
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .data_frame_budget(SMALL_FRAMES_COST_MAX)
         .max_send_buffer_size(SEND_BYTES_MAX)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
         .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .reset_stream_duration(RESET_STREAM_AGE_MAX)
         .enable_connect_protocol();
     builder
 }
@@ -138,42 +166,73 @@ async fn answer(
     serving.answered(answered);
 }
 
-/// A connection of which something was read already.
-struct Rewound {
+/// A connection of which something was read already, and whose frames are counted.
+struct Guarded {
     first: Buffer,
     at: usize,
     stream: Stream,
+    /// None once it has refused: nothing is read any more.
+    guard: Option<H2Guard>,
+    clock: Clock,
+    began: Instant,
+    /// Told of that.
+    flooded: Rc<Notify>,
 }
 
-impl AsyncRead for Rewound {
+impl Guarded {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let left = self.first.get(self.at..).unwrap_or_default();
+        if left.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let len = left.len().min(into.remaining());
+        into.put_slice(left.get(..len).unwrap_or_default());
+        self.at += len;
+        if self.at == self.first.len() {
+            self.first = Buffer::none();
+            self.at = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Guarded {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let left = this.first.get(this.at..).unwrap_or_default();
-        if left.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, into);
+        if this.guard.is_none() {
+            return Poll::Pending;
         }
-        let len = left.len().min(into.remaining());
-        into.put_slice(left.get(..len).unwrap_or_default());
-        this.at += len;
-        if this.at == this.first.len() {
-            this.first = Buffer::none();
-            this.at = 0;
+        let before = into.filled().len();
+        ready!(this.poll_bytes(cx, into))?;
+        let came = into.filled().get(before..).unwrap_or_default();
+        let age = this.clock.mono().since(this.began);
+        match this.guard.as_mut().map(|guard| guard.take(came, age)) {
+            Some(Ok(())) => Poll::Ready(Ok(())),
+            Some(Err(H2Refused)) | None => {
+                this.guard = None;
+                this.flooded.notify_one();
+                into.set_filled(before);
+                Poll::Pending
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Rewound {
+impl AsyncWrite for Guarded {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        if let Some(guard) = &mut self.guard {
+            guard.gave(bytes.get(..written).unwrap_or_default());
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

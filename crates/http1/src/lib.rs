@@ -45,6 +45,7 @@ mod chunked;
 mod error;
 mod facts;
 mod field;
+mod h2_guard;
 mod h3_guard;
 mod known;
 mod limits;
@@ -59,6 +60,10 @@ mod verb;
 pub use body::{BodyError, Decoder, Pass, Step};
 pub use error::HeadError;
 pub use field::{EndToEnd, Field, Fields, HeadSpace, Nominated, Version};
+pub use h2_guard::{
+    H2_IDLE_FRAMES_MAX, H2_IDLE_FRAMES_PER_MESSAGE_FRAME, H2_IDLE_FRAMES_PER_SECOND, H2Guard,
+    H2Refused,
+};
 pub use h3_guard::{H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3Guard, H3Refused, H3StreamKind};
 pub use known::Known;
 pub use limits::Limits;

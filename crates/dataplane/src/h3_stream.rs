@@ -29,6 +29,8 @@ pub(crate) struct H3Stream {
     /// Payload that its head announced and that has not come yet.
     expected: Option<u64>,
     received: bool,
+    /// DATA frames without payload that h3 took for the end.
+    empty: u32,
     trailers: Vec<u8>,
     /// Whether the final head was sent.
     answered: bool,
@@ -58,6 +60,7 @@ impl H3Stream {
             came: Bytes::new(),
             expected,
             received: false,
+            empty: 0,
             trailers: Vec::new(),
             answered: false,
             left: None,
@@ -125,6 +128,7 @@ impl H3Stream {
                     }
                     self.came = piece.copy_to_bytes(len);
                 }
+                None if self.empty < self.out.borrow().came_empty() => self.empty += 1,
                 None => {
                     let fields = ready!(self.request.poll_recv_trailers(cx));
                     if let Some(fields) = fields.map_err(io::Error::other)? {

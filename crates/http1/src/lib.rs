@@ -46,6 +46,7 @@ mod error;
 mod facts;
 mod field;
 mod h3_guard;
+mod h3_section;
 mod known;
 mod limits;
 mod message;
@@ -59,7 +60,9 @@ mod verb;
 pub use body::{BodyError, Decoder, Pass, Step};
 pub use error::HeadError;
 pub use field::{EndToEnd, Field, Fields, HeadSpace, Nominated, Version};
-pub use h3_guard::{H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3Guard, H3Refused, H3StreamKind};
+pub use h3_guard::{
+    H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3_FRAMES_PER_REQUEST, H3Guard, H3Refused, H3StreamKind,
+};
 pub use known::Known;
 pub use limits::Limits;
 pub use message::{

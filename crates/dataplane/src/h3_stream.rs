@@ -37,8 +37,15 @@ pub(crate) struct H3Stream {
     /// Payload that was announced and not sent yet.
     left: Option<u64>,
     ended: bool,
-    /// Fires when the client wants no answer any more.
-    stopped: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    stopped: Stopped,
+}
+
+/// Whether the client wants no answer any more.
+enum Stopped {
+    /// Nobody has asked.
+    Unknown,
+    Waiting(Pin<Box<dyn Future<Output = ()>>>),
+    Yes,
 }
 
 impl std::fmt::Debug for H3Stream {
@@ -65,7 +72,7 @@ impl H3Stream {
             answered: false,
             left: None,
             ended: false,
-            stopped: None,
+            stopped: Stopped::Unknown,
         }
     }
 
@@ -93,8 +100,19 @@ impl H3Stream {
         if self.ended {
             return Poll::Pending;
         }
-        let out = &self.out;
-        self.stopped.get_or_insert_with(|| out.borrow().stopped()).as_mut().poll(cx)
+        loop {
+            match &mut self.stopped {
+                Stopped::Unknown => {
+                    let stopped = self.out.borrow().stopped();
+                    self.stopped = Stopped::Waiting(stopped);
+                }
+                Stopped::Waiting(stopped) => {
+                    ready!(stopped.as_mut().poll(cx));
+                    self.stopped = Stopped::Yes;
+                }
+                Stopped::Yes => return Poll::Ready(()),
+            }
+        }
     }
 
     pub(crate) fn abort(&mut self) {

@@ -50,6 +50,8 @@ const UNPROVEN_MAX: usize = 64;
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: u64 = 16 * 1024;
 const WAITING_BYTES_ALL_MAX: u64 = 4 * 1024 * 1024;
+/// How often a connection that is told to end looks whether it can.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of a connection id.
 const CONNECTION_ID_BYTES: usize = 8;
 
@@ -229,6 +231,8 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                 if connection.shutdown(1).await.is_err() {
                     return;
                 }
+                patience = LOOK_EVERY;
+                timer.set(worker.clock.timer(worker.clock.mono().after(patience)));
             }
             () = &mut timer => {
                 let now = worker.clock.mono();
@@ -242,6 +246,9 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     }
     // Closing at once would drop what is not acknowledged yet.
     let _ = tokio::time::timeout(LAST_WORDS, quic.closed()).await;
+    drop(connection);
+    // Whoever drives the connection tells the client, if the process lasts until then.
+    tokio::time::sleep(LOOK_EVERY).await;
 }
 
 fn quinn_ip(peer: std::net::SocketAddr) -> std::net::IpAddr {

@@ -76,6 +76,16 @@ async def cancelled(port):
         await asyncio.sleep(0.1)
         client.reset(both)
         client.stop(both)
+        # A stream of events that says nothing for a while.
+        quiet = client.say(head(path="/quiet"), end=True)
+        await client.until(lambda: client.reply(quiet).body, "an event")
+        client.stop(quiet)
+        # No answer to a body that came bit by bit.
+        hung = client.say(head("POST", "/hang") + frame(DATA, b"1"))
+        await asyncio.sleep(0.1)
+        client.send(hung, frame(DATA, b"2"), end=True)
+        await asyncio.sleep(0.1)
+        client.stop(hung)
         # Before anything was said, and in the middle of a head.
         client.reset(client.say(b"\x01"))
         client.reset(client.say(head()[:-4]))

@@ -18,7 +18,7 @@ function echo(url, message) {
     socket.onopen = () => socket.send(message)
     socket.onmessage = event => { socket.close(1000); socket.onclose = end => resolve(
       (typeof event.data == "string" ? event.data : event.data.byteLength + " bytes") + " " + end.code) }
-    socket.onerror = () => reject("the socket failed")
+    socket.onclose = end => resolve("closed " + end.code)
   })
 }
 </script>"""
@@ -66,8 +66,13 @@ async def websocket(reader, writer, fields):
         mask = await reader.readexactly(4)
         data = await reader.readexactly(length)
         data = (int.from_bytes(data, "big") ^ int.from_bytes((mask * (length // 4 + 1))[:length], "big")).to_bytes(length, "big")
-        size = bytes([length]) if length < 126 else b"\x7e" + length.to_bytes(2, "big")
-        if length > 0xFFFF:
+        if data == b"break":
+            return
+        if length < 126:
+            size = bytes([length])
+        elif length < 0x1_0000:
+            size = b"\x7e" + length.to_bytes(2, "big")
+        else:
             size = b"\x7f" + length.to_bytes(8, "big")
         writer.write(bytes([first]) + size + data)
         if first & 15 == 8:
@@ -143,6 +148,10 @@ async def answer(words, reader, writer, seen, method):
             if reader.at_eof():
                 raise ConnectionError
             await asyncio.sleep(0)
+    elif name == "quiet":
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"one"))
+        await reader.read(1)
+        raise ConnectionError
     elif name == "hang":
         await reader.read(1)
         raise ConnectionError

@@ -75,7 +75,9 @@ impl Site {
     /// Its host.
     pub const HOST: &str = "h3.test";
     /// Names of its certificate.
-    pub const NAMES: [&str; 2] = [Self::HOST, "*.h3.test"];
+    pub const NAMES: [&str; 3] = [Self::HOST, "*.h3.test", Self::BY_NAME];
+    /// The same site for programs that ask for what they connect to.
+    pub const BY_NAME: &str = "localhost";
 
     /// Starts one.
     pub fn start() -> Self {
@@ -91,7 +93,10 @@ impl Site {
     pub fn start_at(listen: SocketAddr, more: &str) -> Self {
         let (origin, files) = (Origin::start(), Files::new(&Self::NAMES));
         let proxy = Proxy::start_with(&files.section(listen, more));
-        let (session, route) = Session::serve(&proxy, "web", "web.1", (Self::HOST, &origin.url()));
+        let mut session = Session::register(&proxy, "web", "web.1");
+        let route = session.stage(Self::HOST, "/", &origin.url());
+        session.stage(Self::BY_NAME, "/", &origin.url());
+        session.expect("CONFIG_APPLY|$sid", "OK");
         Self { proxy, session, route, origin, files }
     }
 

@@ -1,3 +1,5 @@
+//! Heads in frames, as tables.
+
 use super::*;
 use crate::Decoder;
 

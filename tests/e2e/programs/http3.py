@@ -23,8 +23,12 @@ async def exchanges(port):
         equal((bytes(got.body), got.trailers), (b"hello", [("x-end", "yes")]))
         got = await client.fetch("/x", "POST", b"abc", trailers=[("x-last", "1")])
         assert b"x-last: 1" in got.body and b'"length": 3' in got.body, got.body
+        # Trailers after no body at all: alone, and in one packet with the head.
         got = await client.fetch("/x", "POST", trailers=[("x-last", "1")])
         assert b"x-last: 1" in got.body and b'"length": 0' in got.body, got.body
+        both = head("POST", "/x") + frame(HEADERS, section([("x-last", "2")]))
+        got = await client.ended(client.say(both, end=True))
+        assert b"x-last: 2" in got.body and b'"length": 0' in got.body, got.body
         for status in [204, 304, 404, 500]:
             got = await client.fetch(f"/status/{status}")
             equal((got.status, len(got.body)), (status, 0))

@@ -103,6 +103,9 @@ impl Exchange<'_> {
             encoders: &worker.encoders,
             tally: &self.tally,
         };
+        // A stream that is given up says so at any time; a connection only by its end, which may be
+        // that of what the client has to say.
+        let in_frames = self.stream.is_message();
         let received = if plan.body.is_read() {
             let (backend, client) =
                 (Shared::new(&mut upstream.stream), Shared::new(&mut *self.stream));
@@ -113,7 +116,7 @@ impl Exchange<'_> {
                 if let Poll::Ready(received) = receive.as_mut().poll(cx) {
                     return Poll::Ready(Some(received));
                 }
-                watching &= self.tally.status.get() == 0;
+                watching &= in_frames || self.tally.status.get() == 0;
                 if watching {
                     match poll_client(Half::new(&client), cx) {
                         Poll::Ready(Client::Gone) => return Poll::Ready(None),
@@ -162,7 +165,11 @@ impl Exchange<'_> {
                             Poll::Pending => {}
                         }
                     }
-                    receive.as_mut().poll(cx).map(Ok)
+                    if let Poll::Ready(received) = receive.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(received));
+                    }
+                    let is_gone = in_frames && poll_client(Half::new(&client), cx).is_ready();
+                    if is_gone { Poll::Ready(Err(None)) } else { Poll::Pending }
                 })
                 .await
             })

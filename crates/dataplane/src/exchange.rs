@@ -104,7 +104,8 @@ pub(crate) async fn single(
             begun => Poll::Ready(begun),
         });
         match watch.within(worker.shared.config.header_timeout, begun).await {
-            Ok(Poll::Ready(Ok(has_ended))) => ended = has_ended,
+            // Trailers need a body to follow, be it an empty one.
+            Ok(Poll::Ready(Ok(has_ended))) => ended = has_ended && stream.trailers().is_empty(),
             Ok(Poll::Ready(Err(_))) => return false,
             Ok(Poll::Pending) | Err(TimedOut) => {}
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use certs::{CertificateDer, ServerConfig as TlsConfig};
+use h3::error::Code;
 use h3::server::RequestResolver;
 use http1::Version;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
@@ -25,7 +26,7 @@ use quinn::{
 
 use crate::exchange;
 use crate::h3_stream::H3Stream;
-use crate::h3_transport::{Latest, Outgoing, Transport};
+use crate::h3_transport::{Gate, Outgoing, Transport};
 use crate::identity::Client;
 use crate::stream::Stream;
 use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
@@ -49,6 +50,8 @@ const UNPROVEN_MAX: usize = 64;
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: u64 = 16 * 1024;
 const WAITING_BYTES_ALL_MAX: u64 = 4 * 1024 * 1024;
+/// How often a connection that is told to end looks whether it can.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of a connection id.
 const CONNECTION_ID_BYTES: usize = 8;
 
@@ -175,16 +178,21 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     let mut client = client_at(peer);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(HEAD_BYTES_MAX).send_grease(false);
-    let latest = Latest::default();
-    let transport = Transport::new(quic.clone(), Rc::clone(&latest));
+    let gate = Rc::new(Gate::default());
+    let transport = Transport::new(quic.clone(), Rc::clone(&gate));
     let built = builder.build::<_, Bytes>(transport);
     let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, built).await else {
         return;
     };
     let tracker = Rc::new(Tracker::new(worker.clock.mono()));
-    let mut stop = pin!(worker.shared.stop_accepting.notified());
-    stop.as_mut().enable();
-    let mut ending = worker.is_draining();
+    let mut stopped = pin!(worker.shared.stop_accepting.notified());
+    stopped.as_mut().enable();
+    // Who comes in the last moment may miss it, and still gets an answer.
+    let late = if worker.is_draining() { LAST_WORDS } else { Duration::MAX };
+    let mut stop = pin!(async {
+        let _ = tokio::time::timeout(late, stopped).await;
+    });
+    let mut ending = false;
     let mut patience = config.header_timeout;
     let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
     loop {
@@ -195,7 +203,7 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     patience = config.idle_timeout;
                     if tracker.is_abused() {
                         tracing::debug!(client = %client.address, "a client gives up its requests");
-                        let code = h3::error::Code::H3_EXCESSIVE_LOAD.value();
+                        let code = Code::H3_EXCESSIVE_LOAD.value();
                         let code = VarInt::from_u64(code).unwrap_or(VarInt::MAX);
                         return quic.close(code, b"too many requests given up");
                     }
@@ -204,7 +212,7 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                         peer = quic.remote_address();
                         client = client_at(peer);
                     }
-                    let Some(out) = latest.take() else { continue };
+                    let Some(out) = gate.latest() else { continue };
                     let serving = Serving::begin(&tracker, worker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
                     tokio::task::spawn_local(async move {
@@ -222,9 +230,13 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
             },
             () = &mut stop, if !ending => {
                 ending = true;
-                if connection.shutdown(0).await.is_err() {
+                gate.close();
+                // Names the first request that is not answered any more: the one after the last.
+                if connection.shutdown(1).await.is_err() {
                     return;
                 }
+                patience = LOOK_EVERY;
+                timer.set(worker.clock.timer(worker.clock.mono().after(patience)));
             }
             () = &mut timer => {
                 let now = worker.clock.mono();
@@ -238,6 +250,9 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     }
     // Closing at once would drop what is not acknowledged yet.
     let _ = tokio::time::timeout(LAST_WORDS, quic.closed()).await;
+    drop(connection);
+    // Whoever drives the connection tells the client, if the process lasts until then.
+    tokio::time::sleep(LOOK_EVERY).await;
 }
 
 fn quinn_ip(peer: std::net::SocketAddr) -> std::net::IpAddr {
@@ -252,12 +267,16 @@ async fn answer(
 ) {
     let limit = worker.shared.config.header_timeout;
     let resolved = tokio::time::timeout(limit, resolver.resolve_request()).await;
-    let Ok(Ok((request, stream))) = resolved else {
-        // A head that is too long was answered with 431; that is to be written.
-        out.borrow_mut().finish();
-        let flush = poll_fn(|cx| out.borrow_mut().poll_flush(cx));
-        let _ = tokio::time::timeout(LAST_WORDS, flush).await;
-        return;
+    let (request, stream) = match resolved {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(_)) => {
+            // A head that is too long was answered with 431; that is to be written.
+            out.borrow_mut().finish();
+            let flush = poll_fn(|cx| out.borrow_mut().poll_flush(cx));
+            let _ = tokio::time::timeout(LAST_WORDS, flush).await;
+            return;
+        }
+        Err(_) => return out.borrow_mut().reset(Code::H3_REQUEST_INCOMPLETE),
     };
     let (parts, ()) = request.into_parts();
     let expected = parts.headers.get(http::header::CONTENT_LENGTH);

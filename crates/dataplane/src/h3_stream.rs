@@ -29,14 +29,23 @@ pub(crate) struct H3Stream {
     /// Payload that its head announced and that has not come yet.
     expected: Option<u64>,
     received: bool,
+    /// DATA frames without payload that h3 took for the end.
+    empty: u32,
     trailers: Vec<u8>,
     /// Whether the final head was sent.
     answered: bool,
     /// Payload that was announced and not sent yet.
     left: Option<u64>,
     ended: bool,
-    /// Fires when the client wants no answer any more.
-    stopped: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    stopped: Stopped,
+}
+
+/// Whether the client wants no answer any more.
+enum Stopped {
+    /// Nobody has asked.
+    Unknown,
+    Waiting(Pin<Box<dyn Future<Output = ()>>>),
+    Yes,
 }
 
 impl std::fmt::Debug for H3Stream {
@@ -58,11 +67,12 @@ impl H3Stream {
             came: Bytes::new(),
             expected,
             received: false,
+            empty: 0,
             trailers: Vec::new(),
             answered: false,
             left: None,
             ended: false,
-            stopped: None,
+            stopped: Stopped::Unknown,
         }
     }
 
@@ -90,8 +100,19 @@ impl H3Stream {
         if self.ended {
             return Poll::Pending;
         }
-        let out = &self.out;
-        self.stopped.get_or_insert_with(|| out.borrow().stopped()).as_mut().poll(cx)
+        loop {
+            match &mut self.stopped {
+                Stopped::Unknown => {
+                    let stopped = self.out.borrow().stopped();
+                    self.stopped = Stopped::Waiting(stopped);
+                }
+                Stopped::Waiting(stopped) => {
+                    ready!(stopped.as_mut().poll(cx));
+                    self.stopped = Stopped::Yes;
+                }
+                Stopped::Yes => return Poll::Ready(()),
+            }
+        }
     }
 
     pub(crate) fn abort(&mut self) {
@@ -125,6 +146,7 @@ impl H3Stream {
                     }
                     self.came = piece.copy_to_bytes(len);
                 }
+                None if self.empty < self.out.borrow().came_empty() => self.empty += 1,
                 None => {
                     let fields = ready!(self.request.poll_recv_trailers(cx));
                     if let Some(fields) = fields.map_err(io::Error::other)? {

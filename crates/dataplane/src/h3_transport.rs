@@ -1,7 +1,7 @@
 //! QUIC streams as the h3 crate wants them. Ours and not h3-quinn, whose streams panic when
 //! reading is given up while a read waits, and let a frame announce any length.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -14,7 +14,7 @@ use h3::error::Code;
 use h3::quic::{
     self, ConnectionErrorIncoming, OpenStreams, StreamErrorIncoming, StreamId, WriteBuf,
 };
-use http1::{H3Guard, H3StreamKind};
+use http1::{H3Guard, H3Refused, H3StreamKind};
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 /// What is read from a stream at once.
@@ -24,13 +24,20 @@ const PIECES_MAX: usize = 4;
 
 type Accepting<T> = Pin<Box<dyn Future<Output = Result<T, ConnectionError>>>>;
 
-/// The sending side of the request that was accepted last.
-pub(crate) type Latest = Rc<RefCell<Option<Rc<RefCell<Outgoing>>>>>;
+/// Where the requests of a connection come in.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// The sending side of the request that came last.
+    latest: RefCell<Option<Rc<RefCell<Outgoing>>>>,
+    /// How many came.
+    begun: Cell<u32>,
+    closed: Cell<bool>,
+}
 
 /// One connection.
 pub(crate) struct Transport {
     quic: quinn::Connection,
-    latest: Latest,
+    gate: Rc<Gate>,
     requests: Option<Accepting<(quinn::SendStream, quinn::RecvStream)>>,
     one_way: Option<Accepting<quinn::RecvStream>>,
     opening: Option<Accepting<quinn::SendStream>>,
@@ -50,6 +57,8 @@ pub(crate) struct Outgoing {
     /// Nothing more comes; told when nothing is pending.
     finishing: bool,
     finished: bool,
+    /// DATA frames without payload that came in the other direction.
+    came_empty: u32,
 }
 
 /// A request's stream.
@@ -67,18 +76,33 @@ pub(crate) struct OneWay(Outgoing);
 pub(crate) struct Incoming {
     stream: quinn::RecvStream,
     guard: H3Guard,
+    quic: quinn::Connection,
+    /// Who counts requests, on a stream of one direction.
+    gate: Option<Rc<Gate>>,
+    refused: Option<H3Refused>,
+}
+
+impl Gate {
+    /// The sending side of the request that was accepted last, once.
+    pub(crate) fn latest(&self) -> Option<Rc<RefCell<Outgoing>>> {
+        self.latest.take()
+    }
+
+    /// From now on requests are rejected: their client may send them elsewhere (RFC 9114, 4.1.1).
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+    }
 }
 
 impl Transport {
-    /// `latest` is told of each request.
-    pub(crate) fn new(quic: quinn::Connection, latest: Latest) -> Self {
-        Self { quic, latest, requests: None, one_way: None, opening: None }
+    pub(crate) fn new(quic: quinn::Connection, gate: Rc<Gate>) -> Self {
+        Self { quic, gate, requests: None, one_way: None, opening: None }
     }
 }
 
 impl Outgoing {
     fn new(stream: quinn::SendStream) -> Self {
-        Self { stream, pending: VecDeque::new(), finishing: false, finished: false }
+        Self { stream, pending: VecDeque::new(), finishing: false, finished: false, came_empty: 0 }
     }
 
     /// Whether something waits to be written.
@@ -126,6 +150,11 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
+    /// How many DATA frames without payload came: h3 says of each that the payload has ended.
+    pub(crate) fn came_empty(&self) -> u32 {
+        self.came_empty
+    }
+
     /// Gives up in the middle.
     pub(crate) fn reset(&mut self, code: Code) {
         self.pending.clear();
@@ -156,8 +185,25 @@ impl Drop for Outgoing {
 }
 
 impl Incoming {
-    fn new(stream: quinn::RecvStream, kind: H3StreamKind) -> Self {
-        Self { stream, guard: H3Guard::new(kind) }
+    fn of_request(stream: quinn::RecvStream, quic: quinn::Connection) -> Self {
+        Self { stream, guard: H3Guard::new(H3StreamKind::Request), quic, gate: None, refused: None }
+    }
+
+    fn one_way(stream: quinn::RecvStream, quic: quinn::Connection, gate: Rc<Gate>) -> Self {
+        let (guard, gate) = (H3Guard::new(H3StreamKind::OneWay), Some(gate));
+        Self { stream, guard, quic, gate, refused: None }
+    }
+
+    fn refuse(&mut self, refused: H3Refused) -> StreamErrorIncoming {
+        self.refused = Some(refused);
+        // Without its control stream, a connection is of no use either (RFC 9114, 6.2.1).
+        if refused.ends_connection() || self.gate.is_some() {
+            tracing::debug!(client = %self.quic.remote_address(), %refused, "not HTTP/3");
+            self.quic.close(varint(refused.code()), refused.to_string().as_bytes());
+        } else {
+            let _ = self.stream.stop(varint(refused.code()));
+        }
+        StreamErrorIncoming::Unknown(Box::new(refused))
     }
 }
 
@@ -168,14 +214,23 @@ impl quic::RecvStream for Incoming {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        // Made anew for each poll: nothing is lost between two, and the stream stays at hand.
-        let chunk = ready!(pin!(self.stream.read_chunk(READ_BYTES_MAX, true)).poll(cx));
-        let Some(chunk) = chunk.map_err(read_failed)? else { return Poll::Ready(Ok(None)) };
-        if let Err(refused) = self.guard.take(&chunk.bytes) {
-            self.stop_sending(Code::H3_EXCESSIVE_LOAD.value());
+        if let Some(refused) = self.refused {
             return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(refused))));
         }
-        Poll::Ready(Ok(Some(chunk.bytes)))
+        // Made anew for each poll: nothing is lost between two, and the stream stays at hand.
+        let chunk = ready!(pin!(self.stream.read_chunk(READ_BYTES_MAX, true)).poll(cx));
+        let chunk = chunk.map_err(read_failed)?;
+        if let Some(gate) = &self.gate {
+            self.guard.set_requests(gate.begun.get());
+        }
+        let looked_at = match &chunk {
+            Some(chunk) => self.guard.take(&chunk.bytes),
+            None => self.guard.end(),
+        };
+        if let Err(refused) = looked_at {
+            return Poll::Ready(Err(self.refuse(refused)));
+        }
+        Poll::Ready(Ok(chunk.map(|chunk| chunk.bytes)))
     }
 
     fn stop_sending(&mut self, error_code: u64) {
@@ -194,7 +249,12 @@ impl quic::RecvStream for RequestStream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        self.incoming.poll_data(cx)
+        let data = ready!(self.incoming.poll_data(cx));
+        self.out.borrow_mut().came_empty = self.incoming.guard.empty_payloads();
+        if let (Err(_), Some(refused)) = (&data, self.incoming.refused) {
+            self.out.borrow_mut().reset(Code::from(refused.code()));
+        }
+        Poll::Ready(data)
     }
 
     fn stop_sending(&mut self, error_code: u64) {
@@ -272,7 +332,8 @@ impl quic::Connection<Bytes> for Transport {
         let accepted = ready!(self.one_way.get_or_insert_with(accept).as_mut().poll(cx));
         self.one_way = None;
         let stream = accepted.map_err(connection_failed)?;
-        Poll::Ready(Ok(Incoming::new(stream, H3StreamKind::OneWay)))
+        let gate = Rc::clone(&self.gate);
+        Poll::Ready(Ok(Incoming::one_way(stream, self.quic.clone(), gate)))
     }
 
     fn poll_accept_bidi(
@@ -284,13 +345,22 @@ impl quic::Connection<Bytes> for Transport {
             let quic = quic.clone();
             Box::pin(async move { quic.accept_bi().await })
         };
-        let accepted = ready!(self.requests.get_or_insert_with(accept).as_mut().poll(cx));
-        self.requests = None;
-        let (out, incoming) = accepted.map_err(connection_failed)?;
-        let out = Rc::new(RefCell::new(Outgoing::new(out)));
-        self.latest.replace(Some(Rc::clone(&out)));
-        let incoming = Incoming::new(incoming, H3StreamKind::Request);
-        Poll::Ready(Ok(RequestStream { out, incoming }))
+        loop {
+            let accepted = ready!(self.requests.get_or_insert_with(accept).as_mut().poll(cx));
+            self.requests = None;
+            let (out, mut incoming) = accepted.map_err(connection_failed)?;
+            let mut out = Outgoing::new(out);
+            if self.gate.closed.get() {
+                let _ = incoming.stop(varint(Code::H3_REQUEST_REJECTED.value()));
+                out.reset(Code::H3_REQUEST_REJECTED);
+                continue;
+            }
+            let out = Rc::new(RefCell::new(out));
+            self.gate.latest.replace(Some(Rc::clone(&out)));
+            self.gate.begun.set(self.gate.begun.get().saturating_add(1));
+            let incoming = Incoming::of_request(incoming, self.quic.clone());
+            return Poll::Ready(Ok(RequestStream { out, incoming }));
+        }
     }
 
     fn opener(&self) -> Opener {

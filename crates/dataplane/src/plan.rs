@@ -160,7 +160,7 @@ impl Exchange<'_> {
     ) -> Look {
         let asked = Asked::of(head);
         let target = match head.form {
-            Target::Asterisk => &b"/"[..],
+            Target::Asterisk | Target::Absolute { path_and_query: b"*", .. } => &b"/"[..],
             _ => head.path_and_query(),
         };
         let end = memchr::memchr(b'?', target).unwrap_or(target.len());

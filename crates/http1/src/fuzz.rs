@@ -4,8 +4,10 @@
 //! is a panic.
 
 use crate::{
-    BodyFraming, Decoder, Field, Fields, Framing, HeadError, HeadSpace, Limits, RequestHead,
-    ResponseHead, Scan, Step, Verb, encode, parse_request, parse_response,
+    BodyFraming, Decoder, Field, Fields, Framing, H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3Guard,
+    H3Refused, H3StreamKind, HeadError, HeadSpace, Known, Limits, MessageSpace, RequestHead,
+    RequestStart, ResponseHead, Scan, Step, Verb, Version, encode, message_request, parse_request,
+    parse_response,
 };
 
 /// Parses `data` as a request and as a response.
@@ -78,6 +80,155 @@ pub fn body(data: &[u8]) {
             (whole, passed) => panic!("read as {whole:?}, passed on as {passed:?}"),
         }
     }
+}
+
+/// Reads `data` as the bytes of HTTP/3's streams.
+///
+/// However the bytes arrive, they are refused for the same reason or not at all; what passes are
+/// whole frames that may come there, none too long and not too many.
+///
+/// # Panics
+///
+/// If one of these does not hold.
+pub fn h3_streams(data: &[u8]) {
+    for kind in [H3StreamKind::Request, H3StreamKind::OneWay] {
+        let whole = guarded(kind, data, data.len());
+        for piece in [1, 2, 7] {
+            assert_eq!(guarded(kind, data, piece), whole, "{kind:?} in pieces of {piece}");
+        }
+        if whole.is_ok() {
+            frames_are_in_order(kind, data);
+        }
+    }
+}
+
+fn guarded(kind: H3StreamKind, data: &[u8], piece: usize) -> Result<(), H3Refused> {
+    let mut guard = H3Guard::new(kind);
+    data.chunks(piece.max(1)).try_for_each(|piece| guard.take(piece))?;
+    guard.end()
+}
+
+/// Walks frames in the plainest way.
+fn frames_are_in_order(kind: H3StreamKind, data: &[u8]) {
+    let mut at = 0;
+    if kind == H3StreamKind::OneWay {
+        match number(data, &mut at) {
+            Some(0) => {}
+            Some(stream) => return assert_ne!(stream, 1, "a client pushes nothing"),
+            None => return,
+        }
+    }
+    let (mut others, mut heads) = (0, 0);
+    while at < data.len() {
+        let frame = number(data, &mut at).expect("whole frames");
+        let length = number(data, &mut at).expect("whole frames");
+        let end = at.checked_add(usize::try_from(length).expect("a length")).expect("a length");
+        let payload = data.get(at..end).expect("whole frames");
+        at = end;
+        match (kind, frame) {
+            (H3StreamKind::Request, 0) => assert_eq!(heads, 1, "payload after a head"),
+            (H3StreamKind::Request, 1) | (H3StreamKind::OneWay, 4) => heads += 1,
+            (H3StreamKind::OneWay, 3 | 7 | 0xd) => {
+                let mut read = 0;
+                assert!(number(payload, &mut read).is_some() && read == payload.len());
+            }
+            (_, 0..=9 | 0xd) => panic!("frame {frame} on {kind:?}"),
+            _ => {}
+        }
+        others += u32::from(frame != 0);
+        assert!(frame == 0 || length <= H3_FRAME_BYTES_MAX);
+        assert!(others <= H3_FRAMES_MAX);
+        assert!(heads <= if kind == H3StreamKind::Request { 2 } else { 1 });
+    }
+}
+
+/// A variable-length integer (RFC 9000, 16).
+fn number(data: &[u8], at: &mut usize) -> Option<u64> {
+    let first = *data.get(*at)?;
+    let bytes = data.get(*at..*at + (1 << (first >> 6)))?;
+    *at += bytes.len();
+    let all = bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    Some(all & (u64::MAX >> (66 - 8 * bytes.len())))
+}
+
+/// Reads `data` as a head that comes as frames: what it says besides its fields in the bits of the
+/// first byte, then pieces, each after its length: a method, an authority, a path, and fields.
+///
+/// What is accepted, written as HTTP/1.1, is read as the same.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn message(data: &[u8]) {
+    let Some((flags, rest)) = data.split_first() else { return };
+    let flag = |bit: u8| flags & 1 << bit != 0;
+    let mut rest = rest;
+    let mut piece = || {
+        let (len, more) = rest.split_first()?;
+        let (piece, more) = more.split_at(usize::from(*len).min(more.len()));
+        rest = more;
+        Some(piece)
+    };
+    let start = RequestStart {
+        version: if flag(0) { Version::Http2 } else { Version::Http3 },
+        method: piece().unwrap_or_default(),
+        https: flag(1),
+        authority: piece().filter(|_| flag(2)),
+        path: piece().filter(|_| flag(3)),
+        websocket: flag(4),
+        ended: flag(5),
+    };
+    let mut fields = Vec::new();
+    while let (Some(name), Some(value)) = (piece(), piece()) {
+        // Whoever reads frames hands over no other names.
+        let Ok(name) = std::str::from_utf8(name) else { return };
+        fields.push((name, value));
+    }
+    let mut space = MessageSpace::new();
+    let head = message_request(start, fields.into_iter(), &Limits::STANDARD, &mut space);
+    if let Ok(head) = head {
+        message_written_as_text(&head);
+    }
+}
+
+/// As a backend of HTTP/1.1 would read it.
+fn message_written_as_text(head: &RequestHead<'_>) {
+    let Some(host) = head.host else { return };
+    // Answered here, and never sent on.
+    if matches!(head.verb, Verb::Connect | Verb::Trace) {
+        return;
+    }
+    let mut out = Vec::new();
+    encode::request_line(&mut out, head.method, head.path_and_query());
+    encode::field(&mut out, b"Host", host.raw);
+    for field in head.end_to_end().filter(|field| field.known != Known::Host) {
+        encode::field(&mut out, field.name, field.value);
+    }
+    if head.framing == Framing::UntilEnd {
+        encode::field(&mut out, b"Transfer-Encoding", b"chunked");
+    }
+    if head.upgrade_websocket {
+        encode::field(&mut out, b"Connection", b"Upgrade");
+        encode::field(&mut out, b"Upgrade", b"websocket");
+    } else if head.te_trailers {
+        encode::field(&mut out, b"Connection", b"TE");
+    }
+    encode::blank_line(&mut out);
+    reread(&out, |again| {
+        let framing = match head.framing {
+            Framing::UntilEnd => Framing::Chunked,
+            framing => framing,
+        };
+        assert_eq!(again.framing.has_body(), framing.has_body());
+        assert!(again.framing == framing || !framing.has_body());
+        assert_eq!((again.verb, again.method), (head.verb, head.method));
+        assert_eq!(again.path_and_query(), head.path_and_query());
+        assert_eq!(again.host.map(|host| host.raw), Some(host.raw));
+        assert_eq!(again.upgrade_websocket, head.upgrade_websocket);
+        assert_eq!(again.te_trailers, head.te_trailers);
+        assert_eq!(again.expect_continue, head.expect_continue);
+        assert_eq!(again.nominated().count(), 0);
+    });
 }
 
 /// The length of the head, `None` if more bytes are needed, `Err` if it is refused.

@@ -47,6 +47,7 @@ mod facts;
 mod field;
 mod h2_guard;
 mod h3_guard;
+mod h3_section;
 mod known;
 mod limits;
 mod message;
@@ -64,7 +65,9 @@ pub use h2_guard::{
     H2_IDLE_FRAMES_MAX, H2_IDLE_FRAMES_PER_MESSAGE_FRAME, H2_IDLE_FRAMES_PER_SECOND, H2Guard,
     H2Refused,
 };
-pub use h3_guard::{H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3Guard, H3Refused, H3StreamKind};
+pub use h3_guard::{
+    H3_FRAME_BYTES_MAX, H3_FRAMES_MAX, H3_FRAMES_PER_REQUEST, H3Guard, H3Refused, H3StreamKind,
+};
 pub use known::Known;
 pub use limits::Limits;
 pub use message::{

@@ -91,6 +91,10 @@ pub fn message_request<'h, 'b: 'h>(
         return Err(HeadError::Expectation);
     }
     let (target, form) = target(&start, verb, limits)?;
+    // What follows a handshake is no body: nobody downstream must wait for one.
+    if start.websocket && facts.length.is_some_and(|length| length > 0) {
+        return Err(HeadError::LengthInvalid);
+    }
     let framing = match (start.ended, facts.length) {
         (true, None) => Framing::None,
         (true, Some(0)) => Framing::Length(0),

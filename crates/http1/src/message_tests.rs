@@ -72,6 +72,9 @@ fn the_start_of_a_request() {
         (RequestStart { method: b"get", ..GET },    &[], "Other / a.test None"),
         (RequestStart { authority: Some(b"a.test:443"), ..connect }, &[], "Connect a.test:443 a.test:443 None"),
         (websocket,                                 &[], "Get /c a.test None"),
+        // A backend would wait for a body, and take a part of the next request for it.
+        (websocket,                                 &[("content-length", b"5")], "400 Content-Length is not one decimal number"),
+        (websocket,                                 &[("content-length", b"0")], "Get /c a.test None"),
         (RequestStart { websocket: true, ..GET },   &[], "400 the request line is not `METHOD target HTTP/1.1` with single spaces"),
     ];
     for (start, fields, expected) in table {

@@ -14,6 +14,16 @@ fn bodies() {
     replay("http1_body", fuzz::body);
 }
 
+#[test]
+fn streams_of_http3() {
+    replay("h3_guard", fuzz::h3_streams);
+}
+
+#[test]
+fn heads_in_frames() {
+    replay("http_message", fuzz::message);
+}
+
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let files = std::fs::read_dir(&folder).expect("the corpus is committed");

@@ -15,8 +15,10 @@ mod program;
 mod proxy;
 mod registry;
 mod release;
+mod script;
 mod server;
 mod session;
+mod site;
 mod tuned;
 mod websocket;
 
@@ -32,7 +34,9 @@ pub use program::Program;
 pub use proxy::{Answer, Proxy, binary, curl, get};
 pub use registry::Registry;
 pub use release::Release;
+pub use script::{Origin, Script};
 pub use session::Session;
+pub use site::{Files, Site, free_port};
 pub use tuned::Tuned;
 pub use websocket::{Echo, WebSocket};
 

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::wait_for;
 
@@ -13,6 +14,7 @@ use crate::wait_for;
 pub struct Program {
     child: Child,
     said: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Program {
@@ -23,18 +25,19 @@ impl Program {
         let said = Arc::new(Mutex::new(String::new()));
         let out = child.stdout.take().map(|out| Box::new(out) as Box<dyn std::io::Read + Send>);
         let err = child.stderr.take().map(|err| Box::new(err) as Box<dyn std::io::Read + Send>);
+        let mut readers = Vec::new();
         for stream in [out, err].into_iter().flatten() {
             let said = Arc::clone(&said);
-            thread::spawn(move || {
+            readers.push(thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
                     if let Ok(mut said) = said.lock() {
                         said.push_str(&line);
                         said.push('\n');
                     }
                 }
-            });
+            }));
         }
-        Some(Self { child, said })
+        Some(Self { child, said, readers })
     }
 
     /// Everything it said so far, on either stream.
@@ -61,6 +64,22 @@ impl Program {
             }
             None
         });
+    }
+
+    /// Waits for its end, and for everything it says; nothing when it takes longer.
+    #[expect(clippy::disallowed_methods, reason = "these tests run in real time")]
+    pub fn end(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let started = Instant::now();
+        while started.elapsed() < limit {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                // Its children would hold the pipes open.
+                self.signal(9);
+                self.readers.drain(..).for_each(|reader| drop(reader.join()));
+                return Some(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        None
     }
 
     /// Sends a signal to the program and its children.

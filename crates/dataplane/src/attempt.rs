@@ -25,6 +25,10 @@ use crate::stream::{Half, Shared, Stream};
 use crate::upstream::{ConnectError, Connected, Upstream};
 use crate::watch::{TimedOut, Watch};
 
+/// Connects that one request makes or waits for until it has a stream: as many as a backend may
+/// have connections, and some that fail.
+const CONNECTS_AWAITED_MAX: usize = 20;
+
 /// What became of one attempt.
 pub(crate) enum Attempt {
     Received(Received),
@@ -205,8 +209,7 @@ impl Exchange<'_> {
                 received.upstream = Some(upstream);
                 Attempt::Received(received)
             }
-            Err(Failure::Client) => Attempt::Broken,
-            Err(Failure::Midway) => {
+            Err(Failure::Client | Failure::Midway) => {
                 self.stream.abort();
                 Attempt::Broken
             }
@@ -242,7 +245,7 @@ impl Exchange<'_> {
             Some(upstream) => Ok(upstream),
             None => match Box::pin(self.connect(plan, now)).await {
                 Ok(Connected::AsExpected(upstream)) => Ok(upstream),
-                Ok(Connected::Otherwise) => Err(Attempt::Otherwise),
+                Ok(Connected::Kept | Connected::Unknown) => Err(Attempt::Otherwise),
                 Err(answer) => Err(Attempt::Untouched(answer)),
             },
         }
@@ -259,13 +262,15 @@ impl Exchange<'_> {
     ) -> Result<Upstream, Attempt> {
         let endpoint = Rc::clone(&plan.ticket.route.endpoint);
         let upstreams = &self.worker.upstreams;
-        let sharing = match upstreams.shared(&endpoint) {
-            Some(sharing) => Some(sharing),
-            None => match self.connect(plan, now).await {
-                Ok(_) => upstreams.shared(&endpoint),
-                Err(answer) => return Err(Attempt::Untouched(answer)),
-            },
-        };
+        let mut sharing = upstreams.shared(&endpoint);
+        // Of many that come at once one connects, the others wait and look again.
+        for _ in 0..CONNECTS_AWAITED_MAX {
+            if sharing.is_some() || endpoint.chose_text(plan.speech) {
+                break;
+            }
+            self.connect(plan, now).await.map_err(Attempt::Untouched)?;
+            sharing = upstreams.shared(&endpoint);
+        }
         // It chose to speak in text, or has closed again.
         let sharing = sharing.ok_or(Attempt::Otherwise)?;
         let left = message.content_length();
@@ -289,6 +294,7 @@ impl Exchange<'_> {
         let connect = worker.upstreams.connect_for(&endpoint, plan.speech, plan.origin);
         let connected = self.watch.within(limit, connect).await;
         let (answer, reason) = match connected {
+            Ok(Ok(Connected::Unknown)) => return Ok(Connected::Unknown),
             Ok(Ok(connected)) => {
                 if let Some(route) = endpoint.state.connected() {
                     worker.shared.tell(Notice::Health(route, true, "connected"));

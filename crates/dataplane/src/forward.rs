@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http1::{Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
+use http1::{BodyFraming, Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
 use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
 use routing::Member;
 
@@ -74,7 +74,9 @@ pub(crate) fn wants_html(head: &RequestHead<'_>) -> bool {
 /// Whether it is a gRPC call: it reads no status but its own.
 pub(crate) fn is_grpc(head: &RequestHead<'_>) -> bool {
     head.fields().any(|field| {
-        field.known == Known::ContentType && field.value.starts_with(b"application/grpc")
+        let kind = field.value.strip_prefix(b"application/grpc");
+        field.known == Known::ContentType
+            && kind.is_some_and(|kind| matches!(kind.first(), None | Some(b'+' | b';')))
     })
 }
 
@@ -153,6 +155,11 @@ pub(crate) fn request<H: HeadOut>(
             Known::XForwardedClientCert => client.trusted && client.certificate().is_some(),
             _ => true,
         };
+        // A handshake in frames has a key of ours.
+        let keep = keep
+            && !(is_message(head)
+                && head.upgrade_websocket
+                && field.name.eq_ignore_ascii_case(b"sec-websocket-key"));
         if keep && !is_replaced(rules, HeaderSide::Request, &field) {
             out.field(field.name, field.value);
         }
@@ -375,6 +382,10 @@ pub(crate) fn response<H: HeadOut>(
                 out.field(b"Set-Cookie", cookie.as_bytes());
             }
         }
+    }
+    if head.framing == BodyFraming::Length(0) && head.content_length.is_none() {
+        // On a stream its end says so.
+        out.of_this_hop(b"Content-Length", b"0");
     }
     if delivery.chunked {
         out.of_this_hop(b"Transfer-Encoding", b"chunked");

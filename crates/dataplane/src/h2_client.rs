@@ -89,6 +89,17 @@ impl SharedConnections {
         Turn::Ours(Opening(self))
     }
 
+    /// The same where the backend may choose to speak otherwise: waits once at most, since whoever
+    /// connected knows then what the others have to do.
+    pub(crate) async fn turn_or_wait(&self) -> Turn<'_> {
+        if self.opening.get() {
+            self.opened.notified().await;
+            return Turn::There;
+        }
+        self.opening.set(true);
+        Turn::Ours(Opening(self))
+    }
+
     /// Begins to speak on a new connection.
     pub(crate) async fn add(&self, stream: Stream, clock: Clock) -> Result<(), h2::Error> {
         let mut builder = Builder::new();

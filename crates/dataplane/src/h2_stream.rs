@@ -156,6 +156,8 @@ impl H2Stream {
             Sending::Body(body) => body.send_reset(Reason::INTERNAL_ERROR),
             Sending::Nothing => {}
         }
+        // It was we who gave it up.
+        self.sending = Sending::Nothing;
     }
 
     /// Ends what is sent.
@@ -246,8 +248,7 @@ impl H2Stream {
         self.refused |= match error.reason() {
             // After a GOAWAY, whoever waits on a stream above its last is told so.
             Some(reason) => {
-                reason == Reason::REFUSED_STREAM
-                    || (error.is_go_away() && error.is_remote() && reason == Reason::NO_ERROR)
+                reason == Reason::REFUSED_STREAM || (error.is_go_away() && error.is_remote())
             }
             None => false,
         };

@@ -342,9 +342,11 @@ impl Exchange<'_> {
         let options = &to.config.options;
         let head = facts.head;
         let endpoint = &ticket.route.endpoint;
-        let origin = options.proxy_protocol.then(|| self.origin(facts));
-        let speech = endpoint.speech(options.http2, asked.websocket || origin.is_some());
+        let alone = asked.websocket || options.proxy_protocol;
+        let speech = endpoint.speech(options.http2, alone);
         let in_frames = speech.0 == Speech::Frames;
+        // A connection that many share is nobody's.
+        let origin = (options.proxy_protocol && !in_frames).then(|| self.origin(facts));
         let refused = if asked.websocket && (!options.websocket || in_frames) {
             Some(Answer::NO_WEBSOCKET)
         } else {

@@ -57,6 +57,8 @@ pub(crate) struct Pump {
     ended: bool,
     /// What the receiver had no room for.
     pending: Option<(Buffer, usize)>,
+    /// Whether what it took waits to be written.
+    flushing: bool,
     bytes_max: u64,
     coding: Option<Box<Coded>>,
     /// What was read so far, as it came, while it is little enough to be sent twice.
@@ -96,6 +98,7 @@ impl Pump {
             trailers: Vec::new(),
             ended: false,
             pending: None,
+            flushing: false,
             bytes_max,
             coding: None,
             replay: None,
@@ -140,7 +143,7 @@ impl Pump {
 
     /// Whether it is the receiver that is waited for.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.pending.is_some()
+        self.pending.is_some() || self.flushing
     }
 
     /// Takes the bytes that came together with the head; what is to be sent goes to `out`.
@@ -172,12 +175,19 @@ impl Pump {
         to: &mut Half<'_, '_>,
         rest: &mut Vec<u8>,
     ) -> Poll<Result<Progress, PumpError>> {
-        ready!(self.poll_pending(cx, to))?;
+        let waited = self.pending.as_ref().map_or(0, |(_, at)| *at);
+        if self.poll_pending(cx, to)?.is_pending() {
+            // Some of it is progress: a slow receiver is not a dead one.
+            let moved = self.pending.as_ref().is_some_and(|(_, at)| *at > waited);
+            return if moved { Poll::Ready(Ok(Progress::Moved)) } else { Poll::Pending };
+        }
         if self.decoder.is_done() {
             self.end(*to).map_err(PumpError::Write)?;
         }
         // Nothing waits inside the connection while more is waited for.
+        self.flushing = true;
         ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(PumpError::Write)?;
+        self.flushing = false;
         if self.decoder.is_done() {
             return Poll::Ready(Ok(Progress::Done));
         }
@@ -291,20 +301,23 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         to: &mut W,
-    ) -> Poll<Result<(), PumpError>> {
+    ) -> Result<Poll<()>, PumpError> {
         while let Some((buffer, at)) = &mut self.pending {
             let left = buffer.get(*at..).unwrap_or_default();
             if left.is_empty() {
                 self.pending = None;
                 break;
             }
-            let n = ready!(Pin::new(&mut *to).poll_write(cx, left)).map_err(PumpError::Write)?;
+            let n = match Pin::new(&mut *to).poll_write(cx, left) {
+                Poll::Ready(written) => written.map_err(PumpError::Write)?,
+                Poll::Pending => return Ok(Poll::Pending),
+            };
             if n == 0 {
-                return Poll::Ready(Err(PumpError::Write(io::ErrorKind::WriteZero.into())));
+                return Err(PumpError::Write(io::ErrorKind::WriteZero.into()));
             }
             *at += n;
         }
-        Poll::Ready(Ok(()))
+        Ok(Poll::Ready(()))
     }
 }
 

@@ -168,6 +168,10 @@ impl Receiver<'_> {
                         Head::Message(message) => {
                             self.begun.set(true);
                             to.with(|to| to.send_interim(*message)).map_err(|_| Failure::Client)?;
+                            let flushed = watch.within(self.idle, to.flush()).await;
+                            flushed
+                                .map_err(|TimedOut| Failure::Client)?
+                                .map_err(|_| Failure::Client)?;
                         }
                     }
                     out.clear();
@@ -215,8 +219,7 @@ impl Receiver<'_> {
             if let Some(since) = since
                 && floor.is_too_slow(self.clock.mono().since(since), body.sent_bytes())
             {
-                self.tally.broke.set(true);
-                return Err(Failure::Midway);
+                return Err(Failure::Client);
             }
             match moved {
                 Ok(Ok(Progress::Done)) => whole = true,
@@ -224,6 +227,7 @@ impl Receiver<'_> {
                 Err(TimedOut) if !body.is_blocked() && self.request_moves.get() != heard_before => {
                 }
                 Ok(Err(PumpError::Write(_))) => return Err(Failure::Client),
+                Err(TimedOut) if body.is_blocked() => return Err(Failure::Client),
                 Ok(Err(
                     PumpError::Read(_)
                     | PumpError::Body(_)
@@ -387,6 +391,10 @@ impl Receiver<'_> {
         }
         let tunnel = head.is_upgrade();
         if tunnel && !(self.asked.websocket && head.upgrade_websocket) {
+            return Look::Malformed;
+        }
+        // To whom a success is the open tunnel (RFC 8441, 5), nothing else may look like one.
+        if self.asked.websocket && self.asked.message && matches!(head.status, 200..=299) {
             return Look::Malformed;
         }
         let (framing, chunked) = match (head.framing, self.asked.old) {

@@ -12,6 +12,9 @@ use crate::worker::Worker;
 
 /// How long a connection that is told to end has for it while nothing is in flight.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Requests that are worked on, those included whose stream the client has closed already: twice
+/// as many as may be open, since giving one up takes a moment.
+const OPEN_MAX: u32 = 256;
 /// Requests that a client may give up before half of all it ever sent must have been answered.
 const GIVEN_UP_MAX: u32 = 256;
 
@@ -41,7 +44,8 @@ impl Tracker {
     /// CVE-2023-44487).
     pub(crate) fn is_abused(&self) -> bool {
         let given_up = self.given_up.get();
-        given_up > GIVEN_UP_MAX && given_up > self.begun.get() / 2
+        let mostly = given_up > GIVEN_UP_MAX && given_up > self.begun.get() / 2;
+        mostly || self.open.get() > OPEN_MAX
     }
 }
 
@@ -108,9 +112,15 @@ mod tests {
             (10_000, 5000, false),
             (10_000, 5001, true),
         ] {
+            tracker.open.set(0);
             tracker.begun.set(begun);
             tracker.given_up.set(given_up);
             assert_eq!(tracker.is_abused(), expected, "{given_up} of {begun}");
+        }
+        let tracker = Tracker::new(Instant::default());
+        for (open, expected) in [(OPEN_MAX, false), (OPEN_MAX + 1, true)] {
+            tracker.open.set(open);
+            assert_eq!(tracker.is_abused(), expected, "{open} at a time");
         }
     }
 }

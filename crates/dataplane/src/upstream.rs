@@ -54,8 +54,10 @@ pub(crate) enum Speech {
 pub(crate) enum Connected {
     /// It speaks as it was expected to.
     AsExpected(Upstream),
-    /// It chose otherwise; the connection is kept for whoever asks next.
-    Otherwise,
+    /// It is kept among the others, to be asked for there; perhaps the backend chose otherwise.
+    Kept,
+    /// Somebody else has connected meanwhile, or could not.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -126,6 +128,8 @@ enum Reached {
     Text(Upstream),
     /// It is among those that are shared.
     Frames,
+    /// Somebody else has connected meanwhile, or could not.
+    Unknown,
 }
 
 /// All connections of one worker to backends.
@@ -194,10 +198,10 @@ impl Upstreams {
 
     /// Opens a connection to the endpoint for requests in text.
     pub(crate) async fn connect(&self, endpoint: &LocalEndpoint) -> Result<Upstream, ConnectError> {
-        match self.reach(endpoint, Offer::Text, None).await? {
+        match self.reach(endpoint, (Offer::Text, Speech::Text), None).await? {
             Reached::Text(upstream) => Ok(upstream),
             // Nothing else was offered.
-            Reached::Frames => Err(TlsFailed::NotTls.into()),
+            Reached::Frames | Reached::Unknown => Err(TlsFailed::NotTls.into()),
         }
     }
 
@@ -215,10 +219,11 @@ impl Upstreams {
             Speech::Text => Offer::Text,
             Speech::Frames => Offer::Frames,
         };
-        let reached = self.reach(endpoint, offer, origin).await?;
+        let reached = self.reach(endpoint, (offer, expected), origin).await?;
         let speech = match &reached {
             Reached::Text(_) => Speech::Text,
             Reached::Frames => Speech::Frames,
+            Reached::Unknown => return Ok(Connected::Unknown),
         };
         if may_choose {
             endpoint.chosen.set(speech);
@@ -229,20 +234,20 @@ impl Upstreams {
             }
             Reached::Text(upstream) => {
                 upstream.give_back(self.clock.mono());
-                Ok(Connected::Otherwise)
+                Ok(Connected::Kept)
             }
-            Reached::Frames => Ok(Connected::Otherwise),
+            Reached::Frames | Reached::Unknown => Ok(Connected::Kept),
         }
     }
 
     async fn reach(
         &self,
         endpoint: &LocalEndpoint,
-        offer: Offer,
+        how: (Offer, Speech),
         origin: Option<Origin>,
     ) -> Result<Reached, ConnectError> {
         match &endpoint.place {
-            Place::At(pool) => self.open(pool, offer, origin).await,
+            Place::At(pool) => self.open(pool, how, origin).await,
             Place::Named { name, port, tls, next } => {
                 let addresses = self.names.resolve(name).await;
                 let first = next.replace(next.get().wrapping_add(1));
@@ -251,7 +256,7 @@ impl Upstreams {
                     let ip: Option<&IpAddr> = addresses.get((first + step) % addresses.len());
                     let Some(ip) = ip else { break };
                     let pool = self.pool((SocketAddr::new(*ip, *port), tls.clone()));
-                    match self.open(&pool, offer, origin).await {
+                    match self.open(&pool, how, origin).await {
                         Ok(reached) => return Ok(reached),
                         Err(error) => last = error,
                     }
@@ -264,7 +269,7 @@ impl Upstreams {
     async fn open(
         &self,
         pool: &Rc<AddressPool>,
-        offer: Offer,
+        (offer, expected): (Offer, Speech),
         origin: Option<Origin>,
     ) -> Result<Reached, ConnectError> {
         let opening = match offer {
@@ -272,6 +277,10 @@ impl Upstreams {
             // Of many that come at once one connects, and the others use what it gets.
             Offer::Frames => match pool.shared.turn().await {
                 Turn::There => return Ok(Reached::Frames),
+                Turn::Ours(opening) => Some(opening),
+            },
+            Offer::Either if expected == Speech::Frames => match pool.shared.turn_or_wait().await {
+                Turn::There => return Ok(Reached::Unknown),
                 Turn::Ours(opening) => Some(opening),
             },
             Offer::Either => None,
@@ -360,6 +369,11 @@ impl LocalEndpoint {
             Scheme::Https if alone || http2 == Some(false) => (Speech::Text, false),
             Scheme::Https => (self.chosen.get(), true),
         }
+    }
+
+    /// Whether it has chosen text where frames were `planned` and it might choose.
+    pub(crate) fn chose_text(&self, planned: (Speech, bool)) -> bool {
+        planned.1 && self.chosen.get() == Speech::Text
     }
 
     pub(crate) fn is_tls(&self) -> bool {

@@ -140,7 +140,8 @@ pub fn message_response<'h, 'b: 'h>(
     let framing = match response::framing(status, verb, &facts) {
         BodyFraming::None => BodyFraming::None,
         BodyFraming::Length(length) if ended && length > 0 => return Err(HeadError::LengthInvalid),
-        _ if ended => BodyFraming::None,
+        // A client that reads text has to be told.
+        _ if ended => BodyFraming::Length(0),
         framing => framing,
     };
     Ok(ResponseHead {

@@ -159,7 +159,9 @@ fn responses() {
     let length = ("content-length", &b"5"[..]);
     #[rustfmt::skip]
     let table: [(u16, bool, Verb, &[MessageField<'_>], &str); _] = [
-        (200, true,  Verb::Get,  &[],       "None"),
+        (200, true,  Verb::Get,  &[],       "Length(0)"),
+        (204, true,  Verb::Get,  &[],       "None"),
+        (200, true,  Verb::Head, &[],       "None"),
         (200, false, Verb::Get,  &[],       "UntilClose"),
         (200, false, Verb::Get,  &[length], "Length(5)"),
         (200, true,  Verb::Get,  &[length], "Content-Length is not one decimal number"),

@@ -1,5 +1,7 @@
 //! One request in HTTP/2, and the head of its response.
 
+use std::pin::pin;
+
 use h2::client::Builder;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{Request, StatusCode, Uri};
@@ -22,20 +24,21 @@ where
     builder.enable_push(false).max_header_list_size(HEAD_BYTES_MAX);
     let (mut send, connection) = builder.handshake::<_, &[u8]>(stream).await.map_err(failed)?;
     let (response, _) = send.send_request(request, true).map_err(failed)?;
-    // Whichever ends first: without the connection there is no answer.
+    let mut response = pin!(response);
+    // Without the connection there is no answer, unless its last words were one.
     let status = tokio::select! {
-        response = response => response.map_err(failed)?.status(),
-        ended = connection => {
-            ended.map_err(failed)?;
-            return Err(Failed::ConnectionClosed);
-        }
+        biased;
+        response = &mut response => response,
+        _ = connection => response.await,
     };
+    let status = status.map_err(failed)?.status();
     Ok(StatusCode::as_u16(&status))
 }
 
 fn request(url: &BackendUrl, path: &str) -> Option<Request<()>> {
     let target = below_base(url, path);
-    let uri = Uri::builder().scheme("http").authority(url.authority()).path_and_query(target);
+    let scheme = if url.scheme().is_tls() { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(target);
     let request = Request::get(uri.build().ok()?);
     request.header(USER_AGENT, exchange::USER_AGENT).header(ACCEPT, "*/*").body(()).ok()
 }

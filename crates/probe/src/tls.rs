@@ -21,7 +21,7 @@ pub struct Tls {
     text: Arc<ClientConfig>,
     frames: Arc<ClientConfig>,
     either: Arc<ClientConfig>,
-    http: Arc<ClientConfig>,
+    checks: Arc<ClientConfig>,
     grpc: Arc<ClientConfig>,
 }
 
@@ -116,9 +116,10 @@ impl Tls {
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed connection shows no certificate, and that is what is asked for.
         http.resumption = Resumption::disabled();
+        http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut grpc = http.clone();
         grpc.alpn_protocols = vec![b"h2".to_vec()];
-        Self { text, frames, either, http: Arc::new(http), grpc: Arc::new(grpc) }
+        Self { text, frames, either, checks: Arc::new(http), grpc: Arc::new(grpc) }
     }
 
     /// Encrypts a connection that will carry requests.
@@ -140,13 +141,13 @@ impl Tls {
         connect(config, stream, host).await
     }
 
-    /// Encrypts a connection for a check in HTTP/1.1.
-    pub(crate) async fn http(
+    /// Encrypts a connection for a check in HTTP/1.1 or HTTP/2.
+    pub(crate) async fn either(
         &self,
         stream: TcpStream,
         host: &BackendHost,
     ) -> Result<Box<TlsStream<TcpStream>>, TlsFailed> {
-        connect(&self.http, stream, host).await
+        connect(&self.checks, stream, host).await
     }
 
     /// Encrypts a connection for gRPC, which is HTTP/2 only.

@@ -258,7 +258,10 @@ impl Checking<'_> {
             Target::Route(_) | Target::All => None,
         });
         let put = self.plan.puts.iter().map(|(route, ..)| *route);
-        let routes: BTreeSet<RouteId> = own.chain(put).collect();
+        let mut routes: BTreeSet<RouteId> = own.chain(put).collect();
+        if self.part.settings.options.contains_key(&(Target::All, ProxyProtocol)) {
+            routes.extend(&self.session.active);
+        }
         for route in routes {
             // Puts are in the order of their ids, as the draft is.
             let at = self.plan.puts.binary_search_by_key(&route, |(put, ..)| *put);
@@ -275,7 +278,8 @@ impl Checking<'_> {
                 _ => false,
             };
             // Its connections carry the requests of many clients.
-            let announces_many = option(ProxyProtocol) == Some(&OptionValue::Bool(true))
+            let announces = self.overlay.resolved(route, ProxyProtocol);
+            let announces_many = announces == Some(&OptionValue::Bool(true))
                 && matches!(spec.backend.scheme(), Scheme::H2c | Scheme::Grpc | Scheme::Grpcs);
             if strips_nothing {
                 self.fault(route, "strip_prefix fits no request below its path");

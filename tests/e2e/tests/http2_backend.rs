@@ -50,6 +50,7 @@ const answer = (req, res) => {
     // Once: a second one may not name a later stream.
     const session = req.stream.session; if (!session.gone) session.goaway(0);
     session.gone = true; res.setHeader("content-length", 4); return res.end("last"); }
+  if (url === "/empty") { res.stream.respond({ ":status": 201 }, { endStream: true }); return; }
   if (url === "/no-body") { res.writeHead(204); return res.end(); }
   let length = 0, sum = 0;
   req.on("data", (piece) => { length += piece.length; for (const byte of piece) sum = (sum * 31 + byte) >>> 0; });
@@ -141,6 +142,17 @@ fn requests_in_text_and_in_frames_go_on_in_frames() {
     let mut text = String::new();
     said.stream.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 204") && text.ends_with("\r\n\r\n"), "{text}");
+}
+
+/// A head that ends its stream says so; a client in text has to be told, or it waits for a body.
+#[test]
+fn an_empty_answer_is_one_in_text_too() {
+    let (_node, proxy, _session) = h2c();
+    let mut caller = Caller::connect(proxy.http()).unwrap();
+    for _ in 0..2 {
+        let said = caller.get(HOST, "/empty", "").unwrap();
+        assert_eq!((said.status, &*said.body), (201, ""), "and the connection goes on");
+    }
 }
 
 #[test]

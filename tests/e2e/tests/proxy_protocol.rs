@@ -144,4 +144,13 @@ fn a_backend_is_told_who_asks() {
     let line = format!("ROUTE_UPDATE|{sid}|r1|backend_url|grpc://{at}");
     assert!(registry.ask(&line).ends_with("_OK"), "it is only staged");
     assert_eq!(registry.ask(&format!("CONFIG_VALIDATE|{sid}")), refused);
+    for line in ["r1|proxy_protocol|false", "ALL|proxy_protocol|true"] {
+        assert_eq!(registry.ask(&format!("OPTIONS_SET|{sid}|{line}")), "OPTIONS_OK");
+    }
+    assert_eq!(registry.ask(&format!("CONFIG_VALIDATE|{sid}")), "OK", "its own setting holds");
+    assert!(
+        registry.ask(&format!("ROUTE_ADD|{sid}|b.test|/|h2c://{at}|0")).starts_with("ROUTE_OK")
+    );
+    let refused = "ERROR|route r2: proxy_protocol needs a backend that speaks HTTP/1.1";
+    assert_eq!(registry.ask(&format!("CONFIG_VALIDATE|{sid}")), refused);
 }

@@ -4,6 +4,8 @@
 //! tables and gives notices, the store reports. Here is where they are wired, so that a binary is
 //! a command line and a test can start a whole proxy.
 
+pub mod fuzz;
+
 mod certificates;
 mod config;
 mod demo;

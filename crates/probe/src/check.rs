@@ -66,7 +66,7 @@ impl Expect {
 
 /// Checks a backend once, within `timeout` in all.
 ///
-/// HTTP/1.1 is spoken to `http` and `ws`, HTTP/2 to `h2c`, what they choose to `https` and `wss`. Of a gRPC backend, which
+/// HTTP/1.1 is spoken to `http`, `ws` and `wss`, HTTP/2 to `h2c`, what it chooses to `https`. Of a gRPC backend, which
 /// knows no GET, only the way there is checked: that `grpc` accepts a connection, that `grpcs`
 /// completes the handshake.
 ///
@@ -111,7 +111,11 @@ pub(crate) async fn ask(
         }
         match url.scheme() {
             Scheme::Http | Scheme::Ws => exchange(&mut stream, url, path).await.map(Some),
-            Scheme::Https | Scheme::Wss => {
+            Scheme::Wss => {
+                let mut stream = tls.text(stream, url.host()).await?;
+                exchange(&mut *stream, url, path).await.map(Some)
+            }
+            Scheme::Https => {
                 let mut stream = tls.either(stream, url.host()).await?;
                 if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                     frames::exchange(*stream, url, path).await.map(Some)

@@ -248,26 +248,39 @@ async fn a_connection_is_enough_where_nothing_is_asked() {
 
 #[tokio::test]
 async fn http2_backends_are_asked_in_their_own_protocol() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut connection = h2::server::handshake(stream).await.unwrap();
-            while let Some(Ok((request, mut respond))) = connection.accept().await {
-                let is_well = request.uri() == &*format!("http://{at}/base/health");
-                let status = if is_well { 204 } else { 503 };
-                let response = http::Response::builder().status(status).body(()).unwrap();
-                respond.send_response(response, true).unwrap();
+    let authority = Authority::new("one");
+    let config = authority.server("127.0.0.1", VALID, &["h2"]);
+    for (scheme, tls) in [("h2c", None), ("https", Some(TlsAcceptor::from(Arc::new(config))))] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                match &tls {
+                    None => well_at_base_health(stream, at).await,
+                    Some(tls) => well_at_base_health(tls.accept(stream).await.unwrap(), at).await,
+                }
             }
+        });
+        let (url, trusted) = (url(&format!("{scheme}://{at}/base")), authority.trusted());
+        let (clock, policy) = (Clock::system(), Policy::default());
+        for (path, expected) in [("/health", Ok(Some(204))), ("/", Err(Failed::BadStatus(503)))] {
+            let (what, url) = (get(path, Expect::Success), (&url, Announce::Nobody));
+            let found = check(clock, url, &what, PATIENCE, &trusted, &policy).await;
+            assert_eq!(found.map(|passed| passed.status), expected, "{scheme} {path}");
         }
-    });
-    let asked = async |path| {
-        let url = url(&format!("h2c://{at}/base"));
-        ask(&url, &get(path, Expect::Success)).await.map(|passed| passed.status)
-    };
-    assert_eq!(asked("/health").await, Ok(Some(204)));
-    assert_eq!(asked("/").await, Err(Failed::BadStatus(503)));
+    }
+}
+
+async fn well_at_base_health(stream: impl AsyncRead + AsyncWrite + Unpin, at: SocketAddr) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let uri = request.uri();
+        let authority = uri.authority().map(ToString::to_string);
+        let is_well = (authority, uri.path()) == (Some(at.to_string()), "/base/health");
+        let status = if is_well { 204 } else { 503 };
+        let response = http::Response::builder().status(status).body(()).unwrap();
+        respond.send_response(response, true).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -350,7 +363,7 @@ async fn certificates_are_verified() {
         ("a.example", VALID,        &trusted,  Some(TlsFailed::WrongName)),
     ];
     for (name, years, tls, wanted) in table {
-        let config = authority.server(name, years, &["h2", "http/1.1"]);
+        let config = authority.server(name, years, &["http/1.1"]);
         let server = Server::tls(OK, config).await;
         let url = server.url("https", "");
         let what = get("/", Expect::Success);
@@ -393,7 +406,8 @@ async fn protocols_are_agreed_on() {
     let table = [
         // scheme  the server's  reason or status
         ("https",  "http/1.1",   "200"),
-        ("https",  "h2",         "tls_failed"),
+        ("wss",    "http/1.1",   "200"),
+        ("wss",    "h2",         "tls_failed"),
         ("grpcs",  "h2",         "-"),
         ("grpcs",  "http/1.1",   "tls_failed"),
     ];

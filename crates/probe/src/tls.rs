@@ -21,7 +21,8 @@ pub struct Tls {
     text: Arc<ClientConfig>,
     frames: Arc<ClientConfig>,
     either: Arc<ClientConfig>,
-    checks: Arc<ClientConfig>,
+    check_text: Arc<ClientConfig>,
+    check_either: Arc<ClientConfig>,
     grpc: Arc<ClientConfig>,
 }
 
@@ -116,10 +117,18 @@ impl Tls {
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed connection shows no certificate, and that is what is asked for.
         http.resumption = Resumption::disabled();
+        let check_text = Arc::new(http.clone());
         http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut grpc = http.clone();
         grpc.alpn_protocols = vec![b"h2".to_vec()];
-        Self { text, frames, either, checks: Arc::new(http), grpc: Arc::new(grpc) }
+        Self {
+            text,
+            frames,
+            either,
+            check_text,
+            check_either: Arc::new(http),
+            grpc: Arc::new(grpc),
+        }
     }
 
     /// Encrypts a connection that will carry requests.
@@ -147,7 +156,16 @@ impl Tls {
         stream: TcpStream,
         host: &BackendHost,
     ) -> Result<Box<TlsStream<TcpStream>>, TlsFailed> {
-        connect(&self.checks, stream, host).await
+        connect(&self.check_either, stream, host).await
+    }
+
+    /// Encrypts a connection for a check in HTTP/1.1.
+    pub(crate) async fn text(
+        &self,
+        stream: TcpStream,
+        host: &BackendHost,
+    ) -> Result<Box<TlsStream<TcpStream>>, TlsFailed> {
+        connect(&self.check_text, stream, host).await
     }
 
     /// Encrypts a connection for gRPC, which is HTTP/2 only.

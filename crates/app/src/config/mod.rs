@@ -386,6 +386,11 @@ fn find(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     places.into_iter().flatten().find(|path| path.is_file())
 }
 
+/// Whether a text reads as a configuration, the files it names left aside.
+pub(crate) fn check_text(name: &str, text: &str) -> Result<(), ConfigError> {
+    parse(name, text).map(drop)
+}
+
 fn parse(name: &str, text: &str) -> Result<Raw, ConfigError> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());

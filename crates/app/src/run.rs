@@ -239,7 +239,9 @@ impl App {
                 Signal::Drain => break,
                 Signal::Exit => return Err(RunError::CutShort),
                 Signal::Reload => {
-                    tracing::info!("reading certificates again");
+                    tracing::info!(
+                        "reading certificates again; the configuration is read at the start only"
+                    );
                     self.reload.iter().for_each(|reload| reload.notify_one());
                     self.hurry.notify_one();
                 }

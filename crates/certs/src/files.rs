@@ -80,6 +80,17 @@ pub(crate) fn stamps(paths: &[PairPaths]) -> Result<Vec<Stamp>, LoadError> {
     files.map(|path| metadata(path).map(|metadata| Stamp::of(&metadata))).collect()
 }
 
+impl PairPaths {
+    /// Reads the pair, to find out whether it can be served.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], as when it is loaded to be served.
+    pub fn check(&self) -> Result<(), LoadError> {
+        load(self, None).map(drop)
+    }
+}
+
 /// Reads one pair; what did not change since `before` is not parsed again.
 pub(crate) fn load(paths: &PairPaths, before: Option<&Loaded>) -> Result<Loaded, LoadError> {
     let (cert, key) = (read(&paths.cert)?, read(&paths.key)?);

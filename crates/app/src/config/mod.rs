@@ -166,7 +166,16 @@ impl Config {
         config.file = file;
         config.override_by(flags);
         config.check()?;
+        config.check_pairs()?;
         Ok(config)
+    }
+
+    /// Whether what clients are shown can be shown to them.
+    fn check_pairs(&self) -> Result<(), ConfigError> {
+        for pair in self.https.iter().flat_map(|https| &https.certificates) {
+            pair.check().map_err(|error| value("https.certificates", &error.to_string()))?;
+        }
+        Ok(())
     }
 
     fn from_raw(raw: Raw, name: &str) -> Result<Self, ConfigError> {
@@ -474,6 +483,17 @@ fn shown_again(config: &Config) -> Config {
 mod tests {
     use super::load_text as load;
     use super::*;
+
+    #[test]
+    fn certificates_are_looked_at_before_anybody_needs_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxyd.toml");
+        let pair = "{ cert = \"/nope.pem\", key = \"/nope.key\" }";
+        std::fs::write(&file, format!("[https]\ncertificates = [{pair}]\n")).unwrap();
+        let flags = Flags { file: Some(file), ..Flags::default() };
+        let error = Config::load(&flags, &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.starts_with("https.certificates: cannot read /nope.pem"), "{error}");
+    }
 
     #[test]
     fn the_contract_is_read() {

@@ -1,7 +1,6 @@
 //! What must hold for any text at all as a configuration.
 //!
-//! The fuzz target calls this, and so does a test over the committed corpus. A broken rule is a
-//! panic.
+//! A test over the committed corpus calls this. A broken rule is a panic.
 
 use crate::config::{ConfigError, check_text};
 

@@ -1,4 +1,4 @@
-//! What the fuzzer has found, and what it starts from, on every run of the tests.
+//! Configurations that are read, and some that are not, on every run of the tests.
 
 use std::path::Path;
 

@@ -13,7 +13,7 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
 
 use crate::h2_client::Sharing;
-use crate::head::{Message, trailers};
+use crate::head::{Message, trailer_lines, trailers};
 
 /// Payload that is handed over at once.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
@@ -184,10 +184,7 @@ impl H2Stream {
                         ready!(receiving.poll_trailers(cx)).map_err(|error| self.note(error))?;
                     self.receiving = None;
                     if let Some(fields) = fields {
-                        let fields =
-                            fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-                        let malformed = || io::Error::from(io::ErrorKind::InvalidData);
-                        self.trailers = http1::trailer_lines(fields).ok_or_else(malformed)?;
+                        self.trailers = trailer_lines(&fields)?;
                     }
                 }
             }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use http1::Version;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{
     ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, ServerConfig,
-    TransportConfig, VarInt,
+    TransportConfig,
 };
 
 use crate::exchange;
 use crate::h3_stream::H3Stream;
-use crate::h3_transport::{Gate, Outgoing, Transport};
+use crate::h3_transport::{Gate, Outgoing, Transport, varint};
 use crate::identity::Client;
 use crate::stream::Stream;
 use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
@@ -170,8 +170,8 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     let chain = quic.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer>>().ok());
     let covered = https.resolver.certificates().covered(name.as_deref());
     let covered = Rc::new(covered.with_client(chain.as_deref().map(Vec::as_slice)));
-    let client_at = |peer| {
-        let trusted = worker.is_trusted(quinn_ip(peer));
+    let client_at = |peer: SocketAddr| {
+        let trusted = worker.is_trusted(peer.ip());
         Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))))
     };
     let mut peer = quic.remote_address();
@@ -203,8 +203,7 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     patience = config.idle_timeout;
                     if tracker.is_abused() {
                         tracing::debug!(client = %client.address, "a client gives up its requests");
-                        let code = Code::H3_EXCESSIVE_LOAD.value();
-                        let code = VarInt::from_u64(code).unwrap_or(VarInt::MAX);
+                        let code = varint(Code::H3_EXCESSIVE_LOAD.value());
                         return quic.close(code, b"too many requests given up");
                     }
                     // It may have moved.
@@ -253,10 +252,6 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     drop(connection);
     // Whoever drives the connection tells the client, if the process lasts until then.
     tokio::time::sleep(LOOK_EVERY).await;
-}
-
-fn quinn_ip(peer: std::net::SocketAddr) -> std::net::IpAddr {
-    peer.ip().to_canonical()
 }
 
 async fn answer(

@@ -13,7 +13,7 @@ use h3::server::RequestStream as H3RequestStream;
 use tokio::io::ReadBuf;
 
 use crate::h3_transport::{Outgoing, RequestStream};
-use crate::head::{Message, trailers};
+use crate::head::{Message, trailer_lines, trailers};
 
 /// Payload of one DATA frame.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
@@ -150,9 +150,7 @@ impl H3Stream {
                 None => {
                     let fields = ready!(self.request.poll_recv_trailers(cx));
                     if let Some(fields) = fields.map_err(io::Error::other)? {
-                        let fields =
-                            fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-                        self.trailers = http1::trailer_lines(fields).ok_or_else(malformed)?;
+                        self.trailers = trailer_lines(&fields)?;
                     }
                     self.received = true;
                 }

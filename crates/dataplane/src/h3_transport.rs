@@ -441,7 +441,7 @@ fn whole(data: impl Into<WriteBuf<Bytes>>) -> Bytes {
     data.copy_to_bytes(data.remaining())
 }
 
-fn varint(code: u64) -> VarInt {
+pub(crate) fn varint(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }
 

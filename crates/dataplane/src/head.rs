@@ -1,6 +1,8 @@
 //! Where the head of a message is written: as text for HTTP/1.1, as fields for the streams of
 //! HTTP/2 and HTTP/3. Who writes knows no version.
 
+use std::io;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, uri};
 use http1::encode;
@@ -152,6 +154,12 @@ impl Message {
         let value = self.fields.get(http::header::CONTENT_LENGTH)?;
         value.to_str().ok()?.parse().ok()
     }
+}
+
+/// The lines of a trailer section that came as fields.
+pub(crate) fn trailer_lines(fields: &HeaderMap) -> io::Result<Vec<u8>> {
+    let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    http1::trailer_lines(fields).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The fields of a trailer section in lines.

@@ -27,8 +27,18 @@ impl Asking {
     /// Whether a body is the exception, so that it is worth to wait for the end of the stream:
     /// without a length it would have to be announced to the backend, even if there is none.
     pub(crate) fn is_hardly_with_body(parts: &http::request::Parts) -> bool {
-        matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE)
-            && !parts.headers.contains_key(CONTENT_LENGTH)
+        match parts.headers.get(CONTENT_LENGTH) {
+            Some(length) => length == "0",
+            None => {
+                let method = &parts.method;
+                matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE)
+            }
+        }
+    }
+
+    /// Whether the stream ended with the head.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// As whoever decides reads it.

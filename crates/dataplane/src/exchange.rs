@@ -23,7 +23,7 @@ use crate::asking::Asking;
 use crate::attempt::Attempt;
 use crate::buffers::{Buffer, read_into_new};
 use crate::forward::Asked;
-use crate::head::Message;
+use crate::head::{Ending, Message};
 use crate::identity::{Client, RequestId};
 use crate::park::Parked;
 use crate::plan::{Look, Ours, Plan};
@@ -410,7 +410,8 @@ impl Exchange<'_> {
         let mut message = Message::default();
         let body = answer.write(to, said, &mut message);
         self.tally.answered(answer.status, body.len() as u64);
-        self.stream.send_head(message, body.is_empty())?;
+        let ending = if body.is_empty() { Ending::Now } else { Ending::After(body.len() as u64) };
+        self.stream.send_head(message, ending)?;
         let limit = self.worker.shared.config.body_timeout;
         match self.watch.within(limit, self.stream.send(body.as_bytes())).await {
             Ok(written) => written?,

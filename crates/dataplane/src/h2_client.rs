@@ -13,6 +13,7 @@ use runtime::Clock;
 use tokio::sync::Notify;
 
 use crate::h2_stream::H2Stream;
+use crate::head::Ending;
 use crate::stream::Stream;
 
 /// Connections to one address; beyond them requests wait for streams.
@@ -156,15 +157,11 @@ impl Sharing {
         Self(Rc::clone(connection))
     }
 
-    /// Begins a request. `left` is how long its body is said to be, `ended` whether it has none.
-    pub(crate) fn send(
-        self,
-        request: Request<()>,
-        left: Option<u64>,
-        ended: bool,
-    ) -> Result<H2Stream, h2::Error> {
+    /// Begins a request.
+    pub(crate) fn send(self, request: Request<()>, ending: Ending) -> Result<H2Stream, h2::Error> {
+        let ended = ending == Ending::Now;
         let (response, body) = self.0.send.clone().send_request(request, ended)?;
-        Ok(H2Stream::of_backend(self, response, (!ended).then_some(body), left))
+        Ok(H2Stream::of_backend(self, response, body, ending))
     }
 }
 

@@ -13,7 +13,7 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
 
 use crate::h2_client::Sharing;
-use crate::head::{Message, trailer_lines, trailers};
+use crate::head::{Ending, Message, trailer_lines, trailers};
 
 /// Payload that is handed over at once.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
@@ -28,8 +28,8 @@ pub(crate) struct H2Stream {
     /// The rest of the last piece.
     came: Bytes,
     trailers: Vec<u8>,
-    /// Payload that was announced and not sent yet.
-    left: Option<u64>,
+    /// How what is sent ends.
+    ending: Ending,
     /// The other side never looked at it (RFC 9113, 8.7).
     refused: bool,
     /// Its place on a backend's connection.
@@ -56,25 +56,25 @@ pub(crate) struct Arrived {
 impl H2Stream {
     /// A request's, of a client.
     pub(crate) fn of_client(receiving: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        Self::new(Sending::Head(respond), Some(receiving), None, None)
+        Self::new(Sending::Head(respond), Some(receiving), None, Ending::Told)
     }
 
-    /// A request's, for a backend. `left` is how much its body was said to be.
+    /// A request's, for a backend.
     pub(crate) fn of_backend(
         place: Sharing,
         response: ResponseFuture,
-        body: Option<SendStream<Bytes>>,
-        left: Option<u64>,
+        body: SendStream<Bytes>,
+        ending: Ending,
     ) -> Self {
-        let sending = body.map_or(Sending::Nothing, Sending::Body);
-        Self { _place: Some(place), ..Self::new(sending, None, Some(response), left) }
+        let sending = if ending == Ending::Now { Sending::Nothing } else { Sending::Body(body) };
+        Self { _place: Some(place), ..Self::new(sending, None, Some(response), ending) }
     }
 
     fn new(
         sending: Sending,
         receiving: Option<RecvStream>,
         response: Option<ResponseFuture>,
-        left: Option<u64>,
+        ending: Ending,
     ) -> Self {
         let came = Bytes::new();
         Self {
@@ -83,7 +83,7 @@ impl H2Stream {
             response,
             came,
             trailers: Vec::new(),
-            left,
+            ending,
             refused: false,
             _place: None,
         }
@@ -94,13 +94,14 @@ impl H2Stream {
         self.refused
     }
 
-    /// Sends the head of a response; `ended` is whether nothing follows.
-    pub(crate) fn send_head(&mut self, message: Message, ended: bool) -> io::Result<()> {
+    /// Sends the head of a response.
+    pub(crate) fn send_head(&mut self, message: Message, ending: Ending) -> io::Result<()> {
         let Sending::Head(mut respond) = std::mem::replace(&mut self.sending, Sending::Nothing)
         else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        self.left = message.content_length();
+        self.ending = ending;
+        let ended = ending == Ending::Now;
         let body = respond.send_response(message.into_response(), ended).map_err(failed)?;
         if !ended {
             self.sending = Sending::Body(body);
@@ -230,10 +231,7 @@ impl H2Stream {
         }
         let len = bytes.len().min(body.capacity()).min(PIECE_BYTES_MAX);
         let piece = Bytes::copy_from_slice(bytes.get(..len).unwrap_or_default());
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(len as u64);
-        }
-        let ended = self.left == Some(0);
+        let ended = self.ending.counts_down(len);
         body.send_data(piece, ended).map_err(failed)?;
         if ended {
             self.sending = Sending::Nothing;

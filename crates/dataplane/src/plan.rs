@@ -378,7 +378,11 @@ impl Exchange<'_> {
             (http1::Framing::UntilEnd, false) => Framing::Chunked,
             (http1::Framing::Chunked | http1::Framing::UntilEnd, true) => Framing::Bare,
         };
-        let mut body = Pump::new(Decoder::request(head.framing), framing, options.max_body);
+        let decoder = match &self.asking {
+            Some(asking) if !asking.has_ended() => Decoder::request_in_frames(head.framing),
+            Some(_) | None => Decoder::request(head.framing),
+        };
+        let mut body = Pump::new(decoder, framing, options.max_body);
         let came = self.input.get(head.len..).unwrap_or_default();
         let used = match body.start(came, out) {
             Ok(used) => head.len + used,

@@ -20,7 +20,7 @@ use crate::buffers::{Buffer, read_into};
 use crate::coding::{self, Dressing, Place};
 use crate::forward::{self, Asked, Delivery};
 use crate::h2_stream::Arrived;
-use crate::head::Message;
+use crate::head::{Ending, Message};
 use crate::pump::{Framing, Progress, Pump, PumpError};
 use crate::stream::Half;
 use crate::tally::Tally;
@@ -197,7 +197,11 @@ impl Receiver<'_> {
         if let Head::Message(message) = head {
             self.begun.set(true);
             let ended = whole && out.is_empty() && body.trailers().is_empty() && !received.tunnel;
-            to.with(|to| to.send_head(*message, ended)).map_err(|_| Failure::Client)?;
+            let ending = match ended {
+                true => Ending::Now,
+                false => Ending::of_body(&message, !body.has_end_to_come()),
+            };
+            to.with(|to| to.send_head(*message, ending)).map_err(|_| Failure::Client)?;
         }
         self.write(watch, to, &out).await?;
         drop(out);
@@ -353,7 +357,10 @@ impl Receiver<'_> {
         }
         let mut space = HeadSpace::new();
         match parse_response(input, self.asked.verb, scan, &Limits::STANDARD, &mut space) {
-            Ok(Some(head)) => self.look(&head, input.get(head.len..).unwrap_or_default(), out),
+            Ok(Some(head)) => {
+                let came = input.get(head.len..).unwrap_or_default();
+                self.look(&head, Decoder::response(head.framing), came, out)
+            }
             Ok(None) => Look::More,
             Err(error) => malformed(error),
         }
@@ -366,13 +373,25 @@ impl Receiver<'_> {
         let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let verb = self.asked.verb;
         match message_response(start, fields, verb, &Limits::STANDARD, &mut space) {
-            Ok(head) => self.look(&head, b"", out),
+            Ok(head) => {
+                let decoder = match ended {
+                    true => Decoder::response(head.framing),
+                    false => Decoder::response_in_frames(head.framing),
+                };
+                self.look(&head, decoder, b"", out)
+            }
             Err(error) => malformed(error),
         }
     }
 
     /// `came` is what came of the body.
-    fn look(&self, head: &ResponseHead<'_>, came: &[u8], out: &mut Vec<u8>) -> Look {
+    fn look(
+        &self,
+        head: &ResponseHead<'_>,
+        decoder: Decoder,
+        came: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Look {
         if head.is_interim() {
             let head_out = if self.asked.message {
                 let mut message = Message::default();
@@ -428,7 +447,6 @@ impl Receiver<'_> {
             return Look::Final(Box::new(Final { head: head_out, body, received }));
         }
         let until_close = head.framing == BodyFraming::UntilClose;
-        let decoder = Decoder::response(head.framing);
         let mut body = match encoder {
             Some(coding) if self.asked.message => Pump::coded(decoder, Framing::Bare, coding),
             Some(coding) => Pump::coded(decoder, Framing::Chunked, coding),

@@ -50,6 +50,18 @@ const answer = (req, res) => {
     // Once: a second one may not name a later stream.
     const session = req.stream.session; if (!session.gone) session.goaway(0);
     session.gone = true; res.setHeader("content-length", 4); return res.end("last"); }
+  if (url.startsWith("/ends/") && res.stream) {
+    res.stream.on("close", () => console.log(url, "ended with code", res.stream.rstCode));
+    return req.on("data", () => {}).on("end", () => {
+      const sum = String(req.trailers["x-sum"]);
+      res.writeHead(200, { "content-length": 4 });
+      // The end comes by itself: the last byte does not know of it.
+      res.write("body", () => setTimeout(() => {
+        if (url === "/ends/trailers") res.addTrailers({ "x-back": sum });
+        res.end();
+      }, 20));
+    });
+  }
   if (url === "/empty") { res.stream.respond({ ":status": 201 }, { endStream: true }); return; }
   if (url === "/no-body") { res.writeHead(204); return res.end(); }
   let length = 0, sum = 0;
@@ -192,6 +204,49 @@ fn large_bodies_and_trailers_go_both_ways() {
     let mut text = String::new();
     stream.stream.read_to_string(&mut text).unwrap();
     assert!(text.ends_with("4\r\nbody\r\n0\r\nx-back: 8\r\n\r\n"), "{text}");
+}
+
+/// A length says where the payload ends, and not the message: that is said by its stream.
+#[test]
+fn messages_with_a_length_end_with_their_streams() {
+    let (node, proxy, _session) = h2c();
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    let post = |stream, path, length| {
+        head(stream, &frames::request("POST", HOST, path, &[("content-length", length)]), false)
+    };
+    let trailers = |stream| head(stream, &fields(&[("x-sum", "7")]), true);
+    for (stream, body, path, back) in [
+        (1, [data(1, b"abc", false), trailers(1)].concat(), "/ends/trailers", Some("7")),
+        (
+            3,
+            [data(3, b"abc", false), data(3, b"", true)].concat(),
+            "/ends/trailers",
+            Some("undefined"),
+        ),
+        (5, [data(5, b"abc", false), trailers(5)].concat(), "/ends/empty", None),
+        (7, data(7, b"abc", true), "/ends/empty", None),
+        (9, trailers(9), "/ends/trailers", Some("7")),
+        (11, data(11, b"", true), "/ends/trailers", Some("undefined")),
+    ] {
+        let length = if stream < 9 { "3" } else { "0" };
+        client.send(&[post(stream, path, length), body].concat()).unwrap();
+        let Outcome::Answer(answer) = client.outcome(stream).unwrap() else { panic!("{stream}") };
+        assert_eq!((answer.status, &*answer.text()), (200, "body"), "{stream}");
+        let back: Vec<_> =
+            back.map(|sum| ("x-back".to_owned(), sum.to_owned())).into_iter().collect();
+        assert_eq!(answer.trailers, back, "{stream}");
+    }
+    // In text there is no place for trailers after a length; the backend's stream ends well.
+    let mut caller = Caller::connect(proxy.http()).unwrap();
+    for path in ["/ends/trailers", "/ends/empty"] {
+        let said = caller.get(HOST, path, "").unwrap();
+        assert_eq!((said.status, &*said.body), (200, "body"), "{path}");
+    }
+    let ended = wait_for("all streams to end", || {
+        let said = node.program.said();
+        (said.matches("ended with code").count() == 8).then_some(said)
+    });
+    assert_eq!(ended.matches("ended with code 0\n").count(), 8, "{ended}");
 }
 
 #[test]

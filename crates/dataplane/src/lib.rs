@@ -60,6 +60,7 @@ mod tracker;
 mod tunnel;
 mod upstream;
 mod watch;
+mod websocket;
 mod worker;
 
 pub use plane::{Config, Https, Notice, Plane, Publisher, StartError};

@@ -369,7 +369,8 @@ impl Exchange<'_> {
             forward::request(head, &facts.path, to, from, &mut *message);
             Some(message)
         } else {
-            forward::request(head, &facts.path, (to, endpoint), (self.client, id), out);
+            let (to, from) = ((to, &**endpoint), (self.client, id));
+            asked.accept = forward::request(head, &facts.path, to, from, out);
             None
         };
         let framing = match (head.framing, in_frames) {

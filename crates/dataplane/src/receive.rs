@@ -409,7 +409,11 @@ impl Receiver<'_> {
             return Look::Malformed;
         }
         let tunnel = head.is_upgrade();
-        if tunnel && !(self.asked.websocket && head.upgrade_websocket) {
+        let agreed = || {
+            let accept = self.asked.accept.filter(|_| head.upgrade_websocket);
+            accept.is_some_and(|accept| accept.is_in(head))
+        };
+        if tunnel && !agreed() {
             return Look::Malformed;
         }
         // To whom a success is the open tunnel (RFC 8441, 5), nothing else may look like one.

@@ -321,6 +321,10 @@ impl Exchange<'_> {
                 upstream.stream.send(glued).await?;
             }
             self.input = Buffer::none();
+            // A tunnel has no time limit, not even where one side reads nothing for a while.
+            if let Some(tcp) = upstream.stream.tcp() {
+                runtime::net::give_up_after(tcp, None)?;
+            }
             let joined =
                 Box::pin(tunnel::join(self.worker.clock, self.stream, &mut upstream.stream)).await;
             drop(ticket);

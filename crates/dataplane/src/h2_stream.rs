@@ -33,7 +33,7 @@ pub(crate) struct H2Stream {
     /// The other side never looked at it (RFC 9113, 8.7).
     refused: bool,
     /// Its place on a backend's connection.
-    _place: Option<Sharing>,
+    place: Option<Sharing>,
 }
 
 /// What can be sent next.
@@ -67,7 +67,7 @@ impl H2Stream {
         ending: Ending,
     ) -> Self {
         let sending = if ending == Ending::Now { Sending::Nothing } else { Sending::Body(body) };
-        Self { _place: Some(place), ..Self::new(sending, None, Some(response), ending) }
+        Self { place: Some(place), ..Self::new(sending, None, Some(response), ending) }
     }
 
     fn new(
@@ -85,7 +85,7 @@ impl H2Stream {
             trailers: Vec::new(),
             ending,
             refused: false,
-            _place: None,
+            place: None,
         }
     }
 
@@ -130,6 +130,7 @@ impl H2Stream {
         }
         let response = ready!(Pin::new(response).poll(cx));
         self.response = None;
+        self.tell_answered();
         let (head, body) = response.map_err(|error| self.note(error))?.into_parts();
         let ended = body.is_end_stream();
         self.receiving = Some(body);
@@ -178,7 +179,10 @@ impl H2Stream {
         while self.came.is_empty() {
             let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(true)) };
             match ready!(receiving.poll_data(cx)) {
-                Some(Ok(piece)) => self.came = piece,
+                Some(Ok(piece)) => {
+                    self.came = piece;
+                    self.tell_answered();
+                }
                 Some(Err(error)) => return Poll::Ready(Err(self.note(error))),
                 None => {
                     let fields =
@@ -237,6 +241,12 @@ impl H2Stream {
             self.sending = Sending::Nothing;
         }
         Poll::Ready(Ok(len))
+    }
+
+    fn tell_answered(&self) {
+        if let Some(place) = &self.place {
+            place.answered();
+        }
     }
 
     fn note(&mut self, error: h2::Error) -> io::Error {

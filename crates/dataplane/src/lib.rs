@@ -49,6 +49,7 @@ mod peers;
 mod plan;
 mod plane;
 mod preamble;
+mod pulse;
 mod pump;
 mod receive;
 mod route;

@@ -68,8 +68,13 @@ mod tests {
         ] {
             let head = format!("HTTP/1.1 101 S\r\n{lines}\r\n");
             let (mut scan, mut space) = (Scan::new(), HeadSpace::new());
-            let head =
-                parse_response(head.as_bytes(), Verb::Get, &mut scan, &Limits::STANDARD, &mut space);
+            let head = parse_response(
+                head.as_bytes(),
+                Verb::Get,
+                &mut scan,
+                &Limits::STANDARD,
+                &mut space,
+            );
             assert_eq!(accept.is_in(&head.unwrap().unwrap()), expected, "{lines}");
         }
     }

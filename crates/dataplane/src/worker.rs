@@ -63,9 +63,10 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
         let clock = shared.clock;
         let table = RefCell::new(shared.table.reader());
+        let (policy, tls) = (shared.config.policy.clone(), shared.tls.clone());
         Rc::new(Self {
             clock,
-            upstreams: Upstreams::new(clock, shared.config.policy.clone(), shared.tls.clone()),
+            upstreams: Upstreams::new(clock, policy, tls, shared.config.body_timeout),
             budget: RefCell::new(RetryBudget::new(clock.mono())),
             table,
             endpoints: RefCell::default(),

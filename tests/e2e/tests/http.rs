@@ -205,7 +205,11 @@ fn a_tunnel_carries_the_frame_glued_to_the_101() {
 /// Whoever answers no key, or another one's, does not speak the protocol: no tunnel to it.
 #[test]
 fn a_handshake_whose_key_is_not_answered_is_refused() {
-    for lines in ["", "Sec-WebSocket-Accept: x\r\n", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"] {
+    for lines in [
+        "",
+        "Sec-WebSocket-Accept: x\r\n",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+    ] {
         let (url, _backend) = scripted(b"\r\n\r\n", agreement(lines).leak());
         let (proxy, _lease) = with_route(&url);
         let mut caller = Caller::connect(proxy.http()).unwrap();

@@ -105,6 +105,7 @@ impl Exchange<'_> {
             begun: &begun,
             request_moves: &moved,
             encoders: &worker.encoders,
+            draining: &worker.shared.draining,
             tally: &self.tally,
         };
         // A stream that is given up says so at any time; a connection only by its end, which may be

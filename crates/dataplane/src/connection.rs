@@ -4,16 +4,18 @@
 //! few kilobytes; it is made when the first byte comes and let go when nothing has come for a
 //! moment.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
 use certs::Covered;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::buffers::{Buffer, read_into_new};
+use crate::buffers::{Buffer, poll_read_into_new};
 use crate::challenge;
 use crate::exchange::{self, After};
 use crate::h2_server::{self, PREFACE};
@@ -99,7 +101,15 @@ async fn serve(worker: &Rc<Worker>, mut known: Known) {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
-        let first = tokio::time::timeout(patience, read_into_new(&mut known.stream)).await;
+        let first = {
+            let mut place = worker.quiet.place();
+            let first = poll_fn(|cx| match poll_read_into_new(&mut known.stream, cx) {
+                // Only then: a request that is here is answered.
+                Poll::Pending => place.poll(cx).map(|()| Ok(None)),
+                read => read,
+            });
+            tokio::time::timeout(patience, first).await
+        };
         let Ok(Ok(Some(input))) = first else { return };
         // In boxes: a quiet connection is smaller.
         match Box::pin(talk(worker, &mut known, input)).await {

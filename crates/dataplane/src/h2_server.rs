@@ -1,6 +1,7 @@
 //! HTTP/2 from clients (RFC 9113): many requests at a time over one connection, each a stream and
 //! a task of its own.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -55,7 +56,7 @@ const RESET_STREAM_AGE_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
     let _open = Messaging::begin(worker);
     let config = &worker.shared.config;
-    let flooded = Rc::new(Notify::new());
+    let (flooded, unanswered) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
     let guarded = Guarded {
         first,
         at: 0,
@@ -64,6 +65,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
         clock: worker.clock,
         began: worker.clock.mono(),
         flooded: Rc::clone(&flooded),
+        unanswered: Rc::clone(&unanswered),
     };
     let handshake = builder().handshake::<_, Bytes>(guarded);
     let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, handshake).await
@@ -76,17 +78,18 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
     stop.as_mut().enable();
     // A connection that never asks gets the time of a head, an old one more.
     let mut patience = config.header_timeout;
-    let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
     let mut ending = worker.is_draining();
     if ending {
+        patience = LAST_WORDS;
         connection.graceful_shutdown();
     }
+    let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
     loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    patience = config.idle_timeout;
+                    patience = if ending { LAST_WORDS } else { config.idle_timeout };
                     if tracker.is_abused() {
                         tracing::debug!(client = %client.address, "a client gives up its requests");
                         connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -111,12 +114,19 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
             }
             () = &mut stop, if !ending => {
                 ending = true;
+                patience = LAST_WORDS;
                 connection.graceful_shutdown();
+                timer.set(worker.clock.timer(worker.clock.mono().after(LAST_WORDS)));
             }
             () = &mut timer => {
                 let now = worker.clock.mono();
                 let until = tracker.quiet_since().map(|since| since.after(patience));
                 match until {
+                    // Of what was answered a slow client may not have everything yet; it has until
+                    // the end of the drain.
+                    Some(until) if until <= now && worker.is_draining() && unanswered.get() > 0 => {
+                        timer.set(worker.clock.timer(now.after(LAST_WORDS)));
+                    }
                     Some(until) if until <= now && ending => return,
                     Some(until) if until <= now => {
                         ending = true;
@@ -177,9 +187,15 @@ struct Guarded {
     began: Instant,
     /// Told of that.
     flooded: Rc<Notify>,
+    /// Requests whose answers are not all written.
+    unanswered: Rc<Cell<usize>>,
 }
 
 impl Guarded {
+    fn count(&self) {
+        self.unanswered.set(self.guard.as_ref().map_or(0, H2Guard::unanswered));
+    }
+
     fn poll_bytes(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let left = self.first.get(self.at..).unwrap_or_default();
         if left.is_empty() {
@@ -211,7 +227,10 @@ impl AsyncRead for Guarded {
         let came = into.filled().get(before..).unwrap_or_default();
         let age = this.clock.mono().since(this.began);
         match this.guard.as_mut().map(|guard| guard.take(came, age)) {
-            Some(Ok(())) => Poll::Ready(Ok(())),
+            Some(Ok(())) => {
+                this.count();
+                Poll::Ready(Ok(()))
+            }
             Some(Err(H2Refused)) | None => {
                 this.guard = None;
                 this.flooded.notify_one();
@@ -231,6 +250,7 @@ impl AsyncWrite for Guarded {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         if let Some(guard) = &mut self.guard {
             guard.gave(bytes.get(..written).unwrap_or_default());
+            self.count();
         }
         Poll::Ready(Ok(written))
     }

@@ -29,7 +29,7 @@ use crate::h3_stream::H3Stream;
 use crate::h3_transport::{Gate, Outgoing, Transport, varint};
 use crate::identity::Client;
 use crate::stream::Stream;
-use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
+use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker, Unheard};
 use crate::worker::Worker;
 
 /// Requests of one connection at a time; RFC 9114, 6.1, wants at least 100.
@@ -200,7 +200,7 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
             biased;
             accepted = connection.accept() => match accepted {
                 Ok(Some(resolver)) => {
-                    patience = config.idle_timeout;
+                    patience = if ending { LOOK_EVERY } else { config.idle_timeout };
                     if tracker.is_abused() {
                         tracing::debug!(client = %client.address, "a client gives up its requests");
                         let code = varint(Code::H3_EXCESSIVE_LOAD.value());
@@ -213,10 +213,18 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     }
                     let Some(out) = gate.latest() else { continue };
                     let serving = Serving::begin(&tracker, worker);
+                    let unheard = Unheard::begin(&tracker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
                     tokio::task::spawn_local(async move {
+                        let request = (resolver, Rc::clone(&out));
                         // In a box: a task is moved when it begins and when it ends.
-                        Box::pin(answer(&worker, &client, (resolver, out), &serving)).await;
+                        Box::pin(answer(&worker, &client, request, serving)).await;
+                        let heard = out.borrow().heard();
+                        drop(out);
+                        if let Some(heard) = heard {
+                            heard.await;
+                        }
+                        drop(unheard);
                     });
                 }
                 Ok(None) => break,
@@ -240,6 +248,10 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
             () = &mut timer => {
                 let now = worker.clock.mono();
                 match tracker.quiet_since().map(|since| since.after(patience)) {
+                    // A slow client has until the end of the drain for what it was answered.
+                    Some(until) if until <= now && ending && tracker.is_unheard() => {
+                        timer.set(worker.clock.timer(now.after(patience)));
+                    }
                     Some(until) if until <= now => break,
                     Some(until) => timer.set(worker.clock.timer(until)),
                     None => timer.set(worker.clock.timer(now.after(patience))),
@@ -258,7 +270,7 @@ async fn answer(
     worker: &Rc<Worker>,
     client: &Client,
     (resolver, out): (RequestResolver<Transport, Bytes>, Rc<RefCell<Outgoing>>),
-    serving: &Serving,
+    serving: Serving,
 ) {
     let limit = worker.shared.config.header_timeout;
     let resolved = tokio::time::timeout(limit, resolver.resolve_request()).await;

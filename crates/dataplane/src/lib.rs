@@ -51,6 +51,7 @@ mod plane;
 mod preamble;
 mod pulse;
 mod pump;
+mod quiet;
 mod receive;
 mod route;
 mod sticky;

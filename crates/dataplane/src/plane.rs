@@ -35,9 +35,9 @@ const NOTICES_MAX: usize = 4096;
 const ACCEPT_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// How often a drain looks whether it is over.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// How long connections of HTTP/2 and HTTP/3 may take for their last frames.
-const LAST_FRAMES: Duration = Duration::from_secs(2);
+/// How long connections in text that wait for their next request are kept from then on: a request
+/// that is on its way is answered, and told that it was the last. A tenth of the grace at most.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// How the data plane is set up.
 #[derive(Clone, Debug)]
@@ -176,6 +176,10 @@ pub(crate) struct Shared {
     pub(crate) in_flight: AtomicUsize,
     /// Client connections that carry frames.
     pub(crate) messaging: AtomicUsize,
+    /// Client connections.
+    pub(crate) connections: AtomicUsize,
+    /// Ends connections that wait for their next request.
+    pub(crate) leave: Notify,
     pub(crate) oldest: Arc<Oldest>,
     /// The registry ordered something: wakes the monitor.
     pub(crate) ordered: Notify,
@@ -304,16 +308,23 @@ impl Plane {
         tokio::time::sleep(ACCEPT_WHILE_DRAINING.min(grace)).await;
         // Under a steady load there would never be a moment without a request.
         self.shared.stop_accepting.notify_waiters();
-        let in_flight = || self.shared.in_flight.load(Ordering::Relaxed);
-        while in_flight() > 0 && clock.mono() < deadline {
+        let leave_at = deadline.min(clock.mono().after(LAST_REQUESTS.min(grace / 10)));
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let mut left = false;
+        loop {
+            let now = clock.mono();
+            if !left && (now >= leave_at || count(&self.shared.connections) == 0) {
+                left = true;
+                self.shared.leave.notify_waiters();
+            }
+            // The last frames are written by their connections, which end when their clients know.
+            let busy = count(&self.shared.in_flight) + count(&self.shared.messaging);
+            if now >= deadline || (left && busy == 0) {
+                break;
+            }
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
         }
-        let finished = in_flight() == 0;
-        // The last frames are written by their connections, which end when their clients know.
-        let deadline = deadline.min(clock.mono().after(LAST_FRAMES));
-        while self.shared.messaging.load(Ordering::Relaxed) > 0 && clock.mono() < deadline {
-            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
-        }
+        let finished = count(&self.shared.in_flight) == 0;
         let joins: Vec<_> = self
             .threads
             .into_iter()
@@ -447,6 +458,8 @@ pub(crate) fn shared(
         stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),
         messaging: AtomicUsize::new(0),
+        connections: AtomicUsize::new(0),
+        leave: Notify::new(),
         notices,
     });
     (shared, receiver)

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use compression::Encoder;
@@ -86,6 +87,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) request_moves: &'a Cell<u32>,
     /// Responses that this worker compresses.
     pub(crate) encoders: &'a Rc<Cell<usize>>,
+    /// Whether responses should be the last of their connections.
+    pub(crate) draining: &'a AtomicBool,
     /// Its status is set when the client has got the beginning of the final response.
     pub(crate) tally: &'a Tally,
 }
@@ -430,7 +433,9 @@ impl Receiver<'_> {
             (BodyFraming::UntilClose, true) => (Framing::Bare, false),
             (BodyFraming::None | BodyFraming::Length(_), _) => (Framing::Kept, false),
         };
-        let keep_alive = self.asked.keep_alive && framing != Framing::Bare;
+        // A drain may have begun since the request came.
+        let goes_on = self.asked.keep_alive && !self.draining.load(Ordering::Relaxed);
+        let keep_alive = goes_on && framing != Framing::Bare;
         let (dressing, encoder) = self.dress(head, tunnel);
         let chunked = chunked || (encoder.is_some() && !self.asked.message);
         let delivery = Delivery { keep_alive, chunked, dressing };

@@ -27,12 +27,20 @@ pub(crate) struct Tracker {
     given_up: Cell<u32>,
     /// When the last one ended.
     quiet_since: Cell<Instant>,
+    /// Answers that are written, and that the client does not have yet.
+    unheard: Cell<u32>,
 }
 
 impl Tracker {
     pub(crate) fn new(now: Instant) -> Self {
         let (open, begun, given_up) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Self { open, begun, given_up, quiet_since: Cell::new(now) }
+        let (quiet_since, unheard) = (Cell::new(now), Cell::new(0));
+        Self { open, begun, given_up, quiet_since, unheard }
+    }
+
+    /// Whether the client does not have all that it was answered.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard.get() > 0
     }
 
     /// Since when nothing is in flight.
@@ -78,6 +86,22 @@ impl Drop for Serving {
         if !self.answered.get() {
             tracker.given_up.set(tracker.given_up.get() + 1);
         }
+    }
+}
+
+/// An answer, for as long as it is on its way.
+pub(crate) struct Unheard(Rc<Tracker>);
+
+impl Unheard {
+    pub(crate) fn begin(tracker: &Rc<Tracker>) -> Self {
+        tracker.unheard.set(tracker.unheard.get() + 1);
+        Self(Rc::clone(tracker))
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.0.unheard.set(self.0.unheard.get() - 1);
     }
 }
 

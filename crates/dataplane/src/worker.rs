@@ -21,6 +21,7 @@ use crate::h3_server;
 use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::{Door, Shared};
+use crate::quiet::Quiet;
 use crate::route::RouteState;
 use crate::ticket::LocalRoute;
 use crate::upstream::{LocalEndpoint, Upstreams};
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     /// Servers of maintenance pages.
     pages: RefCell<HashMap<BackendUrl, Rc<LocalEndpoint>>>,
     connections: Cell<usize>,
+    /// Connections that wait for their next request.
+    pub(crate) quiet: Quiet,
     /// Connections that wait for their next request without being quiet.
     pub(crate) pausing: Cell<usize>,
     /// Responses that are compressed on their way.
@@ -76,6 +79,7 @@ impl Worker {
             rotations: RefCell::default(),
             pages: RefCell::default(),
             connections: Cell::new(0),
+            quiet: Quiet::default(),
             pausing: Cell::new(0),
             encoders: Rc::default(),
             parked: Cell::new((0, 0)),
@@ -102,10 +106,17 @@ impl Worker {
             let listener = TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::clone(&self).accept(listener, door));
         }
+        tokio::task::spawn_local(Rc::clone(&self).leave());
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             self.sweep();
         }
+    }
+
+    /// Ends what waits for its next request, once that is to be.
+    async fn leave(self: Rc<Self>) {
+        self.shared.leave.notified().await;
+        self.quiet.end();
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener, door: Door) {
@@ -143,6 +154,7 @@ impl Worker {
             return None;
         }
         self.connections.set(self.connections.get() + 1);
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
         Some(Open { worker: Rc::clone(self), counted: Cell::new(None) })
     }
 
@@ -338,6 +350,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(key) = self.counted.get() {
             self.worker.shared.peers.leave(key);
         }

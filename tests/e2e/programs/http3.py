@@ -192,6 +192,22 @@ async def drained(port):
             equal(await each.close_code(), NO_ERROR)
 
 
+async def slow_to_the_end(port):
+    """A client that takes nothing for a while, when all it asked for was answered."""
+    size = 300_000
+    async with await dial(port) as client:
+        sid = client.say(head(path=f"/bytes/{size}"), end=True)
+        await client.answered(sid)
+        takes, client.datagram_received = client.datagram_received, lambda data, address: None
+        told("begun")
+        await heard("terminated")
+        await asyncio.sleep(4)
+        client.datagram_received = takes
+        got = await client.ended(sid)
+        equal((got.status, len(got.body), got.reset), (200, size, None))
+        equal(await client.close_code(), NO_ERROR)
+
+
 async def undisturbed(port):
     """Long exchanges while the test applies configurations."""
     async with await dial(port) as client:

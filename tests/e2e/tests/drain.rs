@@ -1,9 +1,11 @@
 //! TERM: what is in flight finishes, and those who registered hear of it.
 
+use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
-use proxyd_e2e::{Backend, Proxy, get, wait_for};
+use proxyd_e2e::frames::{self, window_update};
+use proxyd_e2e::{Act, Actor, Backend, Caller, Frames, Outcome, Proxy, Session, get, wait_for};
 
 #[test]
 fn a_request_in_flight_finishes_and_sessions_are_told() {
@@ -19,6 +21,67 @@ fn a_request_in_flight_finishes_and_sessions_are_told() {
         client.join().expect("no panic")
     });
     assert_eq!(status, 200);
+    assert_eq!(proxy.wait_code(), Some(0));
+}
+
+/// An answer in flight says that it was the last of its connection. A connection that waits for its
+/// next request is kept for a moment, in which one may be on its way, and not for the whole grace.
+#[test]
+fn connections_in_text_end_with_their_next_answer_or_soon() {
+    let (fast, slow) =
+        (Backend::start("fast"), Backend::start_slow("slow", Duration::from_secs(4)));
+    let mut proxy = Proxy::start();
+    let mut registry = proxy.registry();
+    let (fast_url, slow_url) = (fast.url(), slow.url());
+    registry.serve(
+        "web",
+        "web.1",
+        &[("fast.example.com", "/", &fast_url), ("slow.example.com", "/", &slow_url)],
+    );
+    let mut kept: Vec<_> = (0..2).map(|_| Caller::connect(proxy.http()).unwrap()).collect();
+    for caller in &mut kept {
+        let said = caller.get("fast.example.com", "/", "").unwrap();
+        assert_eq!((said.status, said.field("connection")), (200, None));
+    }
+    let mut silent = Caller::connect(proxy.http()).unwrap();
+    let mut in_flight = Caller::connect(proxy.http()).unwrap();
+    let asking = thread::spawn(move || in_flight.get("slow.example.com", "/", ""));
+    wait_for("the request", || (slow.requests() == 1).then_some(()));
+    proxy.terminate();
+    assert_eq!(registry.line(), "SHUTDOWN");
+    let said = kept[0].get("fast.example.com", "/", "").unwrap();
+    assert_eq!((said.status, said.field("connection")), (200, Some("close")));
+    for caller in kept.iter_mut().chain([&mut silent]) {
+        assert_eq!(caller.stream.read(&mut [0]).unwrap(), 0, "a good end");
+    }
+    assert!(!asking.is_finished(), "others are still served");
+    let said = asking.join().unwrap().unwrap();
+    assert_eq!((said.status, said.field("connection")), (200, Some("close")));
+    assert_eq!(proxy.wait_code(), Some(0));
+}
+
+/// What was answered is still to arrive: a slow client of HTTP/2 has the rest of the grace for it.
+#[test]
+fn a_slow_client_gets_the_last_frames() {
+    const BYTES: usize = 80_000;
+    let mut proxy = Proxy::start();
+    let backend = Actor::start(|_| Act::say(200, &"x".repeat(BYTES)));
+    let (_session, _) = Session::serve(&proxy, "web", "1", ("a.test", &backend.url()));
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    client.grant_nothing();
+    client.send(&frames::get(1, "a.test", "/")).unwrap();
+    let mut got = client.payload(1, 65_535).unwrap().len();
+    proxy.terminate();
+    let more = |by| [window_update(0, by), window_update(1, by)].concat();
+    // A byte every tenth of a second, for longer than idle connections are kept.
+    for _ in 0..40 {
+        thread::sleep(Duration::from_millis(100));
+        client.send(&more(1)).unwrap();
+        got += client.payload(1, 1).unwrap().len();
+    }
+    client.send(&more(BYTES as u32)).unwrap();
+    let Outcome::Answer(answer) = client.outcome(1).unwrap() else { panic!("cut off") };
+    assert_eq!(got + answer.body.len(), BYTES);
     assert_eq!(proxy.wait_code(), Some(0));
 }
 

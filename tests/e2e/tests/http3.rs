@@ -147,6 +147,17 @@ fn a_drain_lets_everything_in_flight_finish() {
     assert!(!late, "what was rejected reached nobody");
 }
 
+#[test]
+fn a_drain_lets_slow_clients_have_what_they_were_answered() {
+    let mut site = Site::start();
+    let mut script = Script::start("http3.py", "slow_to_the_end", &[&site.port()]);
+    script.wait_for("begun");
+    site.proxy.terminate();
+    script.tell("terminated");
+    script.finish();
+    assert!(site.proxy.wait(), "a good end");
+}
+
 /// The keys of its connections die with a process. Whoever held one finds out by silence, and a
 /// new connection is served at once.
 #[test]

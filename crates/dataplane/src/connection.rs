@@ -38,7 +38,7 @@ pub(crate) async fn welcome(
         if !open.admits(peer.ip(), false) {
             return;
         }
-        Known { stream: Stream::Plain(tcp), from: From { peer, port, covered: None } }
+        Known { stream: Stream::Plain(tcp), from: From { peer, port, named: None, covered: None } }
     } else {
         // In a box that is gone afterwards: a handshake is larger than a quiet connection.
         match Box::pin(greet(open, tcp, (peer, port), door)).await {
@@ -58,8 +58,10 @@ struct Known {
 /// Where it comes from.
 struct From {
     peer: SocketAddr,
-    /// The port it came to.
+    /// The port it came to: ours, or that of a proxy before us.
     port: u16,
+    /// Where it came to, as that proxy says. In a box: few have one.
+    named: Option<Box<SocketAddr>>,
     /// What its certificate is for, with TLS.
     covered: Option<Rc<Covered>>,
 }
@@ -68,22 +70,25 @@ struct From {
 async fn greet(
     open: &Open,
     mut tcp: TcpStream,
-    (mut peer, port): (SocketAddr, u16),
+    (mut peer, mut port): (SocketAddr, u16),
     door: Door,
 ) -> io::Result<Known> {
     let (config, worker) = (&open.worker.shared.config, &open.worker);
-    let mut named = false;
+    let (mut is_named, mut named) = (false, None);
     if config.proxy_protocol && worker.is_trusted(peer.ip()) {
-        let read = preamble::read(&mut tcp, peer);
-        let from = tokio::time::timeout(config.header_timeout, read).await??;
-        named = from != peer;
-        peer = from;
+        let read = preamble::read(&mut tcp);
+        if let Some(from) = tokio::time::timeout(config.header_timeout, read).await?? {
+            is_named = from.source != peer;
+            peer = from.source;
+            port = from.destination.port();
+            named = Some(Box::new(from.destination));
+        }
     }
-    if !open.admits(peer.ip(), named) {
+    if !open.admits(peer.ip(), is_named) {
         return Err(io::ErrorKind::QuotaExceeded.into());
     }
     let Some(https) = config.https.as_ref().filter(|_| door == Door::Tls) else {
-        let from = From { peer, port, covered: None };
+        let from = From { peer, port, named, covered: None };
         return Ok(Known { stream: Stream::Plain(tcp), from });
     };
     let handshake = challenge::shake(https, config.challenges.as_ref(), tcp);
@@ -93,7 +98,7 @@ async fn greet(
     let covered = https.resolver.certificates().covered(shaken.server_name());
     let covered = covered.with_client(shaken.peer_certificates());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
-    Ok(Known { stream, from: From { peer, port, covered: Some(Rc::new(covered)) } })
+    Ok(Known { stream, from: From { peer, port, named, covered: Some(Rc::new(covered)) } })
 }
 
 /// Serves a connection to its end.
@@ -116,7 +121,9 @@ async fn serve(worker: &Rc<Worker>, mut known: Known) {
             Talked::Text(After::Quiet) => patience = worker.shared.config.idle_timeout,
             Talked::Text(After::Close) => return,
             Talked::Frames(first) => {
-                let from = client(worker, &known.from);
+                // Its streams do not know.
+                let local = known.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
+                let from = client(worker, &known.from).at(local);
                 return Box::pin(h2_server::serve(worker, known.stream, first, from)).await;
             }
         }
@@ -125,7 +132,8 @@ async fn serve(worker: &Rc<Worker>, mut known: Known) {
 
 fn client(worker: &Worker, from: &From) -> Client {
     let trusted = worker.is_trusted(from.peer.ip());
-    Client::new(from.peer, from.port, trusted, from.covered.clone())
+    let client = Client::new(from.peer, from.port, trusted, from.covered.clone());
+    client.at(from.named.as_deref().copied())
 }
 
 /// What a client had to say.

@@ -172,7 +172,8 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     let covered = Rc::new(covered.with_client(chain.as_deref().map(Vec::as_slice)));
     let client_at = |peer: SocketAddr| {
         let trusted = worker.is_trusted(peer.ip());
-        Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))))
+        let local = quic.local_ip().map(|ip| SocketAddr::new(ip, port));
+        Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))).at(local))
     };
     let mut peer = quic.remote_address();
     let mut client = client_at(peer);

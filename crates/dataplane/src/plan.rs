@@ -226,8 +226,11 @@ impl Exchange<'_> {
         let peer = self.client.peer;
         // Whoever stands behind another proxy, nobody knows the port of.
         let source = if asker == self.client.address { peer } else { SocketAddr::new(asker, 0) };
-        let local = self.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
-        (source, local.unwrap_or_else(|| SocketAddr::new(any_like(asker), self.client.port_number)))
+        let local =
+            self.client.local.or_else(|| self.stream.tcp().and_then(|tcp| tcp.local_addr().ok()));
+        let local =
+            local.unwrap_or_else(|| SocketAddr::new(any_like(asker), self.client.port_number));
+        (source, SocketAddr::new(local.ip().to_canonical(), local.port()))
     }
 
     /// Where the client could have asked by HTTP/3: at the port of the host it asked for, which may

@@ -16,25 +16,16 @@ use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::bounds::{
+    BACKEND_FRAME_BYTES_MAX, BACKEND_SEND_BYTES_MAX, BACKEND_SMALL_FRAMES_COST_MAX,
+    BACKEND_WINDOW_BYTES, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+};
 use crate::h2_stream::H2Stream;
 use crate::head::Ending;
 use crate::pulse::{Next, Pulse};
 
 /// Connections to one address; beyond them requests wait for streams.
 const CONNECTIONS_MAX: usize = 16;
-/// Streams of one connection that are used, even if its backend would take more.
-const STREAMS_MAX: usize = 128;
-/// As towards clients: what a backend may send before its client takes it. The connection has
-/// room for all its streams, or clients that do not read would hold up those that do.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS_MAX as u32;
-const SEND_BYTES_MAX: usize = 64 * 1024;
-/// What frames that wait for their clients may cost that are smaller than 256 bytes, each what it
-/// is smaller by. A backend that sends such messages fills its windows with them when clients are
-/// slow, and must not lose all its streams over it.
-const SMALL_FRAMES_COST_MAX: usize = 32 * CONNECTION_WINDOW_BYTES as usize;
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
-const FRAME_BYTES_MAX: u32 = 64 * 1024;
 
 /// The connections to one address.
 #[derive(Debug, Default)]
@@ -114,10 +105,10 @@ impl SharedConnections {
         builder
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buffer_size(SEND_BYTES_MAX)
-            .max_frame_size(FRAME_BYTES_MAX)
-            .data_frame_budget(SMALL_FRAMES_COST_MAX)
+            .initial_connection_window_size(BACKEND_WINDOW_BYTES)
+            .max_send_buffer_size(BACKEND_SEND_BYTES_MAX)
+            .max_frame_size(BACKEND_FRAME_BYTES_MAX)
+            .data_frame_budget(BACKEND_SMALL_FRAMES_COST_MAX)
             .max_header_list_size(HEAD_BYTES_MAX);
         let pulse = Rc::new(Pulse::new(clock.mono()));
         let heard = Heard { stream, pulse: Rc::clone(&pulse), clock };
@@ -165,7 +156,8 @@ impl Connection {
 
     /// How many more requests it can carry.
     fn room(&self) -> usize {
-        let most = self.send.current_max_send_streams().min(STREAMS_MAX);
+        // Even if its backend would take more.
+        let most = self.send.current_max_send_streams().min(STREAMS_MAX as usize);
         most.saturating_sub(self.pulse.streams())
     }
 }

@@ -18,6 +18,10 @@ use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::bounds::{
+    CLIENT_SEND_BYTES_MAX, CLIENT_SMALL_FRAMES_COST_MAX, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES,
+    STREAMS_MAX, client_window_bytes,
+};
 use crate::buffers::Buffer;
 use crate::exchange;
 use crate::h2_stream::H2Stream;
@@ -29,20 +33,6 @@ use crate::worker::Worker;
 /// What a client that knows we speak HTTP/2 sends first (section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Streams of one connection that may be open at a time; more are refused (section 5.1.2).
-const STREAMS_MAX: u32 = 128;
-/// Payload a client may send before it is taken: of one stream, and of all. What a connection
-/// whose backends do not read can fill.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
-/// What frames that wait for their backends may cost that are smaller than 256 bytes, each what it
-/// is smaller by: enough for a window full of small messages of one stream.
-const SMALL_FRAMES_COST_MAX: usize = 32 * STREAM_WINDOW_BYTES as usize;
-/// Payload of one stream that waits to be written.
-const SEND_BYTES_MAX: usize = 32 * 1024;
-/// A head with its fields as section 6.5.2 counts them. The same as of a head in text; a larger
-/// one is answered with 431 up to some size, and ends the connection beyond.
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Streams that a client may reset before we have looked at them (CVE-2023-44487), and that it
 /// may make us reset by breaking rules (CVE-2025-8671), before the connection ends.
 const UNSEEN_RESETS_MAX: usize = 32;
@@ -54,7 +44,7 @@ const RESET_STREAM_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Serves a connection to its end. `first` is what was read from it before.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
-    let _open = Messaging::begin(worker);
+    let open = Messaging::begin(worker);
     let config = &worker.shared.config;
     let (flooded, unanswered) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
     let guarded = Guarded {
@@ -67,7 +57,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
         flooded: Rc::clone(&flooded),
         unanswered: Rc::clone(&unanswered),
     };
-    let handshake = builder().handshake::<_, Bytes>(guarded);
+    let handshake = builder(client_window_bytes(open.count())).handshake::<_, Bytes>(guarded);
     let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, handshake).await
     else {
         return;
@@ -142,14 +132,14 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
     }
 }
 
-fn builder() -> Builder {
+fn builder(window_bytes: u32) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .data_frame_budget(SMALL_FRAMES_COST_MAX)
-        .max_send_buffer_size(SEND_BYTES_MAX)
+        .initial_connection_window_size(window_bytes)
+        .data_frame_budget(CLIENT_SMALL_FRAMES_COST_MAX)
+        .max_send_buffer_size(CLIENT_SEND_BYTES_MAX)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
         .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))

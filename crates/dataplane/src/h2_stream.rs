@@ -12,11 +12,9 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
 
+use crate::bounds::PIECE_BYTES_MAX;
 use crate::h2_client::Sharing;
 use crate::head::{Ending, Message, trailer_lines, trailers};
-
-/// Payload that is handed over at once.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// One stream.
 #[derive(Debug)]

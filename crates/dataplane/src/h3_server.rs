@@ -24,6 +24,10 @@ use quinn::{
     TransportConfig,
 };
 
+use crate::bounds::{
+    CLIENT_WINDOW_BYTES_MIN, HEAD_BYTES_MAX, QUIC_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    client_window_bytes,
+};
 use crate::exchange;
 use crate::h3_stream::H3Stream;
 use crate::h3_transport::{Gate, Outgoing, Transport, varint};
@@ -32,17 +36,8 @@ use crate::stream::Stream;
 use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker, Unheard};
 use crate::worker::Worker;
 
-/// Requests of one connection at a time; RFC 9114, 6.1, wants at least 100.
-const REQUESTS_MAX: u32 = 128;
 /// Streams of one direction: control, two of QPACK, and some that nobody knows.
 const ONE_WAY_MAX: u32 = 8;
-/// Payload a client may send before it is taken: of one stream, and of all.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What is sent and not acknowledged, per connection.
-const SEND_BYTES_MAX: u64 = 1024 * 1024;
-/// A head with its fields, as RFC 9114, 4.2.2, counts them.
-const HEAD_BYTES_MAX: u64 = 64 * 1024;
 /// Handshakes of one worker at a time from addresses that nobody has proven; further clients
 /// prove theirs first (Retry, RFC 9000, 8.1.2).
 const UNPROVEN_MAX: usize = 64;
@@ -66,11 +61,11 @@ pub(crate) fn endpoint(
     let mut server = ServerConfig::with_crypto(Arc::new(tls));
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(REQUESTS_MAX.into())
+        .max_concurrent_bidi_streams(STREAMS_MAX.into())
         .max_concurrent_uni_streams(ONE_WAY_MAX.into())
         .stream_receive_window(STREAM_WINDOW_BYTES.into())
-        .receive_window(CONNECTION_WINDOW_BYTES.into())
-        .send_window(SEND_BYTES_MAX)
+        .receive_window(CLIENT_WINDOW_BYTES_MIN.into())
+        .send_window(QUIC_SEND_BYTES_MAX)
         .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .datagram_receive_buffer_size(None);
     server
@@ -160,7 +155,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
 
 /// Serves a connection to its end.
 async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
-    let _messaging = Messaging::begin(worker);
+    let messaging = Messaging::begin(worker);
+    quic.set_receive_window(client_window_bytes(messaging.count()).into());
     let config = &worker.shared.config;
     let Some(https) = &config.https else { return };
     let name = quic
@@ -178,7 +174,7 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     let mut peer = quic.remote_address();
     let mut client = client_at(peer);
     let mut builder = h3::server::builder();
-    builder.max_field_section_size(HEAD_BYTES_MAX).send_grease(false);
+    builder.max_field_section_size(HEAD_BYTES_MAX.into()).send_grease(false);
     let gate = Rc::new(Gate::default());
     let transport = Transport::new(quic.clone(), Rc::clone(&gate));
     let built = builder.build::<_, Bytes>(transport);

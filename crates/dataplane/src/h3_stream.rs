@@ -12,11 +12,10 @@ use h3::error::Code;
 use h3::server::RequestStream as H3RequestStream;
 use tokio::io::ReadBuf;
 
+use crate::bounds::PIECE_BYTES_MAX;
 use crate::h3_transport::{Outgoing, RequestStream};
 use crate::head::{Ending, Message, trailer_lines, trailers};
 
-/// Payload of one DATA frame.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// The type and the longest length of a DATA frame (RFC 9114, 7.2.1).
 const FRAME_HEAD_BYTES_MAX: usize = 9;
 

@@ -23,6 +23,7 @@
 mod answer;
 mod asking;
 mod attempt;
+mod bounds;
 mod buffers;
 mod challenge;
 mod coding;

@@ -113,6 +113,11 @@ impl<'w> Messaging<'w> {
         worker.shared.messaging.fetch_add(1, Ordering::Relaxed);
         Self(worker)
     }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.shared.messaging.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Messaging<'_> {

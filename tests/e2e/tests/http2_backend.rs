@@ -498,9 +498,8 @@ fn small_messages_may_wait_for_a_slow_client() {
     assert!(calm.load(Ordering::SeqCst), "the proxy ended a connection");
 }
 
-/// The same in the other direction: a backend that takes nothing yet.
-#[test]
-fn small_messages_may_wait_for_a_slow_backend() {
+/// A backend that takes nothing of any body.
+fn takes_nothing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -510,7 +509,13 @@ fn small_messages_may_wait_for_a_slow_backend() {
             thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
         }
     });
-    let (proxy, _session) = proxy(&url, "");
+    url
+}
+
+/// The same in the other direction: a backend that takes nothing yet.
+#[test]
+fn small_messages_may_wait_for_a_slow_backend() {
+    let (proxy, _session) = proxy(&takes_nothing(), "");
     let mut client = Frames::connect(proxy.http()).unwrap();
     client.send(&head(1, &frames::request("POST", HOST, "/", &[]), false)).unwrap();
     // As much as the window of a stream takes.
@@ -518,6 +523,25 @@ fn small_messages_may_wait_for_a_slow_backend() {
     client.send(&messages).unwrap();
     assert!(client.is_alive().unwrap(), "{:?}", client.goaway());
     assert_eq!(client.get(3, "nobody.test", "/").unwrap().status(), 404);
+}
+
+/// Uploads that nobody takes leave room for others over the same connection.
+#[test]
+fn stuck_uploads_do_not_stop_their_connection() {
+    let (proxy, mut session) = proxy(&takes_nothing(), "");
+    let node = Node::start("h2c", 0, &[]);
+    session.stage("b.test", "/", &format!("h2c://127.0.0.1:{}", node.port));
+    session.expect("CONFIG_APPLY|$sid", "OK");
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    for stream in (1..15).step_by(2) {
+        client.send(&head(stream, &frames::request("POST", HOST, "/", &[]), false)).unwrap();
+        client.send(&data(stream, &[b'x'; 16 * 1024], false).repeat(16)).unwrap();
+    }
+    assert!(client.is_alive().unwrap(), "{:?}", client.goaway());
+    let request = frames::request("POST", "b.test", "/large", &[]);
+    client.send(&[head(15, &request, false), data(15, &[b'x'; 16_000], true)].concat()).unwrap();
+    let Outcome::Answer(answer) = client.outcome(15).unwrap() else { panic!("none") };
+    assert_eq!((answer.status, answer.body.len()), (200, 16_000));
 }
 
 /// As small as of server-sent events.

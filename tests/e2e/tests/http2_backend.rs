@@ -143,6 +143,9 @@ fn requests_in_text_and_in_frames_go_on_in_frames() {
     let mut client = Frames::connect(proxy.http()).unwrap();
     let Outcome::Answer(answer) = client.get(1, HOST, "/f").unwrap() else { panic!("no answer") };
     assert!(answer.text().contains(r#""url":"/f""#), "{answer:?}");
+    // A fragment is nobody's business but the client's: no second reading of the path.
+    let Outcome::Answer(answer) = client.get(3, HOST, "/f#x?y").unwrap() else { panic!("none") };
+    assert!(answer.text().contains(r#""url":"/f""#), "{answer:?}");
     // No body is no body, and HEAD none either.
     caller.send(&format!("HEAD / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).unwrap();
     let mut text = [0; 12];

@@ -4,6 +4,9 @@ import sys
 
 from quic import *
 
+# RFC 9001, 4.8, and alerts of RFC 8446, 6.
+CRYPTO_ERROR, UNKNOWN_CA, CERTIFICATE_REQUIRED = 0x100, 48, 116
+
 
 async def exchanges(port):
     async with await dial(port) as client:
@@ -206,6 +209,21 @@ async def slow_to_the_end(port):
         got = await client.ended(sid)
         equal((got.status, len(got.body), got.reset), (200, size, None))
         equal(await client.close_code(), NO_ERROR)
+
+
+async def shows_certificates(port, host, ca, good, good_key, foreign, foreign_key):
+    """A client that shows a certificate of its own, or another one, or none."""
+    async with await dial(port, sni=host, cafile=ca, pair=(good, good_key)) as client:
+        got = await client.fetch(host=host, more=[("x-forwarded-client-cert", "Hash=00")])
+        equal(got.status, 200)
+        shown = [l for l in got.body.decode().splitlines() if "forwarded-client-cert" in l.lower()]
+        equal(len(shown), 1, shown)
+        assert 'Subject="CN=blue"' in shown[0], shown
+    # By then the client's side of the handshake is over.
+    for pair, alert in [(None, CERTIFICATE_REQUIRED), ((foreign, foreign_key), UNKNOWN_CA)]:
+        async with await dial(port, sni=host, cafile=ca, pair=pair) as client:
+            client.say(head(host=host), end=True)
+            equal(await client.close_code(), CRYPTO_ERROR + alert, pair)
 
 
 async def undisturbed(port):

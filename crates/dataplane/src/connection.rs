@@ -34,7 +34,7 @@ pub(crate) async fn welcome(
 ) {
     let worker = &open.worker;
     let is_plain = door == Door::Plain && !worker.shared.config.proxy_protocol;
-    let known = if is_plain {
+    let mut known = if is_plain {
         if !open.admits(peer.ip(), false) {
             return;
         }
@@ -46,7 +46,13 @@ pub(crate) async fn welcome(
             Err(error) => return tracing::debug!(%peer, %error, "not let in"),
         }
     };
-    serve(worker, known).await;
+    // By reference: a quiet connection holds it once.
+    let Some(first) = serve(worker, &mut known).await else { return };
+    // Its streams do not know.
+    let local = known.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
+    let from = client(worker, &known.from).at(local);
+    // In a box, as all that a quiet connection does not need.
+    Box::pin(h2_server::serve(worker, known.stream, first, from)).await;
 }
 
 /// A connection whose beginning is over.
@@ -101,8 +107,9 @@ async fn greet(
     Ok(Known { stream, from: From { peer, port, named, covered: Some(Rc::new(covered)) } })
 }
 
-/// Serves a connection to its end.
-async fn serve(worker: &Rc<Worker>, mut known: Known) {
+/// Serves a connection in text to its end, or until it is found to speak HTTP/2; then returns what
+/// was read.
+async fn serve(worker: &Rc<Worker>, known: &mut Known) -> Option<Buffer> {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
@@ -115,17 +122,11 @@ async fn serve(worker: &Rc<Worker>, mut known: Known) {
             });
             tokio::time::timeout(patience, first).await
         };
-        let Ok(Ok(Some(input))) = first else { return };
-        // In boxes: a quiet connection is smaller.
-        match Box::pin(talk(worker, &mut known, input)).await {
+        let Ok(Ok(Some(input))) = first else { return None };
+        match Box::pin(talk(worker, known, input)).await {
             Talked::Text(After::Quiet) => patience = worker.shared.config.idle_timeout,
-            Talked::Text(After::Close) => return,
-            Talked::Frames(first) => {
-                // Its streams do not know.
-                let local = known.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
-                let from = client(worker, &known.from).at(local);
-                return Box::pin(h2_server::serve(worker, known.stream, first, from)).await;
-            }
+            Talked::Text(After::Close) => return None,
+            Talked::Frames(first) => return Some(first),
         }
     }
 }

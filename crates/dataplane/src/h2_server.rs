@@ -42,11 +42,16 @@ const ERROR_RESETS_MAX: usize = 1024;
 const RESET_STREAMS_MAX: usize = 512;
 const RESET_STREAM_AGE_MAX: Duration = Duration::from_secs(10);
 
+/// Whoever was sent something so shortly before proxyd ends may still be reading it. Closing would
+/// lose what the kernel holds, should the client send anything meanwhile.
+const READING_MAX: Duration = Duration::from_secs(10);
+
 /// Serves a connection to its end. `first` is what was read from it before.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
     let open = Messaging::begin(worker);
     let config = &worker.shared.config;
     let (flooded, unanswered) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
+    let wrote = Rc::new(Cell::new(worker.clock.mono()));
     let guarded = Guarded {
         first,
         at: 0,
@@ -56,6 +61,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
         began: worker.clock.mono(),
         flooded: Rc::clone(&flooded),
         unanswered: Rc::clone(&unanswered),
+        wrote: Rc::clone(&wrote),
     };
     let handshake = builder(client_window_bytes(open.count())).handshake::<_, Bytes>(guarded);
     let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, handshake).await
@@ -68,6 +74,9 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
     stop.as_mut().enable();
     // A connection that never asks gets the time of a head, an old one more.
     let mut patience = config.header_timeout;
+    // Whether the client has until the end of a drain to say that it has everything: its answer to
+    // the PING that comes with GOAWAY, after which the connection ends by itself.
+    let mut is_reading = false;
     let mut ending = worker.is_draining();
     if ending {
         patience = LAST_WORDS;
@@ -80,6 +89,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     patience = if ending { LAST_WORDS } else { config.idle_timeout };
+                    is_reading = ending;
                     if tracker.is_abused() {
                         tracing::debug!(client = %client.address, "a client gives up its requests");
                         connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -104,6 +114,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
             }
             () = &mut stop, if !ending => {
                 ending = true;
+                is_reading = worker.clock.mono().since(wrote.get()) < READING_MAX;
                 patience = LAST_WORDS;
                 connection.graceful_shutdown();
                 timer.set(worker.clock.timer(worker.clock.mono().after(LAST_WORDS)));
@@ -112,9 +123,11 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
                 let now = worker.clock.mono();
                 let until = tracker.quiet_since().map(|since| since.after(patience));
                 match until {
-                    // Of what was answered a slow client may not have everything yet; it has until
-                    // the end of the drain.
-                    Some(until) if until <= now && worker.is_draining() && unanswered.get() > 0 => {
+                    Some(until)
+                        if until <= now
+                            && worker.is_draining()
+                            && (is_reading || unanswered.get() > 0) =>
+                    {
                         timer.set(worker.clock.timer(now.after(LAST_WORDS)));
                     }
                     Some(until) if until <= now && ending => return,
@@ -179,6 +192,8 @@ struct Guarded {
     flooded: Rc<Notify>,
     /// Requests whose answers are not all written.
     unanswered: Rc<Cell<usize>>,
+    /// When something was written last.
+    wrote: Rc<Cell<Instant>>,
 }
 
 impl Guarded {
@@ -238,6 +253,7 @@ impl AsyncWrite for Guarded {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.wrote.set(self.clock.mono());
         if let Some(guard) = &mut self.guard {
             guard.gave(bytes.get(..written).unwrap_or_default());
             self.count();

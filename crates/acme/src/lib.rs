@@ -15,6 +15,7 @@
 
 mod authority;
 mod backoff;
+mod counts;
 mod http;
 mod issuer;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod order;
 mod run;
 mod wanted;
 
+pub use counts::Counts;
 pub use issuer::{
     Blame, Finished, IN_FLIGHT_MAX, Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Validity,
 };

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::authority::Authority;
+use crate::counts::Counts;
 use crate::issuer::{Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start};
 use crate::job::{self, Report, Tools};
 use crate::ledger::{Ca, REMEMBERED};
@@ -69,6 +70,7 @@ pub struct Acme {
     clock: Clock,
     /// As the issuer knows them, with what they need to be resumed.
     orders: BTreeMap<Name, AcmeOrder>,
+    counts: Arc<Counts>,
 }
 
 impl Acme {
@@ -97,7 +99,13 @@ impl Acme {
         let now = clock.now().wall;
         let Recalled { pairs, orders } =
             memory::recall(rows, &config.directories, &mut issuer, now);
-        Ok((Self { issuer, authorities, kept, clock, orders }, pairs))
+        let counts = Arc::default();
+        Ok((Self { issuer, authorities, kept, clock, orders, counts }, pairs))
+    }
+
+    /// What becomes of orders, now and later.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     /// Orders and renews for ever: what is registered and not in files. `issued` gets every new
@@ -268,6 +276,7 @@ impl Running {
             Some(at) => format!("in {:?}", Duration::from_secs(at.since(now).as_secs())),
             None => "when the name is registered again".to_owned(),
         };
+        self.acme.counts.add(pair.is_some(), finished.is_renewal);
         match pair {
             Some(pair) => {
                 let expiry = pair.not_after();

@@ -46,6 +46,11 @@ impl Issuing {
         self.tables.clone()
     }
 
+    /// What becomes of orders.
+    pub(crate) fn counts(&self) -> Arc<acme::Counts> {
+        self.acme.counts()
+    }
+
     /// Orders and renews from now on; `hurry` has everything tried again that failed. Returns
     /// where the certificates come out.
     pub(crate) fn start(

@@ -17,12 +17,14 @@ use probe::{Policy, Tls};
 use resilience::Drain;
 use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
+use telemetry::Totals;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::endpoint::{Checked, Endpoints};
 use crate::ledger::Oldest;
 use crate::limits::Limits;
 use crate::monitor::{self, Watched};
+use crate::openings::Openings;
 use crate::peers::Peers;
 use crate::route::Routes;
 use crate::worker::{Worker, resting, view};
@@ -167,6 +169,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) peers: Peers,
+    pub(crate) openings: Openings,
     /// Where clients are sent that came in clear text.
     pub(crate) https_port: AtomicU16,
     pub(crate) draining: AtomicBool,
@@ -389,6 +392,27 @@ impl Publisher {
         totals.unwrap_or_default().report(route)
     }
 
+    /// Tells what every published route did that anybody has met, in the order of their ids.
+    /// Nobody waits for it longer than for one route.
+    pub fn each_route(&self, mut tell: impl FnMut(RouteId, &Totals)) {
+        let table = self.shared.table.load();
+        for entry in table.entries() {
+            if let Some(state) = self.shared.routes.known(entry.route) {
+                tell(entry.route, &state.stats.totals());
+            }
+        }
+    }
+
+    /// The routing table that is published.
+    pub fn table(&self) -> Arc<Table> {
+        self.shared.table.load()
+    }
+
+    /// Open connections of clients, by worker.
+    pub fn connections(&self) -> Vec<usize> {
+        self.shared.openings.all()
+    }
+
     /// The circuit breaker of a route.
     pub fn circuit(&self, route: RouteId) -> CircuitReport {
         monitor::circuit(&self.shared, route)
@@ -438,6 +462,7 @@ pub(crate) fn shared(
         routes: Routes::new(workers),
         limits: Limits::new(),
         peers,
+        openings: Openings::new(workers),
         oldest: Arc::new(Oldest::new(workers)),
         ordered: Notify::new(),
         changed: Notify::new(),

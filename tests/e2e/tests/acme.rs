@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use proxyd_e2e::{Backend, Pebble, PebblePlan, Proxy, Registry, wait_for};
+use proxyd_e2e::{Backend, Client, Pebble, PebblePlan, Proxy, Registry, wait_for};
 
 /// Ninety days.
 const USUAL: u64 = 90 * 86_400;
@@ -150,7 +150,8 @@ fn challenges_of_others_pass() {
 /// At two thirds of its life.
 #[test]
 fn a_certificate_is_renewed() {
-    let (proxy, pebble) = start("\"http-01\", \"tls-alpn-01\"", 12, "");
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"";
+    let (proxy, pebble) = start("\"http-01\", \"tls-alpn-01\"", 12, admin);
     let backend = Backend::start("web");
     let (mut registry, first) = issued(&proxy, &backend, "a.example.com");
     let second = loop {
@@ -162,6 +163,11 @@ fn a_certificate_is_renewed() {
     assert_ne!(first, second, "it expires later");
     let (code, said) = curl(&proxy, &pebble.root(), "a.example.com");
     assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
+    let numbers = Client::new(proxy.admin_http()).get("localhost", "/metrics").unwrap().text();
+    assert!(numbers.contains("proxyd_acme_issued_total 2\n"), "{numbers}");
+    assert!(!numbers.contains("proxyd_acme_renewed_total 0\n"), "{numbers}");
+    let expiry = "proxyd_certificate_expiry_timestamp_seconds{name=\"a.example.com\"} ";
+    assert!(numbers.contains(expiry), "{numbers}");
     let log = log(&proxy);
     assert!(log.contains("certificate issued") && log.contains("certificate renewed"), "{log}");
 }

@@ -31,6 +31,7 @@ mod wanted;
 pub use counts::Counts;
 pub use issuer::{
     Blame, Finished, IN_FLIGHT_MAX, Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Validity,
+    Waiting,
 };
 pub use ledger::{Ca, Entry, Fate};
 pub use name::Name;

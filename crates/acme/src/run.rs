@@ -15,7 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::authority::Authority;
 use crate::counts::Counts;
-use crate::issuer::{Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start};
+use crate::issuer::{Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Waiting};
 use crate::job::{self, Report, Tools};
 use crate::ledger::{Ca, REMEMBERED};
 use crate::memory::{self, Recalled};
@@ -273,10 +273,15 @@ impl Running {
             tracing::error!(%name, %error, "what became of an order cannot be saved");
         }
         let again = match finished.again_at {
-            Some(at) => format!("in {:?}", Duration::from_secs(at.since(now).as_secs())),
+            Some(at) => format!("in {:?}", left(at, now)),
             None => "when the name is registered again".to_owned(),
         };
         self.acme.counts.add(pair.is_some(), finished.is_renewal);
+        if let Some(Waiting { count, names, until }) = &finished.waiting {
+            let names: Vec<_> = names.iter().map(Name::as_str).collect();
+            let again = format!("in {:?}", left(*until, now));
+            tracing::warn!(%directory, count, ?names, %again, "the authority is left alone, and these names wait");
+        }
         match pair {
             Some(pair) => {
                 let expiry = pair.not_after();
@@ -330,6 +335,11 @@ fn log_start(job: &Job, authority: &Authority) {
         Start::Order(_) => tracing::debug!(%name, %directory, "ordering a certificate"),
         Start::Resume { .. } => tracing::debug!(%name, %directory, "resuming an order"),
     }
+}
+
+/// Until then, in whole seconds.
+fn left(at: UnixMillis, now: UnixMillis) -> Duration {
+    Duration::from_secs(at.since(now).as_secs())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -28,6 +28,7 @@ mod order;
 mod run;
 mod wanted;
 
+pub use authority::{Binding, hmac_key};
 pub use counts::Counts;
 pub use issuer::{
     Blame, Finished, IN_FLIGHT_MAX, Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Validity,

@@ -13,7 +13,7 @@ use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AcmeError, A
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Binding};
 use crate::counts::Counts;
 use crate::issuer::{Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Waiting};
 use crate::job::{self, Report, Tools};
@@ -32,6 +32,8 @@ const SETTLE_EVERY: Duration = Duration::from_hours(1);
 pub struct Config {
     /// The first one is asked first, the others when it fails.
     pub directories: Vec<Box<str>>,
+    /// Accounts that ours are to belong to, by directory.
+    pub bindings: BTreeMap<Box<str>, Binding>,
     /// Whom authorities may write to.
     pub email: Option<Box<str>>,
     /// In the order they are tried.
@@ -93,7 +95,9 @@ impl Acme {
                 None => new_key(directory, &kept).await?,
             };
             let (email, tls) = (config.email.clone(), config.tls.clone());
-            authorities.push(Arc::new(Authority::new(directory.clone(), email, key, tls)));
+            let binding = config.bindings.get(directory).cloned();
+            let authority = Authority::new(directory.clone(), email, binding, key, tls);
+            authorities.push(Arc::new(authority));
         }
         let mut issuer = Issuer::new(config.directories.len(), config.methods);
         let now = clock.now().wall;

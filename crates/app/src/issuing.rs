@@ -32,6 +32,7 @@ impl Issuing {
     ) -> Result<(Self, Vec<Arc<Pair>>), CertificateError> {
         let ours = acme::Config {
             directories: config.directories.iter().map(|text| text.as_str().into()).collect(),
+            bindings: config.bindings(),
             email: config.email.as_deref().map(Into::into),
             methods: config.challenges.clone(),
             tls: config.tls()?,

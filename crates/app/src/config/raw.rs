@@ -85,6 +85,15 @@ pub(super) struct Acme {
     pub(super) directories: Option<Vec<String>>,
     pub(super) ca: Option<Vec<PathBuf>>,
     pub(super) challenges: Option<Vec<String>>,
+    pub(super) eab: Option<Eab>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Eab {
+    pub(super) directory: Option<String>,
+    pub(super) key_id: String,
+    pub(super) hmac_key_file: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]

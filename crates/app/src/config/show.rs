@@ -98,6 +98,9 @@ pub fn show(config: &Config) -> String {
             ca.collect::<Vec<_>>(),
             methods.collect::<Vec<_>>(),
         );
+        if let Some(eab) = &acme.eab {
+            out.push_str(&eab.show());
+        }
     }
     out
 }

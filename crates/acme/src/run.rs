@@ -219,6 +219,9 @@ impl Running {
                 }
                 Change::Came(_) => {}
                 Change::Left(name) => self.acme.issuer.unwant(&name),
+                Change::Passed(address) => {
+                    tracing::debug!(%address, "no certificate is ordered for an address");
+                }
             }
         }
         self.table = table;

@@ -22,7 +22,7 @@ const ROWS: &[Row] = &[
     Row { core: true, crates: &["session"] },
     Row { core: false, crates: &["runtime", "telemetry"] },
     Row { core: false, crates: &["store", "certs", "probe", "client"] },
-    Row { core: false, crates: &["dataplane", "control", "acme", "discovery", "deploy"] },
+    Row { core: false, crates: &["dataplane", "control", "acme", "admin", "discovery", "deploy"] },
     Row { core: false, crates: &["app"] },
     Row { core: false, crates: &["proxyd", "regctl"] },
 ];

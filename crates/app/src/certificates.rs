@@ -85,6 +85,11 @@ impl Served {
         Ok(served)
     }
 
+    /// All that clients are shown, now and later.
+    pub(crate) fn certificates(&self) -> Snapshot<Certificates> {
+        self.certificates.clone()
+    }
+
     /// Those in files, whenever they change.
     pub(crate) fn files(&self) -> watch::Receiver<Arc<Certificates>> {
         self.files.subscribe()

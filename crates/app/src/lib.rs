@@ -6,6 +6,7 @@
 
 pub mod fuzz;
 
+mod admin;
 mod certificates;
 mod config;
 mod demo;
@@ -17,7 +18,7 @@ mod run;
 mod wiring;
 
 pub use certificates::CertificateError;
-pub use config::{AcmeConfig, Config, ConfigError, Flags, show};
+pub use config::{AcmeConfig, AdminConfig, Config, ConfigError, Flags, show};
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};
 pub use ports::Bound;

@@ -18,6 +18,8 @@ pub struct Bound {
     pub registry: Vec<Address>,
     /// Operators.
     pub admin: Vec<Address>,
+    /// Operators and their tools, by HTTP.
+    pub admin_http: Option<SocketAddr>,
 }
 
 /// As the file has it: one key per section.
@@ -28,6 +30,9 @@ struct PortsFile {
     https: Vec<String>,
     registry: Vec<String>,
     admin: Vec<String>,
+    /// The section has two listeners: this is the one that is not always there.
+    #[serde(rename = "admin.http", skip_serializing_if = "Vec::is_empty")]
+    admin_http: Vec<String>,
 }
 
 impl Bound {
@@ -43,6 +48,7 @@ impl Bound {
             https: self.https.iter().map(SocketAddr::to_string).collect(),
             registry: texts(&self.registry),
             admin: texts(&self.admin),
+            admin_http: self.admin_http.iter().map(SocketAddr::to_string).collect(),
         };
         let mut beside = file.as_os_str().to_owned();
         beside.push(".new");
@@ -56,7 +62,8 @@ impl Bound {
             Address::Tcp(address) => Some(*address),
             Address::Unix(_) => None,
         };
-        self.registry.iter().chain(&self.admin).filter_map(tcp).collect()
+        let lines = self.registry.iter().chain(&self.admin).filter_map(tcp);
+        lines.chain(self.admin_http).collect()
     }
 
     /// Where traffic comes in: a backend there would be ourselves.

@@ -36,6 +36,11 @@ impl RegistryServed {
         Ok(Self { watcher, certificates, tls })
     }
 
+    /// What is shown, now and later.
+    pub(crate) fn certificates(&self) -> Snapshot<Certificates> {
+        self.certificates.clone()
+    }
+
     /// Keeps it as it is in the files, for ever. `asked` wakes it at once.
     pub(crate) async fn watch(mut self, asked: Arc<Notify>) {
         loop {

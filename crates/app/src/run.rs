@@ -1,10 +1,13 @@
 //! A whole proxy: started, served, drained.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use admin::Admin;
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
 use dataplane::Plane;
 use model::Image;
@@ -15,6 +18,7 @@ use store::{HistoryBounds, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::admin::Gathered;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::issuing::Issuing;
@@ -45,6 +49,14 @@ pub enum RunError {
     Listen {
         /// Where.
         address: control::Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// The socket of HTTP for operators.
+    #[error("admin.listen: cannot listen on {address}: {source}")]
+    ListenAdmin {
+        /// Where.
+        address: SocketAddr,
         /// Why.
         source: io::Error,
     },
@@ -103,6 +115,8 @@ pub(crate) struct App {
     /// Has certificates ordered that could not be had before.
     hurry: Arc<Notify>,
     grace: Duration,
+    /// New requests are welcome.
+    ready: Arc<AtomicBool>,
     /// The last way to the registry but those of its connections.
     handle: Handle,
     registry: JoinHandle<Store>,
@@ -126,6 +140,15 @@ impl App {
         let clients = bind(&config.registry_addresses(), &mut bound.registry)?;
         let operators =
             bind(&[control::Address::Unix(config.admin_socket.clone())], &mut bound.admin)?;
+
+        let admin = match &config.admin {
+            Some(admin) => {
+                let fail = |source| RunError::ListenAdmin { address: admin.listen, source };
+                Some(Admin::bind(admin.listen, &admin.hosts).await.map_err(fail)?)
+            }
+            None => None,
+        };
+        bound.admin_http = admin.as_ref().map(Admin::address);
 
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
@@ -179,6 +202,19 @@ impl App {
         // Drains, maintenance and what was learned hold from the first request on.
         task.begin();
         plane.serve()?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let gathered = Gathered {
+            plane: plane.publisher(),
+            sessions: task.sessions(),
+            certificates: served.as_ref().map(|(_, served)| served.certificates()),
+            registry_certificates: registry_served.as_ref().map(RegistryServed::certificates),
+            issued: issuing.as_ref().map(Issuing::counts),
+            token: config.admin.as_ref().and_then(|admin| Some(admin.token.as_ref()?.1.clone())),
+            ready: Arc::clone(&ready),
+        };
+        if let Some(admin) = admin {
+            tokio::spawn(admin.serve(Arc::new(gathered)));
+        }
         tokio::spawn(wiring::tell(notices, handle.teller()));
         let reload = Arc::new(Notify::new());
         let hurry = Arc::new(Notify::new());
@@ -210,6 +246,7 @@ impl App {
             },
             REGISTRY_GRACE,
         ));
+        ready.store(true, Ordering::Relaxed);
         tracing::info!(http = ?bound.http, https = ?bound.https, registry = ?bound.registry, "serving");
         let grace = config.shutdown_grace;
         Ok(Self {
@@ -219,6 +256,7 @@ impl App {
             reload: [reload, reload_registry],
             hurry,
             grace,
+            ready,
             handle,
             registry,
             listener,
@@ -247,6 +285,7 @@ impl App {
                 }
             }
         }
+        self.ready.store(false, Ordering::Relaxed);
         tracing::info!(grace = ?self.grace, in_flight = self.plane.publisher().in_flight(), "draining");
         let drained = async {
             // Those who registered hear of it first (SPEC 8). They may take a moment to leave, and

@@ -61,6 +61,11 @@ impl Certificates {
         &self.pairs
     }
 
+    /// Every pair, and the fallback.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Pair>> {
+        self.pairs.iter().chain(&self.fallback)
+    }
+
     /// Whether there is a certificate for `host`: the fallback is for none.
     pub fn serves(&self, host: &str) -> bool {
         self.named(host).is_some()
@@ -83,8 +88,9 @@ impl Certificates {
     /// The pairs, the fallback among them, that clients should not accept at `now`, with the
     /// reason. To be logged and told, not to be refused.
     pub fn invalid(&self, now: UnixMillis) -> impl Iterator<Item = (&Arc<Pair>, Validity)> {
-        let all = self.pairs.iter().chain(&self.fallback);
-        all.map(move |pair| (pair, pair.validity(now))).filter(|(_, v)| *v != Validity::Valid)
+        self.all()
+            .map(move |pair| (pair, pair.validity(now)))
+            .filter(|(_, v)| *v != Validity::Valid)
     }
 
     fn insert(&mut self, name: &HostPattern, pair: &Arc<Pair>) {

@@ -48,4 +48,4 @@ pub use link::{
 };
 pub use said::{Said, SaidError};
 pub use sync::Refusal;
-pub use tls::{PairFiles, Tls, TlsError};
+pub use tls::{PairFiles, Tls, TlsError, TlsTrouble};

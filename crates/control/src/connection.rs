@@ -35,9 +35,12 @@ use crate::credentials::Credentials;
 use crate::mailbox::{End, Mailbox, Outcome};
 use crate::task::Handle;
 
+/// What a record of a TLS handshake begins with (RFC 8446, section 5.1), and no command does.
+const HANDSHAKE_RECORD: u8 = 22;
 const NOT_YET: &str = "authentication required";
 const WRONG_TOKEN: &str = "authentication failed";
 const TIMEOUT: &str = "timeout";
+const NO_TLS: &str = "this port does not speak TLS";
 const TOO_SLOW: &str = "too slow";
 
 /// Serves one connection that was not accepted by a [`Listener`](crate::Listener), from its first
@@ -273,11 +276,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits for the next bytes, or for the machine to speak.
     async fn wait(&mut self) -> Result<(), Cut> {
         self.out = Vec::new();
+        let is_new = self.read_at == Instant::default();
         let overdue = self.line_since.map(|since| since.after(READ_TIMEOUT));
         tokio::select! {
             biased;
             read = read(&mut self.stream, &mut self.framer) => match read {
-                Ok(0) => self.is_half_closed = true,
+                Ok(Read { count: 0, .. }) => self.is_half_closed = true,
+                Ok(Read { first: Some(HANDSHAKE_RECORD), .. }) if is_new => {
+                    self.refuse(None, NO_TLS);
+                    self.flush().await?;
+                    return Err(Cut::Said);
+                }
                 Ok(_) => self.read_at = self.clock.mono(),
                 Err(_) => return Err(Cut::Gone),
             },
@@ -310,9 +319,20 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// What was read.
+struct Read {
+    count: usize,
+    first: Option<u8>,
+}
+
 /// Reads what is there into the framer; holds no buffer while nothing is there.
-async fn read<S: AsyncRead + Unpin>(stream: &mut S, framer: &mut Framer) -> io::Result<usize> {
-    read_with(stream, |bytes| framer.push(bytes)).await
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, framer: &mut Framer) -> io::Result<Read> {
+    let mut first = None;
+    let count = read_with(stream, |bytes| {
+        first = bytes.first().copied();
+        framer.push(bytes);
+    });
+    Ok(Read { count: count.await?, first })
 }
 
 async fn discard<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<usize> {

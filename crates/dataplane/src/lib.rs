@@ -44,6 +44,7 @@ mod ledger;
 mod limits;
 mod monitor;
 mod names;
+mod openings;
 mod page;
 mod park;
 mod peers;

@@ -17,12 +17,14 @@ use probe::{Policy, Tls};
 use resilience::Drain;
 use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
+use telemetry::Totals;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::endpoint::{Checked, Endpoints};
 use crate::ledger::Oldest;
 use crate::limits::Limits;
 use crate::monitor::{self, Watched};
+use crate::openings::Openings;
 use crate::peers::Peers;
 use crate::route::Routes;
 use crate::worker::{Worker, resting, view};
@@ -167,6 +169,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) peers: Peers,
+    pub(crate) openings: Openings,
     /// Where clients are sent that came in clear text.
     pub(crate) https_port: AtomicU16,
     pub(crate) draining: AtomicBool,
@@ -176,8 +179,6 @@ pub(crate) struct Shared {
     pub(crate) in_flight: AtomicUsize,
     /// Client connections that carry frames.
     pub(crate) messaging: AtomicUsize,
-    /// Client connections.
-    pub(crate) connections: AtomicUsize,
     /// Ends connections that wait for their next request.
     pub(crate) leave: Notify,
     pub(crate) oldest: Arc<Oldest>,
@@ -313,7 +314,7 @@ impl Plane {
         let mut left = false;
         loop {
             let now = clock.mono();
-            if !left && (now >= leave_at || count(&self.shared.connections) == 0) {
+            if !left && (now >= leave_at || self.shared.openings.sum() == 0) {
                 left = true;
                 self.shared.leave.notify_waiters();
             }
@@ -400,6 +401,27 @@ impl Publisher {
         totals.unwrap_or_default().report(route)
     }
 
+    /// Tells what every published route did that anybody has met, in the order of their ids.
+    /// Nobody waits for it longer than for one route.
+    pub fn each_route(&self, mut tell: impl FnMut(RouteId, &Totals)) {
+        let table = self.shared.table.load();
+        for entry in table.entries() {
+            if let Some(state) = self.shared.routes.known(entry.route) {
+                tell(entry.route, &state.stats.totals());
+            }
+        }
+    }
+
+    /// The routing table that is published.
+    pub fn table(&self) -> Arc<Table> {
+        self.shared.table.load()
+    }
+
+    /// Open connections of clients, by worker.
+    pub fn connections(&self) -> Vec<usize> {
+        self.shared.openings.all()
+    }
+
     /// The circuit breaker of a route.
     pub fn circuit(&self, route: RouteId) -> CircuitReport {
         monitor::circuit(&self.shared, route)
@@ -449,6 +471,7 @@ pub(crate) fn shared(
         routes: Routes::new(workers),
         limits: Limits::new(),
         peers,
+        openings: Openings::new(workers),
         oldest: Arc::new(Oldest::new(workers)),
         ordered: Notify::new(),
         changed: Notify::new(),
@@ -458,7 +481,6 @@ pub(crate) fn shared(
         stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),
         messaging: AtomicUsize::new(0),
-        connections: AtomicUsize::new(0),
         leave: Notify::new(),
         notices,
     });

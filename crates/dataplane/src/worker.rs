@@ -51,7 +51,6 @@ pub(crate) struct Worker {
     rotations: RefCell<HashMap<RouteId, u64>>,
     /// Servers of maintenance pages.
     pages: RefCell<HashMap<BackendUrl, Rc<LocalEndpoint>>>,
-    connections: Cell<usize>,
     /// Connections that wait for their next request.
     pub(crate) quiet: Quiet,
     /// Connections that wait for their next request without being quiet.
@@ -78,7 +77,6 @@ impl Worker {
             number,
             rotations: RefCell::default(),
             pages: RefCell::default(),
-            connections: Cell::new(0),
             quiet: Quiet::default(),
             pausing: Cell::new(0),
             encoders: Rc::default(),
@@ -150,11 +148,11 @@ impl Worker {
 
     /// A place for one more connection, if there is one.
     pub(crate) fn open(self: &Rc<Self>) -> Option<Open> {
-        if self.connections.get() >= self.shared.config.connections_max {
+        let open = self.shared.openings.get(self.number);
+        if open >= self.shared.config.connections_max {
             return None;
         }
-        self.connections.set(self.connections.get() + 1);
-        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        self.shared.openings.set(self.number, open + 1);
         Some(Open { worker: Rc::clone(self), counted: Cell::new(None) })
     }
 
@@ -349,8 +347,8 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.worker.connections.set(self.worker.connections.get() - 1);
-        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        let (openings, number) = (&self.worker.shared.openings, self.worker.number);
+        openings.set(number, openings.get(number).saturating_sub(1));
         if let Some(key) = self.counted.get() {
             self.worker.shared.peers.leave(key);
         }

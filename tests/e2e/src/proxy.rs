@@ -124,6 +124,11 @@ impl Proxy {
         self.address("https")
     }
 
+    /// Where operators' tools ask, if the configuration says that they may.
+    pub fn admin_http(&self) -> SocketAddr {
+        self.address("admin.http")
+    }
+
     /// Where backends register.
     pub fn registry_address(&self) -> SocketAddr {
         self.address("registry")

@@ -86,9 +86,9 @@ pub(super) fn read(
     Ok(all)
 }
 
-/// A token, with where it stands.
-pub(super) fn token(file: PathBuf) -> Result<(PathBuf, Token), ConfigError> {
-    let token = read_token(&file)?;
+/// A token, with where it stands. `key` is what names the file.
+pub(super) fn token(key: &'static str, file: PathBuf) -> Result<(PathBuf, Token), ConfigError> {
+    let token = read_token(key, &file)?;
     Ok((file, token))
 }
 
@@ -99,7 +99,8 @@ fn one(raw: RawCredential) -> Result<Shown, String> {
     if raw.certificate.as_ref().is_some_and(|name| name.trim().is_empty()) {
         return Err("certificate: want a common name or an alternative name".to_owned());
     }
-    let token = raw.token_file.map(token).transpose().map_err(|error| error.to_string())?;
+    let token = raw.token_file.map(|file| token("token_file", file)).transpose();
+    let token = token.map_err(|error| error.to_string())?;
     let grants = Grants {
         services: list("services", raw.services, |text| {
             ServicePattern::parse(text).ok_or("must be a name, or the beginning of one and *")
@@ -214,7 +215,7 @@ mod tests {
         let table = [
             (one(""),                                   "registry.credentials: x: want a token_file or a certificate"),
             (one("token_file = \"@/gone\""),            "registry.credentials: x: cannot read @/gone: No such file"),
-            (one("token_file = \"@/none\""),            "registry.credentials: x: registry.token_file: want one line"),
+            (one("token_file = \"@/none\""),            "registry.credentials: x: token_file: want one line"),
             (one("certificate = \" \""),                "registry.credentials: x: certificate: want a common name"),
             (one("certificate = \"x\""),                "registry.credentials: x: certificate wants registry.tls with client_ca"),
             (with_token("services = []"),               "registry.credentials: x: services: name at least one, or leave it out"),

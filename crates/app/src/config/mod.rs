@@ -4,6 +4,7 @@
 //! column and the name that was probably meant; the process then ends with 78.
 
 mod acme;
+mod admin;
 mod clients;
 mod credentials;
 mod nearest;
@@ -23,6 +24,7 @@ use raw::Raw;
 use session::{Credential, Grants};
 
 pub use self::acme::AcmeConfig;
+pub use self::admin::AdminConfig;
 pub(crate) use clients::{ClientCertificates, RegistryTls};
 pub(crate) use credentials::Shown;
 pub use show::show;
@@ -56,6 +58,8 @@ pub struct Config {
     pub store: PathBuf,
     /// The operators' socket.
     pub admin_socket: PathBuf,
+    /// HTTP for operators and their tools.
+    pub admin: Option<AdminConfig>,
     /// How long a TERM waits for what is in flight.
     pub shutdown_grace: Duration,
     /// Files of certificates that backends' may be signed by, besides whom the system trusts.
@@ -228,7 +232,10 @@ impl Config {
                 clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
             })
         });
-        let token = given.token_file.map(credentials::token).transpose()?;
+        let token = given
+            .token_file
+            .map(|file| credentials::token("registry.token_file", file))
+            .transpose()?;
         Ok(Self {
             file: None,
             http,
@@ -241,7 +248,8 @@ impl Config {
             registry_tls: given.tls.map(RegistryTls::of).transpose()?,
             insecure: given.insecure.unwrap_or(false),
             session,
-            admin_socket: raw.admin.socket.unwrap_or_else(|| beside(&store)),
+            admin_socket: raw.admin.socket.clone().unwrap_or_else(|| beside(&store)),
+            admin: AdminConfig::from_raw(raw.admin)?,
             store,
             shutdown_grace,
             backend_ca: raw.backends.ca.unwrap_or_default(),
@@ -450,12 +458,11 @@ fn duration(
     Ok(())
 }
 
-fn read_token(file: &Path) -> Result<Token, ConfigError> {
+fn read_token(key: &'static str, file: &Path) -> Result<Token, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
-    Token::new(text.trim()).ok_or_else(|| {
-        value("registry.token_file", "want one line of 1 to 1024 bytes without pipes")
-    })
+    Token::new(text.trim())
+        .ok_or_else(|| value(key, "want one line of 1 to 1024 bytes without pipes"))
 }
 
 /// A configuration of a test; errors name its file `F`.
@@ -531,6 +538,10 @@ mod tests {
             ("[https]\n[acme]\naccept_terms = true\nchallenges = [\"dns-01\"]\n", "acme.challenges: want"),
             ("[https]\n[acme]\naccept_terms = true\nchallenges = []\n", "acme.challenges: want"),
             ("[https]\n[acme]\naccept_terms = true\nca = [\"/dev/null\"]\n", "acme.ca: "),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"\", hmac_key_file = \"/dev/null\" }\n", "acme.eab: key_id: want"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/dev/null\" }\n", "acme.eab: hmac_key_file: want one line"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\" }\n", "cannot read /gone"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\", directory = \"https://b\" }\n", "acme.eab: directory: want one"),
             ("[http]\nlisten = []\n", "http.listen: want at least one address"),
             ("[http]\nconnections_max = 0\n", "http.connections_max: want at least 1"),
             ("[http]\nconnections_per_peer_max = 0\n", "http.connections_per_peer_max: want at least 1"),

@@ -85,6 +85,15 @@ pub(super) struct Acme {
     pub(super) directories: Option<Vec<String>>,
     pub(super) ca: Option<Vec<PathBuf>>,
     pub(super) challenges: Option<Vec<String>>,
+    pub(super) eab: Option<Eab>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Eab {
+    pub(super) directory: Option<String>,
+    pub(super) key_id: String,
+    pub(super) hmac_key_file: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,7 +132,9 @@ pub(super) struct Store {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) socket: Option<PathBuf>,
-    pub(super) listen: Option<toml::Value>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) hosts: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,7 +160,6 @@ impl Raw {
             ("[dns]", self.dns.is_some()),
             ("[service_proxy]", self.service_proxy.is_some()),
             ("[store] etcd", self.store.etcd.is_some()),
-            ("[admin] listen", self.admin.listen.is_some()),
         ];
         sections.into_iter().find(|(_, present)| *present).map(|(name, _)| name)
     }
@@ -188,6 +198,8 @@ impl Raw {
         read(environment, "PROXYD_REGISTRY_SOCKET", &mut self.registry.socket)?;
         read(environment, "PROXYD_REGISTRY_TOKEN_FILE", &mut self.registry.token_file)?;
         read(environment, "PROXYD_STORE_PATH", &mut self.store.path)?;
-        read(environment, "PROXYD_ADMIN_SOCKET", &mut self.admin.socket)
+        read(environment, "PROXYD_ADMIN_SOCKET", &mut self.admin.socket)?;
+        read(environment, "PROXYD_ADMIN_LISTEN", &mut self.admin.listen)?;
+        read(environment, "PROXYD_ADMIN_TOKEN_FILE", &mut self.admin.token_file)
     }
 }

@@ -4,8 +4,6 @@
 //! tables and gives notices, the store reports. Here is where they are wired, so that a binary is
 //! a command line and a test can start a whole proxy.
 
-pub mod fuzz;
-
 mod certificates;
 mod config;
 mod demo;
@@ -16,8 +14,9 @@ mod registry_tls;
 mod run;
 mod wiring;
 
+pub use self::config::{AcmeConfig, Config, ConfigError, Flags, show};
 pub use certificates::CertificateError;
-pub use config::{AcmeConfig, Config, ConfigError, Flags, show};
+
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};
 pub use ports::Bound;

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use ::config::raw;
 use acme::Method;
 use probe::Tls;
 
-use super::{Config, ConfigError, raw, tls_trusting, value};
+use super::{Config, ConfigError, tls_trusting, value};
 
 /// Let's Encrypt's (<https://letsencrypt.org/docs/acme-protocol-updates/>).
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";

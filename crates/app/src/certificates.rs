@@ -2,6 +2,7 @@
 //! asks for it, and from authorities; told when they were renewed (SPEC 6).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use certs::{
@@ -15,6 +16,7 @@ use session::Input;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::config::{ClientCertificates, ConfigError, HttpsConfig};
+use crate::kept;
 
 /// Why TLS cannot be spoken to clients.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +55,18 @@ pub(crate) struct Served {
 
 impl Served {
     /// Reads what is configured. Where nothing is, and nothing will be `issued`, a certificate of
-    /// our own making stands in, so that TLS can be tried at once; browsers warn of it.
+    /// our own making stands in, so that TLS can be tried at once; browsers warn of it. It is kept beside
+    /// the `store`, so that a client that was told to trust it need not be told again.
     pub(crate) async fn load(
         https: &HttpsConfig,
+        store: &Path,
         issued: Option<Vec<Arc<Pair>>>,
         clock: Clock,
     ) -> Result<Self, CertificateError> {
         let (watcher, pairs) = Watcher::load(https.certificates.clone(), clock).await?;
         let fallback = if pairs.is_empty() && issued.is_none() {
             tracing::warn!("no certificate is configured; clients are shown one of our own making");
-            Some(Arc::new(certs::self_signed(&["localhost"], clock.now().wall)?.pair))
+            Some(Arc::new(kept::certificate(store, &["localhost"], clock.now().wall)?))
         } else {
             None
         };

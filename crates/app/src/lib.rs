@@ -8,6 +8,7 @@ mod certificates;
 mod config;
 mod demo;
 mod issuing;
+mod kept;
 mod log;
 mod ports;
 mod registry_tls;

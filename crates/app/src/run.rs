@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::issuing::Issuing;
+use crate::kept;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
@@ -148,17 +149,22 @@ impl App {
             None => (None, None),
         };
         let served = match &config.https {
-            Some(https) => Some((https, Served::load(https, issued, clock).await?)),
+            Some(https) => Some((https, Served::load(https, &config.store, issued, clock).await?)),
             None => None,
         };
         let registry_served = match &config.registry_tls {
             Some(tls) => Some(RegistryServed::load(tls, clock).await?),
             None => None,
         };
+        let reset_key = match &served {
+            Some((_, served)) if served.quic.is_some() => kept::reset_key(&config.store)?,
+            Some(_) | None => Default::default(),
+        };
         let https = served.as_ref().map(|(https, served)| dataplane::Https {
             listen: https.listen.clone(),
             tls: Arc::clone(&served.tls),
             quic: served.quic.clone(),
+            reset_key,
             resolver: served.resolver.clone(),
             redirect: https.redirect,
         });

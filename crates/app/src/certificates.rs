@@ -148,7 +148,7 @@ impl Served {
         let files = Arc::clone(&self.files.borrow());
         let issued = self.issued.iter().filter(|(name, _)| !files.serves(name));
         let pairs = files.pairs().iter().chain(issued.map(|(_, pair)| pair)).cloned();
-        let certificates = Certificates::new(pairs.collect());
+        let certificates = Certificates::new(pairs.collect()).with_nameless(&files);
         self.certificates.store(Arc::new(match &self.fallback {
             Some(pair) => certificates.with_fallback(Arc::clone(pair)),
             None => certificates,

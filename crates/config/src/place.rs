@@ -38,7 +38,7 @@ pub(crate) fn of_key(text: &str, key: &str) -> Option<Place> {
                 })
             }
             (Value::Other(DeValue::Array(array)), Segment::Index(index)) => {
-                array.iter().nth(index).map(|value| (value.span(), value.get_ref()))
+                array.get(index).map(|value| (value.span(), value.get_ref()))
             }
             _ => None,
         };

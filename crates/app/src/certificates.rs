@@ -84,7 +84,8 @@ impl Served {
             Self { clock, watcher, files, issued, certificates, fallback, resolver, tls, quic };
         served.publish();
         for (pair, validity) in served.certificates.load().invalid(clock.now().wall) {
-            tracing::warn!(names = ?names(pair), ?validity, "clients will not accept this certificate");
+            let names = names(pair).join(", ");
+            tracing::warn!(names, %validity, "clients will not accept this certificate");
         }
         Ok(served)
     }
@@ -137,8 +138,8 @@ impl Served {
     fn swap_files(&mut self, reloaded: Reloaded) -> Vec<Arc<Pair>> {
         self.files.send_replace(Arc::new(Certificates::new(reloaded.pairs)));
         for pair in &reloaded.renewed {
-            let expiry = pair.not_after();
-            tracing::info!(names = ?names(pair), ?expiry, "certificate renewed");
+            let expiry = wire::time::rfc3339(pair.not_after());
+            tracing::info!(names = names(pair).join(", "), expiry, "certificate renewed");
         }
         reloaded.renewed
     }
@@ -175,6 +176,6 @@ fn key(pair: &Pair) -> String {
     pair.names().first().map(ToString::to_string).unwrap_or_default()
 }
 
-fn names(pair: &Pair) -> Vec<String> {
+pub(crate) fn names(pair: &Pair) -> Vec<String> {
     pair.names().iter().map(ToString::to_string).collect()
 }

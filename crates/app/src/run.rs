@@ -227,7 +227,8 @@ impl App {
             },
             REGISTRY_GRACE,
         ));
-        tracing::info!(http = ?bound.http, https = ?bound.https, registry = ?bound.registry, "serving");
+        let (http, https) = (listed(&bound.http), listed(&bound.https));
+        tracing::info!(http, https, registry = listed(&bound.registry), "serving");
         let grace = config.shutdown_grace;
         Ok(Self {
             bound,
@@ -285,6 +286,10 @@ impl App {
 
 async fn second_signal(signals: &mut Signals) {
     while signals.next().await != Signal::Exit {}
+}
+
+fn listed<T: ToString>(addresses: &[T]) -> String {
+    addresses.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `clear` are the addresses of clear text.

@@ -18,7 +18,7 @@ const ROWS: &[Row] = &[
         core: true,
         crates: &["wire", "http1", "proxyproto", "resilience", "catalog", "compression"],
     },
-    Row { core: true, crates: &["routing"] },
+    Row { core: true, crates: &["routing", "config"] },
     Row { core: true, crates: &["session"] },
     Row { core: false, crates: &["runtime", "telemetry"] },
     Row { core: false, crates: &["store", "certs", "probe", "client"] },

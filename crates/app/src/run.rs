@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use admin::Admin;
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
-use dataplane::Plane;
+use dataplane::{Plane, StartError};
 use model::Image;
 use probe::Policy;
 use runtime::{Clock, Signal, Signals};
@@ -22,6 +22,7 @@ use crate::admin::Gathered;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::issuing::Issuing;
+use crate::kept;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
@@ -40,23 +41,19 @@ pub enum RunError {
     Store(#[from] store::OpenError),
     /// The data plane.
     #[error(transparent)]
-    Plane(#[from] dataplane::StartError),
+    Plane(dataplane::StartError),
     /// The certificates.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// A socket of the registry.
-    #[error("cannot listen on {address}: {source}")]
+    /// An address is taken, or not ours.
+    #[error("{key}: cannot listen on {address}{over}: {source}; {}", way_out(source))]
     Listen {
+        /// The key that names it.
+        key: &'static str,
         /// Where.
         address: control::Address,
-        /// Why.
-        source: io::Error,
-    },
-    /// The socket of HTTP for operators.
-    #[error("admin.listen: cannot listen on {address}: {source}")]
-    ListenAdmin {
-        /// Where.
-        address: SocketAddr,
+        /// What for, where there is more than one thing.
+        over: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -137,13 +134,23 @@ impl App {
         tracing::debug!(descriptors, "file descriptors");
         let clock = Clock::system();
         let mut bound = Bound::default();
-        let clients = bind(&config.registry_addresses(), &mut bound.registry)?;
-        let operators =
-            bind(&[control::Address::Unix(config.admin_socket.clone())], &mut bound.admin)?;
+        let key = |address: &control::Address| match address {
+            control::Address::Tcp(_) => "registry.listen",
+            control::Address::Unix(_) => "registry.socket",
+        };
+        let clients = bind(&config.registry_addresses(), key, &mut bound.registry)?;
+        let operators = [control::Address::Unix(config.admin_socket.clone())];
+        let operators = bind(&operators, |_| "admin.socket", &mut bound.admin)?;
 
         let admin = match &config.admin {
             Some(admin) => {
-                let fail = |source| RunError::ListenAdmin { address: admin.listen, source };
+                let address = control::Address::Tcp(admin.listen);
+                let fail = |source| RunError::Listen {
+                    key: "admin.listen",
+                    address,
+                    over: "",
+                    source,
+                };
                 Some(Admin::bind(admin.listen, &admin.hosts).await.map_err(fail)?)
             }
             None => None,
@@ -162,17 +169,22 @@ impl App {
             None => (None, None),
         };
         let served = match &config.https {
-            Some(https) => Some((https, Served::load(https, issued, clock).await?)),
+            Some(https) => Some((https, Served::load(https, &config.store, issued, clock).await?)),
             None => None,
         };
         let registry_served = match &config.registry_tls {
             Some(tls) => Some(RegistryServed::load(tls, clock).await?),
             None => None,
         };
+        let reset_key = match &served {
+            Some((_, served)) if served.quic.is_some() => kept::reset_key(&config.store)?,
+            Some(_) | None => Default::default(),
+        };
         let https = served.as_ref().map(|(https, served)| dataplane::Https {
             listen: https.listen.clone(),
             tls: Arc::clone(&served.tls),
             quic: served.quic.clone(),
+            reset_key,
             resolver: served.resolver.clone(),
             redirect: https.redirect,
         });
@@ -182,7 +194,9 @@ impl App {
         // Reads the system's certificates, once and before anybody waits for an answer.
         let tls = config.backend_tls()?;
         let table = registry.table().clone();
-        let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
+        let clear = http.listen.clone();
+        let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)
+            .map_err(|error| not_started(error, &clear))?;
         bound.http = plane.bound().to_vec();
         bound.https = plane.bound_https().to_vec();
         policy.deny_listeners(bound.traffic());
@@ -201,7 +215,7 @@ impl App {
         let _ = tellers.send(handle.teller());
         // Drains, maintenance and what was learned hold from the first request on.
         task.begin();
-        plane.serve()?;
+        plane.serve().map_err(RunError::Plane)?;
         let ready = Arc::new(AtomicBool::new(false));
         let gathered = Gathered {
             plane: plane.publisher(),
@@ -247,7 +261,8 @@ impl App {
             REGISTRY_GRACE,
         ));
         ready.store(true, Ordering::Relaxed);
-        tracing::info!(http = ?bound.http, https = ?bound.https, registry = ?bound.registry, "serving");
+        let (http, https) = (listed(&bound.http), listed(&bound.https));
+        tracing::info!(http, https, registry = listed(&bound.registry), "serving");
         let grace = config.shutdown_grace;
         Ok(Self {
             bound,
@@ -309,16 +324,85 @@ async fn second_signal(signals: &mut Signals) {
     while signals.next().await != Signal::Exit {}
 }
 
+fn listed<T: ToString>(addresses: &[T]) -> String {
+    addresses.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// `clear` are the addresses of clear text.
+fn not_started(error: dataplane::StartError, clear: &[SocketAddr]) -> RunError {
+    let (key, address, over, source) = match error {
+        StartError::Bind { address, source } if clear.contains(&address) => {
+            ("http.listen", address, "", source)
+        }
+        StartError::Bind { address, source } => ("https.listen", address, "", source),
+        StartError::BindUdp { address, source } => {
+            ("https.listen", address, " for HTTP/3 (UDP)", source)
+        }
+        error @ StartError::Worker(_) => return RunError::Plane(error),
+    };
+    RunError::Listen { key, address: control::Address::Tcp(address), over, source }
+}
+
+/// What somebody can do who may not listen there.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "end what listens there, or write another address",
+        io::ErrorKind::AddrNotAvailable => "write an address of this machine",
+        io::ErrorKind::PermissionDenied => {
+            "write a port or path that proxyd may have, or permit it this one (CAP_NET_BIND_SERVICE)"
+        }
+        _ => "write another address",
+    }
+}
+
 fn bind(
     addresses: &[control::Address],
+    key: impl Fn(&control::Address) -> &'static str,
     bound: &mut Vec<control::Address>,
 ) -> Result<Vec<Socket>, RunError> {
     let mut sockets = Vec::new();
     for address in addresses {
-        let fail = |source| RunError::Listen { address: address.clone(), source };
+        let (key, over) = (key(address), "");
+        let fail = |source| RunError::Listen { key, address: address.clone(), over, source };
         let socket = Socket::bind(address).map_err(fail)?;
         bound.push(socket.address().map_err(fail)?);
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads it knows which key it is and what to do.
+    #[test]
+    fn an_address_that_cannot_be_had() {
+        let clear: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let tls: SocketAddr = "127.0.0.1:443".parse().unwrap();
+        let taken = || io::Error::from(io::ErrorKind::AddrInUse);
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        #[rustfmt::skip]
+        let table = [
+            (StartError::Bind { address: clear, source: taken() },
+             "http.listen: cannot listen on 127.0.0.1:80: address in use; end what listens there"),
+            (StartError::Bind { address: tls, source: denied() },
+             "https.listen: cannot listen on 127.0.0.1:443: permission denied; write a port or path"),
+            (StartError::BindUdp { address: tls, source: taken() },
+             "https.listen: cannot listen on 127.0.0.1:443 for HTTP/3 (UDP): address in use; end"),
+        ];
+        for (error, says) in table {
+            let text = not_started(error, &[clear]).to_string();
+            assert!(text.starts_with(says), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_of_the_registry() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = control::Address::Tcp(other.local_addr().unwrap());
+        let says = format!("registry.listen: cannot listen on {address}: ");
+        let error = bind(&[address], |_| "registry.listen", &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().starts_with(&says), "{error}");
+    }
 }

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
 use certs::{CertificateDer, ServerConfig as TlsConfig};
 use h3::error::Code;
@@ -54,6 +55,7 @@ const CONNECTION_ID_BYTES: usize = 8;
 pub(crate) fn endpoint(
     socket: UdpSocket,
     tls: Arc<TlsConfig>,
+    reset_key: &[u8; 32],
     idle: Duration,
     (number, workers): (usize, usize),
 ) -> io::Result<Endpoint> {
@@ -73,7 +75,8 @@ pub(crate) fn endpoint(
         .max_incoming(WAITING_MAX)
         .incoming_buffer_size(WAITING_BYTES_MAX)
         .incoming_buffer_size_total(WAITING_BYTES_ALL_MAX);
-    let mut config = EndpointConfig::default();
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, reset_key);
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
     config.cid_generator(move || Box::new(Ids { number, workers }));
     Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))
 }
@@ -293,6 +296,76 @@ async fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::net::Ipv4Addr;
+
+    use certs::{Certificates, Resolver, SelfSigned, ServerOptions};
+    use quinn::ConnectionError;
+    use quinn::crypto::rustls::QuicClientConfig;
+    use runtime::{Clock, Snapshot};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
+
+    const LOCAL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+    const IDLE: Duration = Duration::from_secs(2);
+
+    fn made() -> SelfSigned {
+        certs::self_signed(&["localhost"], Clock::system().now().wall).unwrap()
+    }
+
+    fn serving(made: SelfSigned) -> Arc<TlsConfig> {
+        let set = Certificates::new(vec![Arc::new(made.pair)]);
+        let options = ServerOptions { alpn: vec![b"h3".to_vec()], ..ServerOptions::default() };
+        options.quic(&Resolver::new(Snapshot::new(Arc::new(set))), Clock::system()).unwrap()
+    }
+
+    fn trusting(pem: &str) -> quinn::ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+        let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
+    }
+
+    /// A process that ends without a word, and the next one on the same port.
+    #[test]
+    fn a_client_of_a_process_that_was_killed_is_told_at_once() {
+        for (next_key, told) in [([1; 32], true), ([2; 32], false)] {
+            let runtime =
+                || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (made, client_runtime, killed) = (made(), runtime(), runtime());
+            let config = trusting(&made.cert_pem);
+            let tls = serving(made);
+            let socket = UdpSocket::bind(LOCAL).unwrap();
+            let address = socket.local_addr().unwrap();
+            let server = {
+                let _inside = killed.enter();
+                endpoint(socket, Arc::clone(&tls), &[1; 32], IDLE, (0, 1)).unwrap()
+            };
+            let thread = std::thread::spawn(move || {
+                killed.block_on(async { server.accept().await.unwrap().await.unwrap() });
+                // Without the runtime nobody sends what would be said in the end.
+                killed.shutdown_background();
+            });
+            let connection = client_runtime.block_on(async {
+                let client = Endpoint::client(LOCAL.into()).unwrap();
+                client.connect_with(config, address, "localhost").unwrap().await.unwrap()
+            });
+            thread.join().unwrap();
+            std::thread::spawn(move || {
+                runtime().block_on(async {
+                    let socket = UdpSocket::bind(address).unwrap();
+                    let _next = endpoint(socket, tls, &next_key, IDLE, (0, 1)).unwrap();
+                    std::future::pending::<()>().await;
+                });
+            });
+            let ended = client_runtime.block_on(async {
+                let mut stream = connection.open_uni().await.unwrap();
+                stream.write_all(&[0; 64]).await.unwrap();
+                connection.closed().await
+            });
+            assert_eq!(matches!(ended, ConnectionError::Reset), told, "{ended:?}");
+        }
+    }
 
     #[test]
     fn ids_say_whose_they_are() {

@@ -82,6 +82,9 @@ pub struct Https {
     pub tls: Arc<ServerConfig>,
     /// How it is spoken over QUIC, on the same ports; without it there is no HTTP/3.
     pub quic: Option<Arc<ServerConfig>>,
+    /// By which clients of a process before this one are told that their connections are over: the same
+    /// as that one's.
+    pub reset_key: [u8; 32],
     /// Which certificates there are.
     pub resolver: Resolver,
     /// Whether requests in clear text for a host that has a certificate are sent here.

@@ -97,7 +97,8 @@ impl Worker {
             let port = socket.local_addr()?.port();
             let place = (self.number, self.shared.config.workers.max(1));
             let idle = self.shared.config.idle_timeout;
-            let endpoint = h3_server::endpoint(socket, Arc::clone(quic), idle, place)?;
+            let endpoint =
+                h3_server::endpoint(socket, Arc::clone(quic), &https.reset_key, idle, place)?;
             tokio::task::spawn_local(h3_server::accept(Rc::clone(&self), endpoint, port));
         }
         for (listener, door) in listeners {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ::config::raw;
 use acme::{Binding, Method};
 use probe::Tls;
 
-use super::{Config, ConfigError, raw, tls_trusting, value};
+use super::{Config, ConfigError, tls_trusting, unreadable, value};
 
 /// Let's Encrypt's (<https://letsencrypt.org/docs/acme-protocol-updates/>).
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -110,17 +111,18 @@ impl Eab {
         let raw::Eab { directory, key_id, hmac_key_file } = raw;
         let directory = directory.or_else(|| directories.first().cloned()).unwrap_or_default();
         if !directories.contains(&directory) {
-            return Err(value("acme.eab", "directory: want one of [acme] directories"));
+            return Err(value("acme.eab.directory", "want one of [acme] directories"));
         }
         let good = !key_id.is_empty() && key_id.bytes().all(|byte| byte.is_ascii_graphic());
         if !good || key_id.len() > KEY_BYTES_MAX {
-            return Err(value("acme.eab", "key_id: want the id that the authority gave"));
+            return Err(value("acme.eab.key_id", "want the id that the authority gave"));
         }
-        let text = std::fs::read_to_string(&hmac_key_file)
-            .map_err(|source| ConfigError::Read { file: hmac_key_file.clone(), source })?;
+        let text = std::fs::read_to_string(&hmac_key_file).map_err(|error| {
+            value("acme.eab.hmac_key_file", &unreadable(&hmac_key_file, &error))
+        })?;
         let hmac_key = acme::hmac_key(text.trim()).filter(|key| key.len() <= KEY_BYTES_MAX);
         let hmac_key = hmac_key.ok_or_else(|| {
-            value("acme.eab", "hmac_key_file: want one line, the key in URL-safe Base64")
+            value("acme.eab.hmac_key_file", "want one line, the key in URL-safe Base64")
         })?;
         let binding = Binding { key_id: key_id.into(), hmac_key };
         Ok(Self { directory, binding, hmac_key_file })

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ::config::raw;
 use control::Token;
 use model::normalize_authority;
 
 use super::credentials::token;
-use super::{ConfigError, raw, value};
+use super::{ConfigError, value};
 
 /// Hosts there may be: each is looked at with every request.
 const HOSTS_MAX: usize = 100;
@@ -90,17 +91,17 @@ mod tests {
     #[test]
     fn mistakes() {
         let on = |more: &str| format!("listen = \"[::1]:9180\"\n{more}");
-        let open = "admin.listen: may not be 0.0.0.0:9180, which others can reach: set token_file";
+        let open = "F:2:10: admin.listen: may not be 0.0.0.0:9180, which others can reach: set token_file";
         #[rustfmt::skip]
         let table = [
             ("listen = \"0.0.0.0:9180\"".to_owned(),  open),
             ("listen = \"9180\"".to_owned(),          "F:2:10: "),
-            ("token_file = \"@/token\"".to_owned(),   "admin.listen: is wanted with token_file and hosts"),
-            ("hosts = []".to_owned(),                 "admin.listen: is wanted with token_file and hosts"),
-            (on("token_file = \"@/gone\""),           "cannot read @/gone: "),
-            (on("token_file = \"@/none\""),           "admin.token_file: want one line of 1 to 1024 bytes"),
-            (on("hosts = [\"a.test:80\"]"),           "admin.hosts: want at most 100 host names"),
-            (on("hosts = [\"a b\"]"),                 "admin.hosts: want at most 100 host names"),
+            ("token_file = \"@/token\"".to_owned(),   "F:1:2: admin.listen: is wanted with token_file and hosts"),
+            ("hosts = []".to_owned(),                 "F:1:2: admin.listen: is wanted with token_file and hosts"),
+            (on("token_file = \"@/gone\""),           "F:3:14: admin.token_file: cannot read @/gone: "),
+            (on("token_file = \"@/none\""),           "F:3:14: admin.token_file: @/none: want one line of 1 to 1024 bytes"),
+            (on("hosts = [\"a.test:80\"]"),           "F:3:1: admin.hosts: want at most 100 host names"),
+            (on("hosts = [\"a b\"]"),                 "F:3:1: admin.hosts: want at most 100 host names"),
             (on("token = \"secret\""),                "F:3:1: unknown field `token`"),
         ];
         for (text, says) in table {

@@ -175,30 +175,31 @@ impl Exchange<'_> {
     async fn serve(&mut self, id: &RequestId) -> io::Result<Turn> {
         let mut out = Buffer::take();
         let mut scan = Scan::new();
-        let limit = self.worker.shared.config.header_timeout;
-        let head_by = self.worker.clock.mono().after(limit);
+        let mut now = self.worker.clock.mono();
+        let head_by = now.after(self.worker.shared.config.header_timeout);
         let mut look = loop {
-            match self.look(&mut scan, id, &[], &mut out) {
+            match self.look(&mut scan, (id, now), &[], &mut out) {
                 Look::More => {
-                    if let Some(turn) = self.read_more(id, head_by).await? {
+                    if let Some(turn) = self.read_more(id, (now, head_by)).await? {
                         return Ok(turn);
                     }
+                    now = self.worker.clock.mono();
                 }
                 look => break look,
             }
         };
-        self.tally.begin(self.worker.clock.mono());
+        self.tally.begin(now);
         let _in_flight = InFlight::new(self.worker);
         let mut tries = Tries::default();
         loop {
             match look {
                 Look::Send(plan) => {
-                    if let Some(turn) = self.try_once(plan, &mut out, &mut tries, id).await {
+                    let tried = self.try_once(plan, &mut out, &mut tries, (id, now)).await;
+                    if let Some(turn) = tried {
                         return turn;
                     }
                 }
                 Look::Park(limit, ours) => {
-                    let now = self.worker.clock.mono();
                     let until = *tries.parked_until.get_or_insert_with(|| now.after(limit));
                     let place = Parked::begin(self.worker, self.input.len());
                     let Some(_place) = place.filter(|_| now < until) else {
@@ -213,7 +214,8 @@ impl Exchange<'_> {
                 Look::More => return Ok(Turn::Close),
             }
             out = Buffer::take();
-            look = self.look(&mut Scan::new(), id, &tries.endpoints, &mut out);
+            now = self.worker.clock.mono();
+            look = self.look(&mut Scan::new(), (id, now), &tries.endpoints, &mut out);
         }
     }
 
@@ -223,10 +225,10 @@ impl Exchange<'_> {
         mut plan: Box<Plan>,
         out: &mut Buffer,
         tries: &mut Tries,
-        id: &RequestId,
+        (id, now): (&RequestId, Instant),
     ) -> Option<io::Result<Turn>> {
         self.tally.of(&plan.ticket.route);
-        let attempt = self.attempt(&mut plan, out, tries.fresh_only).await;
+        let attempt = self.attempt(&mut plan, out, tries.fresh_only, now).await;
         self.tally.received.set((plan.head_len as u64).saturating_add(plan.body.payload_bytes()));
         let again = match &attempt {
             Attempt::Untouched(_) => true,
@@ -291,9 +293,13 @@ impl Exchange<'_> {
     }
 
     /// Reads more of a head; a turn when there is none.
-    async fn read_more(&mut self, id: &RequestId, by: Instant) -> io::Result<Option<Turn>> {
+    async fn read_more(
+        &mut self,
+        id: &RequestId,
+        (now, by): (Instant, Instant),
+    ) -> io::Result<Option<Turn>> {
         self.input.reserve(4096);
-        let limit = by.since(self.worker.clock.mono());
+        let limit = by.since(now);
         match self.watch.within(limit, self.stream.read_buf(&mut *self.input)).await {
             Ok(Ok(0)) => Ok(Some(Turn::Close)),
             Ok(Ok(_)) => Ok(None),

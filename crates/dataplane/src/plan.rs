@@ -127,20 +127,20 @@ impl Exchange<'_> {
     pub(crate) fn look(
         &self,
         scan: &mut Scan,
-        id: &RequestId,
+        (id, now): (&RequestId, Instant),
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
         if let Some(asking) = &self.asking {
             let mut space = MessageSpace::new();
             return match asking.head(&mut space) {
-                Ok(head) => self.consider(&head, id, tried, out),
+                Ok(head) => self.consider(&head, (id, now), tried, out),
                 Err(error) => self.malformed(error),
             };
         }
         let mut space = HeadSpace::new();
         match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
-            Ok(Some(head)) => self.consider(&head, id, tried, out),
+            Ok(Some(head)) => self.consider(&head, (id, now), tried, out),
             Ok(None) => Look::More,
             Err(error) => self.malformed(error),
         }
@@ -154,7 +154,7 @@ impl Exchange<'_> {
     fn consider(
         &self,
         head: &RequestHead<'_>,
-        id: &RequestId,
+        which: (&RequestId, Instant),
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
@@ -181,7 +181,7 @@ impl Exchange<'_> {
         if let Some(look) = self.challenge(&facts).or_else(|| self.elsewhere(&facts)) {
             return look;
         }
-        self.decide(&facts, id, tried, out)
+        self.decide(&facts, which, tried, out)
     }
 
     /// A certificate authority's question about a name, in clear text (RFC 8555, section 8.3).
@@ -242,7 +242,7 @@ impl Exchange<'_> {
     fn decide(
         &self,
         facts: &Facts<'_>,
-        id: &RequestId,
+        (id, now): (&RequestId, Instant),
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
@@ -251,7 +251,6 @@ impl Exchange<'_> {
         let Some((pool, entered)) = worker.find(|table| table.find(head).cloned()) else {
             return facts.refuse(Answer::NO_ROUTE, None);
         };
-        let now = worker.clock.mono();
         let is_first = self.is_new.replace(false);
         let trusted = |ip| worker.is_trusted(ip);
         let asker = identity::asker(self.client, facts.head.fields(), trusted);
@@ -274,7 +273,7 @@ impl Exchange<'_> {
         match self.choose(&pool, sight, (now, draw), tried, cookie) {
             Chosen::Send(member, ticket) => {
                 let chosen = (pool, member, ticket, entered);
-                self.send(facts, chosen, cookie, (id, is_first), out)
+                self.send(facts, chosen, cookie, (id, is_first.then_some(now)), out)
             }
             Chosen::Page(member) => {
                 let request = (facts.head, &facts.path);
@@ -332,7 +331,7 @@ impl Exchange<'_> {
         facts: &Facts<'_>,
         (pool, member, ticket, entered): (Arc<Pool>, usize, Ticket, Entered),
         cookie: Option<Cookie>,
-        (id, is_first): (&RequestId, bool),
+        (id, new_at): (&RequestId, Option<Instant>),
         out: &mut Vec<u8>,
     ) -> Look {
         let mut asked = facts.asked;
@@ -360,8 +359,8 @@ impl Exchange<'_> {
         if let Some(answer) = refused {
             return facts.refuse(answer, Some(pool));
         }
-        if is_first {
-            self.worker.budget.borrow_mut().request(self.worker.clock.mono());
+        if let Some(now) = new_at {
+            self.worker.budget.borrow_mut().request(now);
         }
         let message = if in_frames {
             let mut message = Box::<Message>::default();

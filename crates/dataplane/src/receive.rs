@@ -182,8 +182,8 @@ impl Receiver<'_> {
                 }
             }
         };
-        let micros = self.clock.mono().since(self.began).as_micros();
         let now = self.clock.mono();
+        let micros = now.since(self.began).as_micros();
         self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
         drop(input);
         let status = received.status;
@@ -255,8 +255,8 @@ impl Receiver<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<(), Failure> {
         loop {
-            let (sent_before, limit) = self.patience(deadline);
-            match watch.within(limit, read_into(from, input)).await {
+            let (sent_before, until) = self.patience(deadline);
+            match watch.until(until, read_into(from, input)).await {
                 Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
                 Ok(Ok(_)) => return Ok(()),
@@ -283,9 +283,9 @@ impl Receiver<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<Arrived, Failure> {
         loop {
-            let (sent_before, limit) = self.patience(deadline);
+            let (sent_before, until) = self.patience(deadline);
             let head = poll_fn(|cx| from.with(|from| from.poll_head(cx)));
-            match watch.within(limit, head).await {
+            match watch.until(until, head).await {
                 Ok(Ok(arrived)) => return Ok(arrived),
                 Ok(Err(_)) if !self.begun.get() && from.with(|from| from.was_refused()) => {
                     return Err(Failure::Refused);
@@ -297,13 +297,13 @@ impl Receiver<'_> {
         }
     }
 
-    /// Whether the request is sent, and how long to wait for an answer.
-    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Duration) {
+    /// Whether the request is sent, and until when to wait for an answer.
+    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Instant) {
+        let from_now_on = || self.clock.mono().after(self.timeout);
         if !self.body_sent.get() {
-            return (false, self.timeout);
+            return (false, from_now_on());
         }
-        let now = self.clock.mono();
-        (true, deadline.get_or_insert_with(|| now.after(self.timeout)).since(now))
+        (true, *deadline.get_or_insert_with(from_now_on))
     }
 
     /// An interim response that went out does not hinder an answer of ours, only a retry.

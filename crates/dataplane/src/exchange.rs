@@ -12,8 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::request::Parts;
-use http1::{Scan, Verb, Version};
+use http1::{Scan, Verb};
 use model::Instant;
 use routing::EndpointId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -88,31 +87,30 @@ pub(crate) async fn burst(
     }
 }
 
-/// Serves the one request of a stream; `ended` is whether that is known to have no body. Returns
-/// whether its client was there for the answer.
+/// Serves the one request of a stream. Returns whether its client was there for the answer.
 pub(crate) async fn single(
     worker: &Rc<Worker>,
-    (mut stream, mut ended): (Stream, bool),
+    mut stream: Stream,
     client: &Client,
-    request: (Version, Parts, bool),
+    mut asking: Box<Asking>,
 ) -> bool {
     let mut watch = Watch::taking_over(worker.clock);
-    if !ended {
-        let is_worth_it = Asking::is_hardly_with_body(&request.1);
+    if !asking.ended {
+        let is_worth_it = asking.is_hardly_with_body();
         let begun = poll_fn(|cx| match stream.poll_begun(cx) {
             Poll::Pending if is_worth_it => Poll::Pending,
             begun => Poll::Ready(begun),
         });
         match watch.within(worker.shared.config.header_timeout, begun).await {
             // Trailers need a body to follow, be it an empty one.
-            Ok(Poll::Ready(Ok(has_ended))) => ended = has_ended && stream.trailers().is_empty(),
+            Ok(Poll::Ready(Ok(ended))) => asking.ended = ended && stream.trailers().is_empty(),
             Ok(Poll::Ready(Err(_))) => return false,
             Ok(Poll::Pending) | Err(TimedOut) => {}
         }
     }
     let (is_new, parked) = (Cell::new(true), Cell::new(false));
     let tally = Tally::default();
-    let (input, asking) = (Buffer::none(), Some(Asking::new(request, ended)));
+    let (input, asking) = (Buffer::none(), Some(asking));
     let stream = &mut stream;
     let mut exchange =
         Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
@@ -130,7 +128,7 @@ pub(crate) struct Exchange<'c> {
     /// What was read from the client and not used up. On a stream, of the body alone.
     pub(crate) input: Buffer,
     /// The head, on a stream.
-    pub(crate) asking: Option<Asking>,
+    pub(crate) asking: Option<Box<Asking>>,
     /// Whether the request has not been counted against its limits yet.
     pub(crate) is_new: Cell<bool>,
     /// Whether it has waited for its backend.
@@ -253,7 +251,7 @@ impl Exchange<'_> {
         // a fresh one to it is the next thing to try.
         let stale = matches!(&attempt, Attempt::Untouched(answer) if *answer == Answer::INCOMPLETE);
         let answer = match attempt {
-            Attempt::Received(received) => return Some(self.finish(*plan, received).await),
+            Attempt::Received(received) => return Some(self.finish(plan, received).await),
             Attempt::Broken => return Some(Ok(Turn::Close)),
             Attempt::Otherwise => Answer::INCOMPLETE,
             Attempt::Final(answer) | Attempt::Untouched(answer) | Attempt::Unanswered(answer) => {
@@ -312,14 +310,14 @@ impl Exchange<'_> {
     }
 
     /// After a response: keeps what can be used again.
-    async fn finish(&mut self, plan: Plan, received: Received) -> io::Result<Turn> {
+    async fn finish(&mut self, plan: Box<Plan>, received: Received) -> io::Result<Turn> {
         let Some(mut upstream) = received.upstream else { return Ok(Turn::Close) };
         let used = plan.used.min(self.input.len());
         let is_message = self.stream.is_message();
         if received.tunnel {
             self.tally.record(self.worker);
             // A tunnel counts at its endpoint, and no longer as a request of its generation.
-            let Plan { ticket, entered, .. } = plan;
+            let Plan { ticket, entered, .. } = *plan;
             drop(entered);
             // Bytes that came glued to the handshake are the first of the tunnel.
             let glued = self.input.get(used..).unwrap_or_default();

@@ -24,6 +24,7 @@ use quinn::{
     TransportConfig,
 };
 
+use crate::asking::Asking;
 use crate::exchange;
 use crate::h3_stream::H3Stream;
 use crate::h3_transport::{Gate, Outgoing, Transport, varint};
@@ -214,10 +215,9 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     let Some(out) = gate.latest() else { continue };
                     let serving = Serving::begin(&tracker, worker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
-                    tokio::task::spawn_local(async move {
-                        // In a box: a task is moved when it begins and when it ends.
-                        Box::pin(answer(&worker, &client, (resolver, out), &serving)).await;
-                    });
+                    // In a box: a task is moved when it begins and when it ends.
+                    let answer = Box::pin(answer(worker, client, (resolver, out), serving));
+                    tokio::task::spawn_local(answer);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -255,10 +255,10 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
 }
 
 async fn answer(
-    worker: &Rc<Worker>,
-    client: &Client,
+    worker: Rc<Worker>,
+    client: Rc<Client>,
     (resolver, out): (RequestResolver<Transport, Bytes>, Rc<RefCell<Outgoing>>),
-    serving: &Serving,
+    serving: Serving,
 ) {
     let limit = worker.shared.config.header_timeout;
     let resolved = tokio::time::timeout(limit, resolver.resolve_request()).await;
@@ -277,8 +277,8 @@ async fn answer(
     let expected = parts.headers.get(http::header::CONTENT_LENGTH);
     let expected = expected.and_then(|value| value.to_str().ok()?.parse().ok());
     let stream = Stream::H3(Box::new(H3Stream::new(stream, out, expected)));
-    let request = (Version::Http3, parts, false);
-    serving.answered(exchange::single(worker, (stream, false), client, request).await);
+    let asking = Asking::new(Version::Http3, parts, false, false);
+    serving.answered(exchange::single(&worker, stream, &client, asking).await);
 }
 
 #[cfg(test)]

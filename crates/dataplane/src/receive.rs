@@ -28,6 +28,8 @@ use crate::ticket::{Ticket, outcome_of};
 use crate::upstream::{LocalEndpoint, Upstream};
 use crate::watch::{TimedOut, Watch};
 
+/// Fields that most responses get from us.
+const FIELDS_OF_OURS: usize = 2;
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
 
@@ -375,7 +377,7 @@ impl Receiver<'_> {
     fn look(&self, head: &ResponseHead<'_>, came: &[u8], out: &mut Vec<u8>) -> Look {
         if head.is_interim() {
             let head_out = if self.asked.message {
-                let mut message = Message::default();
+                let mut message = Message::with_room(head.fields().len());
                 forward::interim(head, &mut message);
                 Head::Message(Box::new(message))
             } else {
@@ -412,7 +414,7 @@ impl Receiver<'_> {
         let chunked = chunked || (encoder.is_some() && !self.asked.message);
         let delivery = Delivery { keep_alive, chunked, dressing };
         let head_out = if self.asked.message {
-            let mut message = Message::default();
+            let mut message = Message::with_room(head.fields().len() + FIELDS_OF_OURS);
             forward::response(head, &self.manner, self.asked, delivery, &mut message);
             Head::Message(Box::new(message))
         } else {

@@ -276,7 +276,7 @@ impl Exchange<'_> {
     /// Answers what is not sent to any endpoint; after a try with what became of that.
     async fn refuse(
         &mut self,
-        ours: Ours,
+        ours: Box<Ours>,
         failed: Option<Answer>,
         id: &RequestId,
     ) -> io::Result<Turn> {

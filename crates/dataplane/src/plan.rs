@@ -66,14 +66,14 @@ impl Plan {
 pub(crate) enum Look {
     /// The head is not all there.
     More,
-    /// Answered here.
-    Ours(Ours),
+    /// Answered here. In a box like the others: whoever waits for a backend holds room for it.
+    Ours(Box<Ours>),
     /// To be sent.
     Send(Box<Plan>),
     /// To be answered with a maintenance page.
     Page(Box<PagePlan>),
     /// To be looked at again when something changes, for at most this long; then answered.
-    Park(Duration, Ours),
+    Park(Duration, Box<Ours>),
 }
 
 /// A request that is answered here.
@@ -108,7 +108,7 @@ impl Ours {
 
 /// A request that is answered before anybody asks whose it is.
 fn early(head: &RequestHead<'_>, asked: Asked, answer: Answer) -> Look {
-    Look::Ours(Ours::of(head, asked, answer))
+    Look::Ours(Box::new(Ours::of(head, asked, answer)))
 }
 
 impl Facts<'_> {
@@ -117,7 +117,7 @@ impl Facts<'_> {
     }
 
     fn refuse(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Look {
-        Look::Ours(self.ours(answer, pool))
+        Look::Ours(Box::new(self.ours(answer, pool)))
     }
 }
 
@@ -193,7 +193,7 @@ impl Exchange<'_> {
         }
         let text = challenges.http(facts.host?, &facts.path.forwarded)?;
         let ours = Ours { extra: Some(text), ..facts.ours(Answer::CHALLENGE, None) };
-        Some(Look::Ours(ours))
+        Some(Look::Ours(Box::new(ours)))
     }
 
     /// Requests that came by the wrong door: over a connection whose certificate is for somebody
@@ -216,7 +216,7 @@ impl Exchange<'_> {
         let target = forward::resolved(facts.head, &facts.path);
         let mut ours = facts.ours(Answer::TO_TLS, None);
         ours.extra = Some(format!("https://{host}{port}{target}").into());
-        Some(Look::Ours(ours))
+        Some(Look::Ours(Box::new(ours)))
     }
 
     /// The client's address as far as it is known, and the one it came to.
@@ -268,7 +268,7 @@ impl Exchange<'_> {
         // One that waits does not knock at every door again whenever something changes.
         if self.parked.get() && !park.is_zero() && is_out(&pool, sight, now) {
             let ours = facts.ours(Answer::unavailable(PARKED_RETRY_AFTER), Some(pool));
-            return Look::Park(park, ours);
+            return Look::Park(park, Box::new(ours));
         }
         match self.choose(&pool, sight, (now, draw), tried, cookie) {
             Chosen::Send(member, ticket) => {
@@ -281,7 +281,7 @@ impl Exchange<'_> {
             }
             Chosen::Unavailable(answer) => {
                 let waits = !park.is_zero() && is_expected_back(&pool, sight, now);
-                let ours = facts.ours(answer, Some(pool));
+                let ours = Box::new(facts.ours(answer, Some(pool)));
                 if waits { Look::Park(park, ours) } else { Look::Ours(ours) }
             }
         }
@@ -386,13 +386,8 @@ impl Exchange<'_> {
                     PumpError::TooLarge => Answer::TOO_LARGE,
                     _ => Answer::BAD_BODY,
                 };
-                return Look::Ours(Ours {
-                    answer,
-                    asked,
-                    used: None,
-                    pool: Some(pool),
-                    extra: None,
-                });
+                let (pool, used, extra) = (Some(pool), None, None);
+                return Look::Ours(Box::new(Ours { answer, asked, used, pool, extra }));
             }
         };
         asked.keep_alive &= !self.worker.is_draining();
@@ -430,7 +425,8 @@ enum Chosen {
 }
 
 fn nobody(answer: Answer) -> Look {
-    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, extra: None })
+    let ours = Ours { answer, asked: Asked::NOBODY, used: None, pool: None, extra: None };
+    Look::Ours(Box::new(ours))
 }
 
 /// The address of nobody, of the same family.

@@ -145,7 +145,7 @@ impl Receiver<'_> {
         let mut interims = 0;
         let mut deadline = None;
         let is_message = from.with(|from| from.is_message());
-        let Final { head, mut body, mut received } = loop {
+        let mut response = loop {
             let look = if is_message {
                 let arrived = self.arrived(watch, *from, &mut deadline).await?;
                 out = Buffer::take();
@@ -157,7 +157,7 @@ impl Receiver<'_> {
                 self.look_at_text(&input, &mut scan, &mut out)
             };
             match look {
-                Look::Final(response) => break *response,
+                Look::Final(response) => break response,
                 Look::Malformed => return Err(Failure::Malformed),
                 Look::Interim(len, head) => {
                     interims += 1;
@@ -184,6 +184,8 @@ impl Receiver<'_> {
                 }
             }
         };
+        // Stays in its box: whoever waits for a backend holds no room for it.
+        let Final { head, body, received } = &mut *response;
         let now = self.clock.mono();
         let micros = now.since(self.began).as_micros();
         self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
@@ -196,7 +198,7 @@ impl Receiver<'_> {
         let head_bytes = (out.len() as u64).saturating_sub(body.sent_bytes());
         self.tally.sent.set(out.len() as u64);
         let mut whole = body.is_read();
-        if let Head::Message(message) = head {
+        if let Head::Message(message) = std::mem::replace(head, Head::Text) {
             self.begun.set(true);
             let ended = whole && out.is_empty() && body.trailers().is_empty() && !received.tunnel;
             to.with(|to| to.send_head(*message, ended)).map_err(|_| Failure::Client)?;
@@ -243,7 +245,7 @@ impl Receiver<'_> {
             }
         }
         received.upstream_reusable &= beyond.is_empty();
-        Ok(received)
+        Ok(response.received)
     }
 
     /// Reads more of the response head. `heard` is whether an interim response came before;

@@ -45,16 +45,16 @@ pub(crate) enum Attempt {
 }
 
 impl Exchange<'_> {
-    /// Sends a request and takes the response, as far as that goes.
+    /// Sends a request and takes the response, as far as that goes. `began` is now.
     pub(crate) async fn attempt(
         &mut self,
         plan: &mut Plan,
         out: &mut Buffer,
         fresh_only: bool,
+        began: Instant,
     ) -> Attempt {
         let worker = self.worker;
         let endpoint = Rc::clone(&plan.ticket.route.endpoint);
-        let began = worker.clock.mono();
         let obtained = match plan.message.take() {
             None => self.text_connection(plan, fresh_only, began).await,
             // In a box: connections in text need not be as large.

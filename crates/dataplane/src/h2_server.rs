@@ -2,6 +2,7 @@
 //! a task of its own.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::asking::Asking;
 use crate::bounds::{
     CLIENT_SEND_BYTES_MAX, CLIENT_SMALL_FRAMES_COST_MAX, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES,
     STREAMS_MAX, client_window_bytes,
@@ -84,30 +86,37 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
     }
     let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
     loop {
+        // Requests begin in here: as what a branch comes to, each would be moved again and again.
+        let accepting = poll_fn(|cx| {
+            loop {
+                let Some(accepted) = ready!(connection.poll_accept(cx)) else {
+                    return Poll::Ready(Ok(()));
+                };
+                let request = match accepted {
+                    Ok(request) => request,
+                    Err(error) => return Poll::Ready(Err(error)),
+                };
+                patience = if ending { LAST_WORDS } else { config.idle_timeout };
+                is_reading = ending;
+                if tracker.is_abused() {
+                    tracing::debug!(client = %client.address, "a client gives up its requests");
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    continue;
+                }
+                let serving = Serving::begin(&tracker, worker);
+                let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
+                // In a box: a task is moved when it begins and when it ends.
+                tokio::task::spawn_local(Box::pin(answer(worker, client, request, serving)));
+            }
+        });
         tokio::select! {
             biased;
-            accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => {
-                    patience = if ending { LAST_WORDS } else { config.idle_timeout };
-                    is_reading = ending;
-                    if tracker.is_abused() {
-                        tracing::debug!(client = %client.address, "a client gives up its requests");
-                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                        continue;
-                    }
-                    let serving = Serving::begin(&tracker, worker);
-                    let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
-                    tokio::task::spawn_local(async move {
-                        // In a box: a task is moved when it begins and when it ends.
-                        Box::pin(answer(&worker, &client, request, respond, &serving)).await;
-                    });
-                }
-                Some(Err(error)) => {
+            ended = accepting => {
+                if let Err(error) = ended {
                     tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke");
-                    return;
                 }
-                None => return,
-            },
+                return;
+            }
             () = flooded.notified() => {
                 tracing::debug!(client = %client.address, "a client sends frames that say nothing");
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -162,21 +171,21 @@ fn builder(window_bytes: u32) -> Builder {
     builder
 }
 
-async fn answer(
-    worker: &Rc<Worker>,
-    client: &Client,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    serving: &Serving,
-) {
+/// Answers one request. Takes it apart at once, so that what waits holds it but once.
+fn answer(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    (request, respond): (Request<RecvStream>, SendResponse<Bytes>),
+    serving: Serving,
+) -> impl Future<Output = ()> {
     let (parts, body) = request.into_parts();
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let websocket = protocol.is_some_and(|protocol| protocol.as_str() == "websocket");
-    let ended = body.is_end_stream();
+    let asking = Asking::new(Version::Http2, parts, websocket, body.is_end_stream());
     let stream = Stream::H2(Box::new(H2Stream::of_client(body, respond)));
-    let request = (Version::Http2, parts, websocket);
-    let answered = exchange::single(worker, (stream, ended), client, request).await;
-    serving.answered(answered);
+    async move {
+        serving.answered(exchange::single(&worker, stream, &client, asking).await);
+    }
 }
 
 /// A connection of which something was read already, and whose frames are counted.

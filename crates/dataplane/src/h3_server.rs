@@ -25,6 +25,7 @@ use quinn::{
     TransportConfig,
 };
 
+use crate::asking::Asking;
 use crate::bounds::{
     CLIENT_WINDOW_BYTES_MIN, HEAD_BYTES_MAX, QUIC_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
     client_window_bytes,
@@ -215,17 +216,16 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     let serving = Serving::begin(&tracker, worker);
                     let unheard = Unheard::begin(&tracker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
-                    tokio::task::spawn_local(async move {
-                        let request = (resolver, Rc::clone(&out));
-                        // In a box: a task is moved when it begins and when it ends.
-                        Box::pin(answer(&worker, &client, request, serving)).await;
+                    // In a box: a task is moved when it begins and when it ends.
+                    tokio::task::spawn_local(Box::pin(async move {
+                        answer(worker, client, (resolver, Rc::clone(&out)), serving).await;
                         let heard = out.borrow().heard();
                         drop(out);
                         if let Some(heard) = heard {
                             heard.await;
                         }
                         drop(unheard);
-                    });
+                    }));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -267,8 +267,8 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
 }
 
 async fn answer(
-    worker: &Rc<Worker>,
-    client: &Client,
+    worker: Rc<Worker>,
+    client: Rc<Client>,
     (resolver, out): (RequestResolver<Transport, Bytes>, Rc<RefCell<Outgoing>>),
     serving: Serving,
 ) {
@@ -289,8 +289,8 @@ async fn answer(
     let expected = parts.headers.get(http::header::CONTENT_LENGTH);
     let expected = expected.and_then(|value| value.to_str().ok()?.parse().ok());
     let stream = Stream::H3(Box::new(H3Stream::new(stream, out, expected)));
-    let request = (Version::Http3, parts, false);
-    serving.answered(exchange::single(worker, (stream, false), client, request).await);
+    let asking = Asking::new(Version::Http3, parts, false, false);
+    serving.answered(exchange::single(&worker, stream, &client, asking).await);
 }
 
 #[cfg(test)]

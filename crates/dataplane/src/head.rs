@@ -81,9 +81,7 @@ const FIELDS: usize = 24;
 
 impl Default for Message {
     fn default() -> Self {
-        let fields = HeaderMap::with_capacity(FIELDS);
-        let (method, status) = (Method::GET, StatusCode::OK);
-        Self { method, target: Vec::new(), authority: Vec::new(), status, fields }
+        Self::with_room(FIELDS)
     }
 }
 
@@ -156,6 +154,13 @@ impl HeadOut for Message {
 }
 
 impl Message {
+    /// With room for so many fields; more make it grow.
+    pub(crate) fn with_room(fields: usize) -> Self {
+        let fields = HeaderMap::with_capacity(fields);
+        let (method, status) = (Method::GET, StatusCode::OK);
+        Self { method, target: Vec::new(), authority: Vec::new(), status, fields }
+    }
+
     /// As a response.
     pub(crate) fn into_response(self) -> Response<()> {
         let mut response = Response::new(());

@@ -29,6 +29,8 @@ use crate::ticket::{Ticket, outcome_of};
 use crate::upstream::{LocalEndpoint, Upstream};
 use crate::watch::{TimedOut, Watch};
 
+/// Fields that most responses get from us.
+const FIELDS_OF_OURS: usize = 2;
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
 
@@ -146,7 +148,7 @@ impl Receiver<'_> {
         let mut interims = 0;
         let mut deadline = None;
         let is_message = from.with(|from| from.is_message());
-        let Final { head, mut body, mut received } = loop {
+        let mut response = loop {
             let look = if is_message {
                 let arrived = self.arrived(watch, *from, &mut deadline).await?;
                 out = Buffer::take();
@@ -158,7 +160,7 @@ impl Receiver<'_> {
                 self.look_at_text(&input, &mut scan, &mut out)
             };
             match look {
-                Look::Final(response) => break *response,
+                Look::Final(response) => break response,
                 Look::Malformed => return Err(Failure::Malformed),
                 Look::Interim(len, head) => {
                     interims += 1;
@@ -185,8 +187,10 @@ impl Receiver<'_> {
                 }
             }
         };
-        let micros = self.clock.mono().since(self.began).as_micros();
+        // Stays in its box: whoever waits for a backend holds no room for it.
+        let Final { head, body, received } = &mut *response;
         let now = self.clock.mono();
+        let micros = now.since(self.began).as_micros();
         self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
         drop(input);
         let status = received.status;
@@ -197,7 +201,7 @@ impl Receiver<'_> {
         let head_bytes = (out.len() as u64).saturating_sub(body.sent_bytes());
         self.tally.sent.set(out.len() as u64);
         let mut whole = body.is_read();
-        if let Head::Message(message) = head {
+        if let Head::Message(message) = std::mem::replace(head, Head::Text) {
             self.begun.set(true);
             let ended = whole && out.is_empty() && body.trailers().is_empty() && !received.tunnel;
             let ending = match ended {
@@ -248,7 +252,7 @@ impl Receiver<'_> {
             }
         }
         received.upstream_reusable &= beyond.is_empty();
-        Ok(received)
+        Ok(response.received)
     }
 
     /// Reads more of the response head. `heard` is whether an interim response came before;
@@ -262,8 +266,8 @@ impl Receiver<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<(), Failure> {
         loop {
-            let (sent_before, limit) = self.patience(deadline);
-            match watch.within(limit, read_into(from, input)).await {
+            let (sent_before, until) = self.patience(deadline);
+            match watch.until(until, read_into(from, input)).await {
                 Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
                 Ok(Ok(_)) => return Ok(()),
@@ -290,9 +294,9 @@ impl Receiver<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<Arrived, Failure> {
         loop {
-            let (sent_before, limit) = self.patience(deadline);
+            let (sent_before, until) = self.patience(deadline);
             let head = poll_fn(|cx| from.with(|from| from.poll_head(cx)));
-            match watch.within(limit, head).await {
+            match watch.until(until, head).await {
                 Ok(Ok(arrived)) => return Ok(arrived),
                 Ok(Err(_)) if !self.begun.get() && from.with(|from| from.was_refused()) => {
                     return Err(Failure::Refused);
@@ -304,13 +308,13 @@ impl Receiver<'_> {
         }
     }
 
-    /// Whether the request is sent, and how long to wait for an answer.
-    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Duration) {
+    /// Whether the request is sent, and until when to wait for an answer.
+    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Instant) {
+        let from_now_on = || self.clock.mono().after(self.timeout);
         if !self.body_sent.get() {
-            return (false, self.timeout);
+            return (false, from_now_on());
         }
-        let now = self.clock.mono();
-        (true, deadline.get_or_insert_with(|| now.after(self.timeout)).since(now))
+        (true, *deadline.get_or_insert_with(from_now_on))
     }
 
     /// An interim response that went out does not hinder an answer of ours, only a retry.
@@ -397,7 +401,7 @@ impl Receiver<'_> {
     ) -> Look {
         if head.is_interim() {
             let head_out = if self.asked.message {
-                let mut message = Message::default();
+                let mut message = Message::with_room(head.fields().len());
                 forward::interim(head, &mut message);
                 Head::Message(Box::new(message))
             } else {
@@ -440,7 +444,7 @@ impl Receiver<'_> {
         let chunked = chunked || (encoder.is_some() && !self.asked.message);
         let delivery = Delivery { keep_alive, chunked, dressing };
         let head_out = if self.asked.message {
-            let mut message = Message::default();
+            let mut message = Message::with_room(head.fields().len() + FIELDS_OF_OURS);
             forward::response(head, &self.manner, self.asked, delivery, &mut message);
             Head::Message(Box::new(message))
         } else {

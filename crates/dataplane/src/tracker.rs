@@ -82,7 +82,9 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let tracker = &self.tracker;
         tracker.open.set(tracker.open.get() - 1);
-        tracker.quiet_since.set(self.worker.clock.mono());
+        if tracker.open.get() == 0 {
+            tracker.quiet_since.set(self.worker.clock.mono());
+        }
         if !self.answered.get() {
             tracker.given_up.set(tracker.given_up.get() + 1);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::{BackendUrl, Balance, Generation, Instant, RouteId};
 use resilience::{ClientKey, Phase, RetryBudget};
-use routing::{EndpointHealth, EndpointId, EndpointView, Live, Member, Pool, Table};
+use routing::{EndpointHealth, EndpointId, EndpointView, Fixed, Live, Member, Pool, Table};
 use runtime::{Clock, Reader};
 use tokio::net::TcpListener;
 
@@ -44,8 +44,8 @@ pub(crate) struct Worker {
     pub(crate) upstreams: Upstreams,
     pub(crate) budget: RefCell<RetryBudget>,
     table: RefCell<Reader<Table>>,
-    endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
-    routes: RefCell<HashMap<RouteId, Rc<LocalRoute>>>,
+    endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>, Fixed>>,
+    routes: RefCell<HashMap<RouteId, Rc<LocalRoute>, Fixed>>,
     ledger: Ledger,
     /// Where `balance=round_robin` has come to, by the oldest route of the pool.
     rotations: RefCell<HashMap<RouteId, u64>>,

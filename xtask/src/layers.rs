@@ -22,7 +22,14 @@ const ROWS: &[Row] = &[
     Row { core: true, crates: &["session"] },
     Row { core: false, crates: &["runtime", "telemetry"] },
     Row { core: false, crates: &["store", "certs", "probe", "client"] },
-    Row { core: false, crates: &["dataplane", "control", "acme", "admin", "discovery", "deploy"] },
+    Row { core: false, crates: &["discovery"] },
+    Row {
+        core: false,
+        crates: &[
+            "dataplane", "control", "acme", "admin", "heartbeat", "dns", "service-proxy", "json-rpc",
+            "service-api", "deploy",
+        ],
+    },
     Row { core: false, crates: &["app"] },
     Row { core: false, crates: &["proxyd", "regctl"] },
 ];

@@ -9,7 +9,7 @@ use model::{Instant, UnixMillis};
 use probe::Tls;
 use routing::Table;
 use runtime::Clock;
-use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AcmeError, AcmeOrder};
+use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AskError, AcmeOrder};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -58,7 +58,7 @@ pub struct Inputs {
 pub enum StartError {
     /// What is remembered cannot be read or written.
     #[error("certificates cannot be ordered: {0}")]
-    Store(#[from] AcmeError),
+    Store(#[from] AskError),
     /// There is no key for an account.
     #[error("certificates cannot be ordered: no key for an account could be made: {0}")]
     Key(String),

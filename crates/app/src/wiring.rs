@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use catalog::{Endpoint, Facts, Identity, Protocol};
 use control::{Effect, Teller};
 use dataplane::{Notice, Publisher};
+use discovery::Feed;
 use model::{
     BackendUrl, Event, Refusal, Reply, RouteId, Target, normalize_authority, normalize_path,
 };
 use probe::{Policy, Tls};
 use routing::{Head, Table};
 use runtime::Clock;
-use session::{Input, Mode, Query, QueryId};
+use session::{Input, Member, Mode, Query, QueryId};
 use tokio::sync::{mpsc, watch};
 
 /// What the registry's orders are carried out with.
@@ -22,6 +24,8 @@ pub(crate) struct Hands {
     pub(crate) clock: Clock,
     pub(crate) tls: Tls,
     pub(crate) policy: Policy,
+    /// Hears of sessions.
+    pub(crate) catalog: Feed,
 }
 
 impl Hands {
@@ -51,6 +55,14 @@ impl Hands {
             Effect::Watch(QueryId(watch), what) => self.plane.watch(watch, what),
             Effect::Query(id, Query::BackendTest(url, path)) => {
                 self.test_backend(id, url, path, teller.clone());
+            }
+            Effect::Member(service, instance, member) => {
+                let identity = Identity { service, instance };
+                self.catalog.session(identity, member.map(|member| said(*member)));
+            }
+            Effect::Checked(service, instance, backend, healthy, reason) => {
+                let identity = Identity { service, instance };
+                self.catalog.check(identity, &backend.to_string(), healthy, &reason);
             }
             Effect::Query(id, query) => {
                 let _ = teller.try_tell(Input::Answered(id, self.answer(&query)));
@@ -99,6 +111,16 @@ impl Hands {
             Err(error) => Reply::Refused(Refusal::new(format!("path {error}"))),
         }
     }
+}
+
+/// What an instance's sessions say about it, and whether somebody vouches for it.
+fn said(member: Member) -> (Facts, bool) {
+    let endpoint = |backend: &BackendUrl| {
+        let protocol = Protocol::Url(backend.scheme());
+        Endpoint::new(&backend.to_string(), backend.host().clone(), backend.port(), protocol)
+    };
+    let endpoints = member.backends.iter().map(endpoint).collect();
+    (Facts { endpoints, metadata: member.metadata, ..Facts::default() }, member.is_connected)
 }
 
 /// Tells the registry what the data plane noticed.

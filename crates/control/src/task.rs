@@ -190,6 +190,13 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
                 Output::Maintenance(modes) => (self.effects)(Effect::Maintenance(modes)),
                 Output::Watch(watch, what) => (self.effects)(Effect::Watch(watch, what)),
                 Output::Query(id, query) => (self.effects)(Effect::Query(id, query)),
+                Output::Member(service, instance, member) => {
+                    (self.effects)(Effect::Member(service, instance, member));
+                }
+                Output::Checked(service, instance, backend, healthy, reason) => {
+                    let effect = Effect::Checked(service, instance, backend, healthy, reason);
+                    (self.effects)(effect);
+                }
                 Output::Note(note) => log(&note),
             }
         }

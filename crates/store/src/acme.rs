@@ -8,9 +8,8 @@ use std::fmt;
 
 use model::UnixMillis;
 use rusqlite::{Connection, Row, Transaction};
-use tokio::sync::{mpsc, oneshot};
 
-use crate::store::Job;
+use crate::ask::{AskError, Asking};
 
 /// Everything that is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,75 +112,32 @@ pub enum AcmeChange {
     ForgetCertificates(UnixMillis),
 }
 
-/// Why it cannot be read or written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AcmeError {
-    /// The store was closed.
-    #[error("the store is closed")]
-    Closed,
-    /// It fails.
-    #[error("the store fails: {0}")]
-    Failed(String),
-}
-
 /// Reads and writes what is remembered about authorities. Cheap to clone; does not keep the store
 /// open.
 #[derive(Clone, Debug)]
-pub struct Acme(pub(crate) Option<mpsc::WeakSender<Job>>);
-
-/// What the writer is asked.
-pub(crate) enum Asked {
-    Load(oneshot::Sender<Result<AcmeRows, String>>),
-    Write(Vec<AcmeChange>, oneshot::Sender<Result<(), String>>),
-}
+pub struct Acme(pub(crate) Asking);
 
 impl Acme {
     /// Reads everything.
     ///
     /// # Errors
     ///
-    /// [`AcmeError`].
-    pub async fn load(&self) -> Result<AcmeRows, AcmeError> {
-        match &self.0 {
-            // A store that forgets everything has forgotten everything.
-            None => Ok(AcmeRows::default()),
-            Some(jobs) => ask(jobs, Asked::Load).await,
-        }
+    /// [`AskError`].
+    pub async fn load(&self) -> Result<AcmeRows, AskError> {
+        // A store that forgets everything has forgotten everything.
+        Ok(self.0.ask(load).await?.unwrap_or_default())
     }
 
     /// Writes all of these or none. What was answered is on the disk.
     ///
     /// # Errors
     ///
-    /// [`AcmeError`]; nothing changed.
-    pub async fn write(&self, changes: Vec<AcmeChange>) -> Result<(), AcmeError> {
-        match &self.0 {
-            None => Ok(()),
-            Some(jobs) => ask(jobs, |answer| Asked::Write(changes, answer)).await,
-        }
-    }
-}
-
-async fn ask<T>(
-    jobs: &mpsc::WeakSender<Job>,
-    question: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Asked,
-) -> Result<T, AcmeError> {
-    let jobs = jobs.upgrade().ok_or(AcmeError::Closed)?;
-    let (answer, answered) = oneshot::channel();
-    jobs.send(Job::Acme(question(answer))).await.map_err(|_| AcmeError::Closed)?;
-    drop(jobs);
-    answered.await.map_err(|_| AcmeError::Closed)?.map_err(AcmeError::Failed)
-}
-
-/// Does what was asked. Whoever is gone does not want to know.
-pub(crate) fn perform(connection: &Connection, asked: Asked) {
-    match asked {
-        Asked::Load(answer) => {
-            let _ = answer.send(load(connection).map_err(|error| error.to_string()));
-        }
-        Asked::Write(changes, answer) => {
-            let _ = answer.send(write(connection, &changes).map_err(|error| error.to_string()));
-        }
+    /// [`AskError`]; nothing changed.
+    pub async fn write(&self, changes: Vec<AcmeChange>) -> Result<(), AskError> {
+        self.0
+            .ask(move |connection| write(connection, &changes))
+            .await
+            .map(Option::unwrap_or_default)
     }
 }
 
@@ -322,12 +278,6 @@ impl fmt::Debug for AcmeOrder {
     }
 }
 
-impl fmt::Debug for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Asked")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,7 +335,7 @@ mod tests {
         ];
         acme.write(second).await.unwrap();
         store.close().unwrap();
-        assert_eq!(acme.load().await, Err(AcmeError::Closed));
+        assert_eq!(acme.load().await, Err(AskError::Closed));
 
         let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
         let mut expected = AcmeRows {
@@ -411,7 +361,7 @@ mod tests {
             AcmeChange::PutEntry(entry(1, 10, AcmeFate::Open)),
             AcmeChange::PutEntry(entry(u64::MAX, 10, AcmeFate::Open)),
         ];
-        assert!(matches!(store.acme().write(changes).await, Err(AcmeError::Failed(_))));
+        assert!(matches!(store.acme().write(changes).await, Err(AskError::Failed(_))));
         assert_eq!(store.acme().load().await.unwrap(), AcmeRows::default());
         store.close().unwrap();
     }

@@ -4,6 +4,7 @@
 //! form reads back through the parsers of `model`, so that a row that was tampered with is an
 //! error and not a value that cannot exist.
 
+mod facts;
 mod order;
 mod setting;
 mod spec;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use facts::FactsForm;
 pub(crate) use order::{change_from_text, change_to_text, orders, session_texts, trial};
 pub(crate) use setting::{Setting, edits_from, settings_of};
 pub(crate) use spec::{SpecForm, read_spec};

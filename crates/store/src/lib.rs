@@ -12,12 +12,14 @@
 //! ```
 //!
 //! Beside the registry it keeps what is known about certificate authorities, for whoever orders
-//! certificates: [`Acme`].
+//! certificates: [`Acme`]; and what the catalog remembers: [`CatalogRows`].
 //!
 //! It knows rows and no rules: what a record means is [`model::Image::apply`], and a store is right
 //! when what it loads is what that function makes of the same records.
 
 mod acme;
+mod ask;
+mod catalog;
 mod database;
 mod form;
 mod history;
@@ -31,9 +33,10 @@ mod tests;
 mod write;
 
 pub use acme::{
-    Acme, AcmeAccount, AcmeCertificate, AcmeChange, AcmeEntry, AcmeError, AcmeFate, AcmeOrder,
-    AcmeRows,
+    Acme, AcmeAccount, AcmeCertificate, AcmeChange, AcmeEntry, AcmeFate, AcmeOrder, AcmeRows,
 };
+pub use ask::AskError;
+pub use catalog::CatalogRows;
 pub use history::{HistoryBounds, HistoryEntry};
 pub use schema::OpenError;
 pub use store::{History, HistoryError, Report, Store, WAITING_MAX};

@@ -11,7 +11,9 @@ use model::{Batch, Image, Record};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::acme::{self, Acme};
+use crate::acme::Acme;
+use crate::ask::{Asked, Asking};
+use crate::catalog::CatalogRows;
 use crate::database::Database;
 use crate::history::{self, HistoryBounds, HistoryEntry, Recent};
 use crate::schema::OpenError;
@@ -47,10 +49,9 @@ enum Kind {
     Memory(Arc<Mutex<Recent>>),
 }
 
-#[derive(Debug)]
 pub(crate) enum Job {
     Write(Batch),
-    Acme(acme::Asked),
+    Ask(Asked),
     History { limit: usize, answer: oneshot::Sender<Result<Vec<HistoryEntry>, String>> },
 }
 
@@ -154,7 +155,16 @@ impl Store {
 
     /// What is remembered about certificate authorities, to be read and written from anywhere.
     pub fn acme(&self) -> Acme {
-        Acme(match &self.kind {
+        Acme(self.asking())
+    }
+
+    /// What is remembered of the catalog, to be read and written from anywhere.
+    pub fn catalog(&self) -> CatalogRows {
+        CatalogRows(self.asking())
+    }
+
+    fn asking(&self) -> Asking {
+        Asking(match &self.kind {
             Kind::Thread { jobs, .. } => Some(jobs.downgrade()),
             Kind::Memory(_) => None,
         })
@@ -241,7 +251,7 @@ async fn run(
                     let entries = history::newest(&database.connection, limit);
                     drop(answer.send(entries.map_err(|error| error.to_string())));
                 }
-                Question::Acme(asked) => acme::perform(&database.connection, asked),
+                Question::Ask(asked) => asked(&database.connection),
             }
         }
     }
@@ -260,7 +270,7 @@ fn tell_once(is_failing: &mut bool, result: &Result<(), String>) {
 /// What is done between two transactions.
 enum Question {
     History(usize, oneshot::Sender<Result<Vec<HistoryEntry>, String>>),
-    Acme(acme::Asked),
+    Ask(Asked),
 }
 
 /// Waits for work and takes all of it that waits. `false` when there will be none.
@@ -300,8 +310,8 @@ fn take(job: Job, group: &mut Vec<Batch>, questions: &mut Vec<Question>) -> bool
             questions.push(Question::History(limit, answer));
             true
         }
-        Job::Acme(asked) => {
-            questions.push(Question::Acme(asked));
+        Job::Ask(asked) => {
+            questions.push(Question::Ask(asked));
             true
         }
     }

@@ -16,6 +16,7 @@ const FIXTURES: &[&str] = &[
     include_str!("fixtures/v2.sql"),
     include_str!("fixtures/v3.sql"),
     include_str!("fixtures/v4.sql"),
+    include_str!("fixtures/v5.sql"),
 ];
 
 #[test]
@@ -35,6 +36,9 @@ fn every_older_version_opens_with_all_it_holds() {
         let history = block_on(store.history().newest(10)).unwrap();
         assert_eq!(history.len(), 1, "version {version}");
         assert_eq!((history[0].put.len(), &*history[0].removed), (1, &[RouteId(4)][..]));
+        let catalog = block_on(store.catalog().load()).unwrap();
+        let known = usize::from(version >= 5);
+        assert_eq!((catalog.entries.len(), catalog.allocations.len()), (known, known));
         store.close().unwrap();
 
         let (store, again) = open(&path).unwrap();
@@ -111,7 +115,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
         ("a text", a_text, "is no store of proxyd"),
         ("a database", |path| sql(path, "CREATE TABLE a (x)"), "is no store of proxyd"),
         ("another's", |path| sql(path, "PRAGMA application_id = 7"), "is no store of proxyd"),
-        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 4)"),
+        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 5)"),
         ("a damaged one", damaged, "is damaged ("),
         (NO_ROUTE, no_route, "routes 6: backend cannot be read back"),
     ];

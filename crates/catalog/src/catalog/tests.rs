@@ -1,0 +1,386 @@
+//! Rules of the catalog, and a naive model of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::ServiceName;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Standing;
+
+fn now(seconds: u64) -> Now {
+    Now::default().after(Duration::from_secs(seconds))
+}
+
+fn identity(service: &str, instance: &str) -> Identity {
+    Identity {
+        service: ServiceName::parse(service).unwrap(),
+        instance: model::InstanceName::parse(instance).unwrap(),
+    }
+}
+
+fn facts(port: u16) -> Facts {
+    let host = BackendHost::Ip([127, 0, 0, 1].into());
+    Facts { endpoints: vec![Endpoint::new("main", host, port, Protocol::Tcp)], ..Facts::default() }
+}
+
+fn catalog() -> Catalog {
+    Catalog::new(Config::default(), [1; 32])
+}
+
+fn peer(last: u8) -> IpAddr {
+    [127, 0, 0, last].into()
+}
+
+/// What happened after a change, in short.
+fn told(catalog: &Catalog, seq: u64) -> Vec<String> {
+    let short = |change: &Arc<crate::Change>| match &change.what {
+        What::Registered(service, _) => format!("+{service}"),
+        What::Updated(service, instance) => format!("~{service}/{instance}"),
+        What::Endpoints(service, instance) => format!("@{service}/{instance}"),
+        What::Deregistered(service, _) => format!("-{service}"),
+        What::State { service, from, to, .. } => format!("{service}:{from}>{to}"),
+        What::Health { service, healthy, .. } => format!("{service}:{healthy}"),
+        What::Topology(_) => "topology".to_owned(),
+    };
+    catalog.view().changes_after(seq).unwrap().map(short).collect()
+}
+
+#[test]
+fn the_source_with_the_highest_precedence_is_believed() {
+    let dev = Identity::alone("dev").unwrap();
+    let mut catalog = catalog();
+    catalog.put(&dev, Source::File, facts(1), now(0)).unwrap();
+    catalog.put(&dev, Source::Manual, facts(2), now(1)).unwrap();
+    catalog.put(&dev, Source::Auto, facts(3), now(2)).unwrap();
+    catalog.put_session(&dev, Some((facts(4), true)), now(3));
+    let shown = catalog.view().instance(&dev).unwrap();
+    assert_eq!(shown.sources, [Source::Session, Source::Manual, Source::File, Source::Auto]);
+    assert_eq!(shown.facts.endpoints[0].port, 4);
+    catalog.put_session(&dev, None, now(4));
+    assert_eq!(catalog.view().instance(&dev).unwrap().facts.endpoints[0].port, 2);
+    for source in [Source::Manual, Source::File, Source::Auto] {
+        assert!(catalog.remove(&dev, source, now(5)));
+        assert!(!catalog.remove(&dev, source, now(5)));
+    }
+    assert!(catalog.view().is_empty());
+    assert!(catalog.view().has_departed("DEV") && !catalog.view().has_departed("other"));
+    let want = [
+        "+dev",
+        "~dev/dev",
+        "@dev/dev",
+        "~dev/dev",
+        "@dev/dev",
+        "dev:registered>running",
+        "~dev/dev",
+        "@dev/dev",
+        "dev:running>registered",
+        "~dev/dev",
+        "@dev/dev",
+        "~dev/dev",
+        "@dev/dev",
+        "-dev",
+    ];
+    assert_eq!(told(&catalog, 0), want);
+}
+
+#[test]
+fn a_name_lives_as_long_as_its_heartbeats() {
+    let name = Identity::alone("test-service-3").unwrap();
+    let other = Identity::alone("other").unwrap();
+    let mut catalog = catalog();
+    let given = catalog.register_heartbeat(&name, peer(1), now(0)).unwrap();
+    assert_eq!((given.address, given.port), (Ipv4Addr::new(10, 0, 0, 100), 9000));
+    let second = catalog.register_heartbeat(&other, peer(1), now(0)).unwrap();
+    assert_eq!((second.address, second.port), (Ipv4Addr::new(10, 0, 0, 101), 9001));
+    assert_eq!(catalog.register_heartbeat(&name, peer(1), now(1)), Ok(given), "a restart");
+    let refused = catalog.register_heartbeat(&name, peer(2), now(2));
+    assert_eq!(refused, Err(Refusal::Foreign(name.clone())));
+    assert!(catalog.beat(&name, now(30)) && !catalog.beat(&identity("x", "x"), now(30)));
+    assert_eq!(catalog.next_deadline(), Some(now(60).mono));
+    catalog.expire(now(60));
+    assert_eq!(told(&catalog, 2), ["-other"]);
+    assert_eq!(catalog.next_deadline(), Some(now(90).mono));
+    let at: Vec<_> = catalog.view().at(given.address.into()).cloned().collect();
+    assert_eq!(at, [name.clone()]);
+    catalog.expire(now(90));
+    assert_eq!(catalog.view().at(given.address.into()).count(), 0);
+    assert_eq!(catalog.register_heartbeat(&name, peer(2), now(91)).unwrap().port, 9000);
+}
+
+#[test]
+fn addresses_and_ports_run_out() {
+    let last = Ipv4Addr::new(10, 0, 0, 100);
+    let one_address = Config { addresses: (last, last), ..Config::default() };
+    let one_port = Config { ports: 9000..=9000, ..Config::default() };
+    let full = Config { entries_max: 1, ..Config::default() };
+    for (config, want) in [
+        (one_address, "no free address in 10.0.0.100-10.0.0.100"),
+        (one_port, "no free port"),
+        (full, "the catalog is full (1 entries)"),
+    ] {
+        let mut catalog = Catalog::new(config, [1; 32]);
+        catalog.register_heartbeat(&identity("a", "a"), peer(1), now(0)).unwrap();
+        let error = catalog.register_heartbeat(&identity("b", "b"), peer(1), now(0)).unwrap_err();
+        assert_eq!(error.to_string(), want);
+        catalog.remove(&identity("a", "a"), Source::Heartbeat, now(1));
+        catalog.register_heartbeat(&identity("b", "b"), peer(1), now(2)).unwrap();
+    }
+}
+
+#[test]
+fn a_lost_session_is_shown_last() {
+    let mut catalog = catalog();
+    let table = [("a", false, 1), ("b", true, 2), ("c", true, 3)];
+    for (instance, connected, port) in table {
+        let said = Some((facts(port), connected));
+        catalog.put_session(&identity("api", instance), said, now(0));
+    }
+    catalog.check(&identity("api", "b"), "main", false, "connection refused", now(1));
+    catalog.check(&identity("api", "b"), "none", false, "not ours", now(1));
+    catalog.check(&identity("api", "b"), "main", false, "again", now(2));
+    let service = catalog.view().service("api").unwrap();
+    let shown: Vec<_> = service
+        .endpoints()
+        .iter()
+        .map(|found| (found.endpoint.port, found.instance.standing_of(found.endpoint)))
+        .collect();
+    assert_eq!(shown, [(3, Standing::Good), (1, Standing::Away), (2, Standing::Bad)]);
+    assert_eq!(service.first().unwrap().identity.instance.as_str(), "c");
+    assert_eq!(told(&catalog, 3), ["api:false"]);
+    // What was found does not outlive the endpoint it was found about.
+    let gone = Some((Facts::default(), true));
+    catalog.put_session(&identity("api", "b"), gone, now(3));
+    catalog.put_session(&identity("api", "b"), Some((facts(2), true)), now(3));
+    assert_eq!(catalog.view().instance(&identity("api", "b")).unwrap().checks, []);
+}
+
+#[test]
+fn what_a_live_source_says_cannot_be_changed_by_others() {
+    let mut catalog = catalog();
+    let (live, calm) = (identity("live", "1"), identity("calm", "1"));
+    catalog.put_session(&live, Some((facts(1), true)), now(0));
+    catalog.put(&calm, Source::Api, facts(1), now(0)).unwrap();
+    let refused = catalog.set_state(&live, State::Stopping, now(1)).unwrap_err();
+    assert_eq!(refused.to_string(), "live/1 belongs to a live session: change it there");
+    assert_eq!(catalog.set_state(&calm, State::Starting, now(1)), Ok(State::Registered));
+    let refused = catalog.set_state(&calm, State::Starting, now(1)).unwrap_err();
+    assert_eq!(refused.to_string(), "Invalid state transition: Starting -> Starting");
+    let refused = catalog.touch(&identity("x", "y"), now(1)).unwrap_err();
+    assert_eq!(refused.to_string(), "x/y is not in the catalog");
+    catalog.touch(&calm, now(7)).unwrap();
+    assert_eq!(catalog.view().instance(&calm).unwrap().last_seen, Some(now(7).wall));
+}
+
+#[test]
+fn a_file_says_everything_at_once() {
+    let mut catalog = catalog();
+    let one = |name: &str, port| (identity(name, name), facts(port));
+    let read = |catalog: &mut Catalog, entries| catalog.put_all(Source::File, entries, now(1));
+    assert_eq!(read(&mut catalog, vec![one("a", 1), one("b", 2), one("a", 9)]), Ok(2));
+    assert_eq!(read(&mut catalog, vec![one("a", 1), one("b", 2)]), Ok(0));
+    assert_eq!(read(&mut catalog, vec![one("b", 3), one("c", 4)]), Ok(3));
+    let want = ["+a", "+b", "~b/b", "@b/b", "+c", "-a"];
+    assert_eq!(told(&catalog, 0), want);
+}
+
+#[test]
+fn names_in_any_case() {
+    let mut catalog = catalog();
+    for name in ["API", "api", "Web"] {
+        catalog.put(&identity(name, "1"), Source::Manual, facts(1), now(0)).unwrap();
+    }
+    let named = |catalog: &Catalog, name: &str| {
+        catalog.view().service_in_any_case(name).map(|service| service.name.to_string())
+    };
+    #[rustfmt::skip]
+    let table = [("api", Some("api")), ("API", Some("API")), ("Api", Some("API")), ("WEB", Some("Web")), ("x", None)];
+    for (name, want) in table {
+        assert_eq!(named(&catalog, name).as_deref(), want, "{name}");
+    }
+    catalog.remove(&identity("API", "1"), Source::Manual, now(1));
+    assert_eq!(named(&catalog, "Api").as_deref(), Some("api"));
+    assert!(!catalog.view().has_departed("api"));
+    catalog.remove(&identity("api", "1"), Source::Manual, now(1));
+    assert!(named(&catalog, "Api").is_none() && catalog.view().has_departed("api"));
+}
+
+#[test]
+fn late_readers_begin_anew() {
+    let mut catalog = catalog();
+    let a = identity("a", "a");
+    assert_eq!(catalog.view().changes_after(0).map(Iterator::count), Some(0));
+    assert!(catalog.view().changes_after(1).is_none(), "not yet");
+    for n in 0..=crate::CHANGES_MAX as u64 {
+        if n % 2 == 0 {
+            catalog.put(&a, Source::Manual, facts(1), now(n)).unwrap();
+        } else {
+            catalog.remove(&a, Source::Manual, now(n));
+        }
+    }
+    let seq = catalog.view().seq();
+    assert_eq!(seq, crate::CHANGES_MAX as u64 + 1);
+    assert!(catalog.view().changes_after(0).is_none(), "forgotten");
+    let kept: Vec<_> = catalog.view().changes_after(1).unwrap().map(|change| change.seq).collect();
+    assert_eq!((kept.first(), kept.last()), (Some(&2), Some(&seq)));
+}
+
+#[test]
+fn the_networks_of_this_machine_are_news_once() {
+    let mut catalog = catalog();
+    let net = crate::Interface {
+        name: "wg0".into(),
+        kind: crate::NetworkKind::WireGuard,
+        addresses: vec!["10.42.0.1/16".parse().unwrap()],
+    };
+    assert!(catalog.set_topology(Topology::new(vec![net.clone()]), now(0)));
+    assert!(!catalog.set_topology(Topology::new(vec![net]), now(1)));
+    assert_eq!(told(&catalog, 0), ["topology"]);
+}
+
+#[test]
+fn allocations_are_by_service_and_remembered() {
+    let subnets = ["10.1.0.0/30", "10.2.0.0/30"].map(|net| net.parse().unwrap()).to_vec();
+    let config = Config { subnets, ..Config::default() };
+    let mut catalog = Catalog::new(config.clone(), [1; 32]);
+    let got: Vec<_> =
+        ["a", "b", "a", "c"].map(|name| catalog.allocate(name).map_err(|e| e.to_string())).into();
+    let ip = |text: &str| Ok(text.parse().unwrap());
+    let full = Err("no free address in 10.2.0.0/30".to_owned());
+    assert_eq!(got, [ip("10.1.0.2"), ip("10.2.0.2"), ip("10.1.0.2"), full]);
+    assert_eq!(catalog.release("b"), Some("10.2.0.2".parse().unwrap()));
+    assert_eq!(catalog.release("b"), None);
+    let mut image = Image::default();
+    catalog.take_records().iter().for_each(|record| image.apply(record));
+    let narrower = Config { subnets: config.subnets[1..].to_vec(), ..config };
+    let mut restored = Catalog::new(narrower, [2; 32]);
+    restored.restore(image, now(0));
+    assert_eq!(restored.take_records(), [Record::RemoveAllocation("a".into())]);
+    assert_eq!(
+        super::Catalog::new(Config::default(), [1; 32]).allocate("a"),
+        Err(Refusal::NoSubnets)
+    );
+}
+
+#[test]
+fn ids_are_uuids() {
+    let mut catalog = catalog();
+    let ids: BTreeSet<_> = (0..100).map(|_| catalog.uuid()).collect();
+    assert_eq!(ids.len(), 100);
+    for id in ids {
+        assert_eq!((id.len(), id.as_bytes()[14], id.matches('-').count()), (36, b'4', 4), "{id}");
+        assert!(b"89ab".contains(&id.as_bytes()[19]), "{id}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(usize, usize, u16),
+    Session(usize, Option<(u16, bool)>),
+    Beat(usize, u8),
+    Remove(usize, usize),
+    Check(usize, bool),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = 0_usize..4;
+    let pinned = prop_oneof![Just(1_usize), Just(3), Just(5), Just(6)];
+    let step = prop_oneof![
+        (who.clone(), pinned, 1_u16..4).prop_map(|(w, s, p)| Step::Put(w, s, p)),
+        (who.clone(), proptest::option::of((1_u16..4, any::<bool>())))
+            .prop_map(|(w, said)| Step::Session(w, said)),
+        (who.clone(), 1_u8..3).prop_map(|(w, p)| Step::Beat(w, p)),
+        (who.clone(), 0_usize..7).prop_map(|(w, s)| Step::Remove(w, s)),
+        (who, any::<bool>()).prop_map(|(w, h)| Step::Check(w, h)),
+        (0_u64..40).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 0..40)
+}
+
+proptest! {
+    /// Whatever was said in whatever order: shown is, for each identity, what its first source
+    /// said last; changes lead from nothing to what is shown; what is remembered leads there again.
+    #[test]
+    fn shows_what_a_naive_list_shows(steps in steps()) {
+        let all = [identity("a", "1"), identity("a", "2"), identity("b", "1"), identity("c", "1")];
+        let mut catalog = catalog();
+        let mut naive: BTreeMap<(Identity, Source), (u16, u64)> = BTreeMap::new();
+        let mut image = Image::default();
+        let mut at = 0;
+        for step in steps {
+            match step {
+                Step::Put(who, source, port) => {
+                    let source = Source::ALL[source];
+                    catalog.put(&all[who], source, facts(port), now(at)).unwrap();
+                    naive.insert((all[who].clone(), source), (port, u64::MAX));
+                }
+                Step::Session(who, said) => {
+                    let key = (all[who].clone(), Source::Session);
+                    let facts = said.map(|(port, connected)| (facts(port), connected));
+                    catalog.put_session(&all[who], facts, now(at));
+                    match said {
+                        Some((port, _)) => drop(naive.insert(key, (port, u64::MAX))),
+                        None => drop(naive.remove(&key)),
+                    }
+                }
+                Step::Beat(who, from) => {
+                    let key = (all[who].clone(), Source::Heartbeat);
+                    let given = catalog.register_heartbeat(&all[who], peer(from), now(at));
+                    if let Ok(given) = given {
+                        naive.insert(key, (given.port, at + 60));
+                    } else {
+                        prop_assert!(naive.contains_key(&key));
+                    }
+                }
+                Step::Remove(who, source) => {
+                    let source = Source::ALL[source];
+                    let did = catalog.remove(&all[who], source, now(at));
+                    prop_assert_eq!(did, naive.remove(&(all[who].clone(), source)).is_some());
+                }
+                Step::Check(who, healthy) => {
+                    catalog.check(&all[who], "main", healthy, "checked", now(at));
+                }
+                Step::Wait(seconds) => {
+                    at += seconds;
+                    catalog.expire(now(at));
+                    naive.retain(|_, (_, until)| *until > at);
+                }
+            }
+            catalog.take_records().iter().for_each(|record| image.apply(record));
+
+            let mut want: BTreeMap<Identity, (Source, u16)> = BTreeMap::new();
+            for ((identity, source), (port, _)) in naive.iter().rev() {
+                want.insert(identity.clone(), (*source, *port));
+            }
+            let shown: BTreeMap<_, _> = catalog
+                .view()
+                .services()
+                .flat_map(|service| &service.instances)
+                .map(|i| (i.identity.clone(), (i.source, i.facts.endpoints[0].port)))
+                .collect();
+            prop_assert_eq!(&shown, &want);
+            let mut known = BTreeSet::new();
+            for change in catalog.view().changes_after(0).unwrap() {
+                match &change.what {
+                    What::Registered(service, _) => prop_assert!(known.insert(service.clone())),
+                    What::Deregistered(service, _) => prop_assert!(known.remove(service)),
+                    other => prop_assert!(other.service().is_some_and(|s| known.contains(s))),
+                }
+            }
+            let services: BTreeSet<_> = want.keys().map(|who| who.service.clone()).collect();
+            prop_assert_eq!(known, services);
+            let next = naive.values().map(|(_, until)| *until).filter(|until| *until < u64::MAX);
+            prop_assert_eq!(catalog.next_deadline(), next.min().map(|until| now(until).mono));
+        }
+        let mut restored = Catalog::new(Config::default(), [9; 32]);
+        restored.restore(image.clone(), now(at));
+        prop_assert_eq!(restored.take_records(), []);
+        for entry in image.entries {
+            let shown = restored.view().instance(&entry.identity).unwrap();
+            prop_assert!(shown.sources.contains(&entry.source));
+            let before = catalog.view().instance(&entry.identity).unwrap();
+            prop_assert_eq!(shown.given, before.given);
+        }
+    }
+}

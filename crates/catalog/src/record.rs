@@ -1,0 +1,88 @@
+//! What is remembered across restarts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use model::UnixMillis;
+
+use crate::{Facts, Identity, Source, State};
+
+/// What a source said, with what the catalog added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// About whom.
+    pub identity: Identity,
+    /// Who said it.
+    pub source: Source,
+    /// A UUID, for dialects that name entries by one.
+    pub id: Box<str>,
+    /// What was said.
+    pub facts: Arc<Facts>,
+    /// What it did last.
+    pub state: State,
+    /// When it was said first.
+    pub registered_at: UnixMillis,
+    /// When it was said last.
+    pub updated_at: UnixMillis,
+    /// When it was heard of last, or pinged.
+    pub last_seen: Option<UnixMillis>,
+    /// What was handed out for it.
+    pub given: Option<Given>,
+}
+
+/// What the heartbeat port hands out for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Who asked for it.
+    pub peer: IpAddr,
+    /// The virtual address.
+    pub address: Ipv4Addr,
+    /// The port.
+    pub port: u16,
+}
+
+/// One change of what is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// In place of what the source said before.
+    Put(StoredEntry),
+    /// The source says nothing about it any more.
+    Remove(Identity, Source),
+    /// An address of a configured subnet belongs to a service.
+    PutAllocation(Box<str>, Ipv4Addr),
+    /// It no longer does.
+    RemoveAllocation(Box<str>),
+}
+
+/// Everything that is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// One for each identity and source.
+    pub entries: Vec<StoredEntry>,
+    /// One for each service that has an address.
+    pub allocations: Vec<(Box<str>, Ipv4Addr)>,
+}
+
+impl Image {
+    /// Carries out one record: the plain reading, against which stores are tested.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Put(entry) => {
+                self.remove(&entry.identity, entry.source);
+                self.entries.push(entry.clone());
+            }
+            Record::Remove(identity, source) => self.remove(identity, *source),
+            Record::PutAllocation(service, address) => {
+                self.allocations.retain(|(held, _)| held != service);
+                self.allocations.push((service.clone(), *address));
+            }
+            Record::RemoveAllocation(service) => {
+                self.allocations.retain(|(held, _)| held != service);
+            }
+        }
+    }
+
+    fn remove(&mut self, identity: &Identity, source: Source) {
+        self.entries.retain(|held| (&held.identity, held.source) != (identity, source));
+    }
+}

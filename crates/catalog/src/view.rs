@@ -1,0 +1,366 @@
+//! The catalog as it is at one moment: immutable, cheap to clone, asked by every dialect.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet, Vector};
+use model::{BackendHost, ServiceName, UnixMillis};
+
+use crate::{
+    CHANGES_MAX, Change, Endpoint, Facts, Given, Identity, NetworkKind, Source, State, Topology,
+    What,
+};
+
+/// Names that are remembered after their service left, so that DNS does not deny them.
+const DEPARTED_MAX: usize = 10_000;
+
+/// What holds an instance in the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// A connection to the registry, which is there (`true`) or in its grace.
+    Connection(bool),
+    /// Heartbeats.
+    Heartbeat,
+    /// Nothing has to be renewed.
+    Pinned,
+}
+
+/// What was found about an endpoint when it was checked last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Why, in a few words.
+    pub reason: Box<str>,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// One instance, by what the source with the highest precedence says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Which.
+    pub identity: Identity,
+    /// A UUID, for dialects that name entries by one.
+    pub id: Box<str>,
+    /// Who is believed.
+    pub source: Source,
+    /// Everybody who speaks about it, the believed one first.
+    pub sources: Vec<Source>,
+    /// What is said.
+    pub facts: Arc<Facts>,
+    /// What holds it.
+    pub lease: Lease,
+    /// What it does.
+    pub state: State,
+    /// Since when.
+    pub state_since: UnixMillis,
+    /// When it was said first.
+    pub registered_at: UnixMillis,
+    /// When it was said last.
+    pub updated_at: UnixMillis,
+    /// When it was heard of last, or pinged.
+    pub last_seen: Option<UnixMillis>,
+    /// What the heartbeat port handed out for it.
+    pub given: Option<Given>,
+    /// What was found about its endpoints, by their names.
+    pub checks: Vec<(Box<str>, Check)>,
+}
+
+/// How much an endpoint can be relied on; the better one is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// Nothing is known against it.
+    Good,
+    /// Its registry connection is lost.
+    Away,
+    /// It was found ill, or its service does not run.
+    Bad,
+}
+
+impl Instance {
+    /// What was found about an endpoint, if it was ever checked.
+    pub fn check_of(&self, endpoint: &Endpoint) -> Option<&Check> {
+        self.checks.iter().find(|(name, _)| *name == endpoint.name).map(|(_, check)| check)
+    }
+
+    /// How much one of its endpoints can be relied on.
+    pub fn standing_of(&self, endpoint: &Endpoint) -> Standing {
+        let ill = self.check_of(endpoint).is_some_and(|check| !check.healthy);
+        match self.lease {
+            _ if ill => Standing::Bad,
+            Lease::Connection(false) => Standing::Away,
+            _ if !self.state.takes_requests() => Standing::Bad,
+            Lease::Connection(true) | Lease::Heartbeat | Lease::Pinned => Standing::Good,
+        }
+    }
+
+    /// How much it can be relied on: as much as the best of its endpoints.
+    pub fn standing(&self) -> Standing {
+        let each = self.facts.endpoints.iter().map(|endpoint| self.standing_of(endpoint));
+        each.min().unwrap_or(Standing::Bad)
+    }
+
+    /// Whether requests may be sent there.
+    pub fn is_active(&self) -> bool {
+        self.standing() < Standing::Bad
+    }
+}
+
+/// A service and everything that belongs to it. Has at least one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// In the order of their names.
+    pub instances: Vec<Arc<Instance>>,
+}
+
+/// An endpoint, and the instance it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Reachable<'a> {
+    /// The instance.
+    pub instance: &'a Instance,
+    /// Its endpoint.
+    pub endpoint: &'a Endpoint,
+}
+
+impl Service {
+    /// The instance that stands for the service where only one can be shown: of the sources with
+    /// the highest precedence, the one that can be relied on most.
+    pub fn first(&self) -> Option<&Arc<Instance>> {
+        self.instances.iter().min_by_key(|instance| (instance.source, instance.standing()))
+    }
+
+    /// The instance of that name.
+    pub fn instance(&self, name: &str) -> Option<&Arc<Instance>> {
+        self.instances.iter().find(|instance| instance.identity.instance.as_str() == name)
+    }
+
+    /// Every endpoint, those that can be relied on most first, otherwise in the order of instances.
+    pub fn endpoints(&self) -> Vec<Reachable<'_>> {
+        let each = self.instances.iter().flat_map(|instance| {
+            let endpoints = instance.facts.endpoints.iter();
+            endpoints.map(move |endpoint| Reachable { instance, endpoint })
+        });
+        let mut all: Vec<_> = each.collect();
+        all.sort_by_key(|found| found.instance.standing_of(found.endpoint));
+        all
+    }
+
+    /// The same for one who asks from this address: of those that can be relied on alike, the
+    /// nearest first. A name that is not resolved counts as far away.
+    pub fn endpoints_near(&self, asker: IpAddr, topology: &Topology) -> Vec<Reachable<'_>> {
+        let mut all = self.endpoints();
+        all.sort_by_cached_key(|found| {
+            let distance = match &found.endpoint.host {
+                BackendHost::Ip(ip) => topology.distance(asker, *ip),
+                BackendHost::Name(_) => u8::MAX - 1,
+            };
+            (found.instance.standing_of(found.endpoint), distance)
+        });
+        all
+    }
+}
+
+/// The catalog at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    services: OrdMap<ServiceName, Arc<Service>>,
+    /// By their names in lower case, for those who do not distinguish.
+    labels: OrdMap<Box<str>, OrdSet<ServiceName>>,
+    addresses: OrdMap<IpAddr, OrdSet<Identity>>,
+    departed: OrdMap<Box<str>, u64>,
+    departures: OrdMap<u64, Box<str>>,
+    changes: Vector<Arc<Change>>,
+    seq: u64,
+    topology: Arc<Topology>,
+    allocations: OrdMap<Box<str>, Ipv4Addr>,
+}
+
+impl View {
+    /// Every service, by name.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// How many services there are.
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// The service of exactly that name.
+    pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        let name = ServiceName::parse(name).ok()?;
+        self.services.get(&name)
+    }
+
+    /// The service of that name, in whatever case it is written.
+    pub fn service_in_any_case(&self, name: &str) -> Option<&Arc<Service>> {
+        self.service(name).or_else(|| {
+            let named = self.labels.get(name.to_ascii_lowercase().as_str())?;
+            self.services.get(named.get_min()?)
+        })
+    }
+
+    /// The instance of that identity.
+    pub fn instance(&self, identity: &Identity) -> Option<&Arc<Instance>> {
+        self.services.get(&identity.service)?.instance(identity.instance.as_str())
+    }
+
+    /// Whether there was a service of that name, in whatever case, which left. Of the last ten
+    /// thousand.
+    pub fn has_departed(&self, name: &str) -> bool {
+        self.departed.contains_key(name.to_ascii_lowercase().as_str())
+    }
+
+    /// Who is at an address, real or virtual.
+    pub fn at(&self, address: IpAddr) -> impl Iterator<Item = &Identity> {
+        self.addresses.get(&address).into_iter().flat_map(OrdSet::iter)
+    }
+
+    /// The networks of this machine.
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// How an endpoint is reached; `None` for a name, and for what is only reached by a router.
+    pub fn kind_of(&self, endpoint: &Endpoint) -> Option<NetworkKind> {
+        match &endpoint.host {
+            BackendHost::Ip(ip) => self.topology.kind_of(*ip),
+            BackendHost::Name(_) => None,
+        }
+    }
+
+    /// Addresses of configured subnets, by service.
+    pub fn allocations(&self) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+        self.allocations.iter().map(|(service, address)| (&**service, *address))
+    }
+
+    /// The number of the last change; 0 before the first.
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The changes after this one, oldest first; `None` if some of them are forgotten, or it has
+    /// not happened yet: whoever asks has to begin anew.
+    pub fn changes_after(&self, seq: u64) -> Option<impl Iterator<Item = &Arc<Change>>> {
+        let missed = usize::try_from(self.seq.checked_sub(seq)?).ok()?;
+        let skip = self.changes.len().checked_sub(missed)?;
+        Some(self.changes.iter().skip(skip))
+    }
+
+    pub(crate) fn note(&mut self, at: UnixMillis, what: What) {
+        self.seq += 1;
+        self.changes.push_back(Arc::new(Change { seq: self.seq, at, what }));
+        if self.changes.len() > CHANGES_MAX {
+            self.changes.pop_front();
+        }
+    }
+
+    pub(crate) fn set_topology(&mut self, topology: Arc<Topology>) {
+        self.topology = topology;
+    }
+
+    pub(crate) fn set_allocation(&mut self, service: &str, address: Option<Ipv4Addr>) {
+        match address {
+            Some(address) => drop(self.allocations.insert(service.into(), address)),
+            None => drop(self.allocations.remove(service)),
+        }
+    }
+
+    /// Puts an instance in its place, or takes it out; gives what was there.
+    pub(crate) fn set_instance(
+        &mut self,
+        identity: &Identity,
+        instance: Option<Arc<Instance>>,
+    ) -> Option<Arc<Instance>> {
+        let before = self.instance(identity).cloned();
+        if let Some(before) = &before {
+            self.index(before, false);
+        }
+        if let Some(instance) = &instance {
+            self.index(instance, true);
+        }
+        let held = self.services.get(&identity.service);
+        let mut instances = held.map_or_else(Vec::new, |held| held.instances.clone());
+        let at = instances.binary_search_by(|held| held.identity.cmp(identity));
+        match (at, instance) {
+            (Ok(at), Some(instance)) => {
+                if let Some(held) = instances.get_mut(at) {
+                    *held = instance;
+                }
+            }
+            (Ok(at), None) => drop(instances.remove(at)),
+            (Err(at), Some(instance)) => instances.insert(at, instance),
+            (Err(_), None) => return before,
+        }
+        let name = identity.service.clone();
+        if instances.is_empty() {
+            self.depart(&name);
+        } else {
+            self.arrive(&name);
+            self.services.insert(name.clone(), Arc::new(Service { name, instances }));
+        }
+        before
+    }
+
+    fn arrive(&mut self, name: &ServiceName) {
+        let label: Box<str> = name.as_str().to_ascii_lowercase().into();
+        if let Some(number) = self.departed.remove(&label) {
+            self.departures.remove(&number);
+        }
+        let mut named = self.labels.get(&label).cloned().unwrap_or_default();
+        named.insert(name.clone());
+        self.labels.insert(label, named);
+    }
+
+    fn depart(&mut self, name: &ServiceName) {
+        self.services.remove(name);
+        let label: Box<str> = name.as_str().to_ascii_lowercase().into();
+        let mut named = self.labels.get(&label).cloned().unwrap_or_default();
+        named.remove(name);
+        if !named.is_empty() {
+            self.labels.insert(label, named);
+            return;
+        }
+        self.labels.remove(&label);
+        let number = self.departures.get_max().map_or(0, |(last, _)| last + 1);
+        if let Some(earlier) = self.departed.insert(label.clone(), number) {
+            self.departures.remove(&earlier);
+        }
+        self.departures.insert(number, label);
+        if self.departures.len() > DEPARTED_MAX
+            && let Some((oldest, label)) = self.departures.get_min().cloned()
+        {
+            self.departures.remove(&oldest);
+            self.departed.remove(&label);
+        }
+    }
+
+    fn index(&mut self, instance: &Instance, is_there: bool) {
+        let real = instance.facts.endpoints.iter().filter_map(|endpoint| match &endpoint.host {
+            BackendHost::Ip(ip) => Some(*ip),
+            BackendHost::Name(_) => None,
+        });
+        let virtual_one = instance.given.map(|given| IpAddr::V4(given.address));
+        for address in real.chain(virtual_one) {
+            let mut there = self.addresses.get(&address).cloned().unwrap_or_default();
+            if is_there {
+                there.insert(instance.identity.clone());
+            } else {
+                there.remove(&instance.identity);
+            }
+            if there.is_empty() {
+                self.addresses.remove(&address);
+            } else {
+                self.addresses.insert(address, there);
+            }
+        }
+    }
+}

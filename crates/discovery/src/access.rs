@@ -1,0 +1,132 @@
+//! Who may speak to a dialect that is spoken over HTTP (SPEC 12): pages of other sites may not,
+//! and off loopback only who knows the token.
+
+use std::fmt;
+
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue};
+
+/// A token. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// A token of at least one character.
+    pub fn new(token: &str) -> Option<Self> {
+        (!token.is_empty()).then(|| Self(token.into()))
+    }
+
+    /// Whether this is it. Takes as long for a wrong one as for the right one of the same length.
+    pub fn is(&self, token: &str) -> bool {
+        let differ = |(a, b): (u8, u8)| a ^ b;
+        let differences =
+            self.0.bytes().zip(token.bytes()).map(differ).fold(0, |all, one| all | one);
+        self.0.len() == token.len() && std::hint::black_box(differences) == 0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// What a listener asks of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Wanted as `Authorization: Bearer TOKEN`.
+    pub token: Option<Secret>,
+    /// Origins of pages that may connect besides those of the listener's own host:
+    /// `https://ops.example.com`.
+    pub origins: Vec<Box<str>>,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// 401.
+    #[error("a token is wanted: Authorization: Bearer TOKEN")]
+    Token,
+    /// 403.
+    #[error("pages of this origin may not connect")]
+    Origin,
+}
+
+impl Access {
+    /// Whether a request with this head may pass.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`].
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        if let Some(origin) = headers.get(ORIGIN).map(text) {
+            let host = headers.get(HOST).map(text).unwrap_or_default();
+            let own = origin.split_once("://").is_some_and(|(_, authority)| {
+                !authority.is_empty() && authority.eq_ignore_ascii_case(&host)
+            });
+            // A page that was rebound to this address by DNS has the same host as we do: only
+            // names that are ours for sure count.
+            let listed = self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin));
+            if !listed && !(own && is_local(&host)) {
+                return Err(Denied::Origin);
+            }
+        }
+        let Some(token) = &self.token else { return Ok(()) };
+        let given = headers.get(AUTHORIZATION).map(text).unwrap_or_default();
+        let right = given.split_once(' ').is_some_and(|(scheme, given)| {
+            scheme.eq_ignore_ascii_case("bearer") && token.is(given)
+        });
+        if right { Ok(()) } else { Err(Denied::Token) }
+    }
+}
+
+/// Whether an authority is `localhost` or an address.
+fn is_local(authority: &str) -> bool {
+    let port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let host = match authority.rsplit_once(':') {
+        Some((host, digits)) if port(digits) => host,
+        Some(_) | None => authority,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_pass() {
+        let open = Access::default();
+        let listed = Access { origins: vec!["https://ops.test".into()], ..Access::default() };
+        let closed = Access { token: Secret::new("s3cret"), ..Access::default() };
+        #[rustfmt::skip]
+        let table: &[(&Access, &[(&str, &str)], Result<(), Denied>)] = &[
+            (&open,   &[],                                                              Ok(())),
+            (&open,   &[("origin", "http://localhost:1"), ("host", "localhost:1")],     Ok(())),
+            (&open,   &[("origin", "http://[::1]:1"), ("host", "[::1]:1")],             Ok(())),
+            (&open,   &[("origin", "http://localhost:2"), ("host", "localhost:1")],     Err(Denied::Origin)),
+            (&open,   &[("origin", "http://evil.test:1"), ("host", "localhost:1")],     Err(Denied::Origin)),
+            (&open,   &[("origin", "http://evil.test:1"), ("host", "evil.test:1")],     Err(Denied::Origin)),
+            (&open,   &[("origin", "null"), ("host", "localhost:1")],                   Err(Denied::Origin)),
+            (&open,   &[("origin", "http://"), ("host", "")],                           Err(Denied::Origin)),
+            (&listed, &[("origin", "https://ops.test"), ("host", "localhost:1")],       Ok(())),
+            (&closed, &[],                                                              Err(Denied::Token)),
+            (&closed, &[("authorization", "Bearer s3cret")],                            Ok(())),
+            (&closed, &[("authorization", "bearer s3cret")],                            Ok(())),
+            (&closed, &[("authorization", "Bearer s3cre")],                             Err(Denied::Token)),
+            (&closed, &[("authorization", "Bearer s3cret2")],                           Err(Denied::Token)),
+            (&closed, &[("authorization", "Basic s3cret")],                             Err(Denied::Token)),
+            (&closed, &[("authorization", "s3cret")],                                   Err(Denied::Token)),
+        ];
+        for (access, fields, want) in table {
+            let mut headers = HeaderMap::new();
+            for (name, value) in *fields {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(access.check(&headers), *want, "{fields:?}");
+        }
+        assert!(Secret::new("").is_none());
+    }
+}

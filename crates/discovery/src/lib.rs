@@ -1,0 +1,21 @@
+//! The catalog at work: one task owns it, every dialect asks and changes it through a [`Handle`].
+//!
+//! A change is carried out on a copy, saved, and only then shown: what was answered is on the
+//! disk, and what cannot be saved never happened. Reading takes no turn: [`Handle::view`] is the
+//! catalog as it was saved last. Whoever wants to know what happens gets [`Changes`], which hold
+//! nothing for a reader that is slow: one that falls too far behind is told so.
+
+mod access;
+mod changes;
+mod feed;
+mod handle;
+mod task;
+
+pub use access::{Access, Denied, Secret};
+pub use changes::{Changes, Missed};
+pub use feed::Feed;
+pub use handle::{ChangeError, Handle};
+pub use task::start;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The task as its users see it.
+
+use std::time::Duration;
+
+use catalog::{Config, Facts, Identity, Image, Source, What};
+use model::Now;
+use runtime::Clock;
+use store::{HistoryBounds, Store};
+
+use crate::{ChangeError, Feed, Handle, Missed, start};
+
+fn here(name: &str) -> Identity {
+    Identity::alone(name).unwrap()
+}
+
+fn started(store: &Store, feed: &Feed) -> Handle {
+    let clock = Clock::system();
+    start(Config::default(), [7; 32], Image::default(), store.catalog(), feed.clone(), clock).0
+}
+
+async fn put(handle: &Handle, name: &str) -> Result<(), ChangeError> {
+    let name = here(name);
+    let put = move |catalog: &mut catalog::Catalog, now: Now| {
+        catalog.put(&name, Source::Manual, Facts::default(), now).unwrap();
+    };
+    handle.change(put).await
+}
+
+#[tokio::test]
+async fn what_was_answered_is_shown_and_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&folder.path().join("db"), HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    let mut changes = handle.changes();
+    put(&handle, "web").await.unwrap();
+    assert_eq!(handle.view().len(), 1);
+    let change = changes.next().await.unwrap().unwrap();
+    assert!(matches!(&change.what, What::Registered(service, _) if service.as_str() == "web"));
+    let saved = store.catalog().load().await.unwrap();
+    assert_eq!(saved.entries.len(), 1);
+    drop(handle);
+    assert_eq!(changes.next().await, Ok(None));
+    store.close().unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_never_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&folder.path().join("db"), HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    put(&handle, "web").await.unwrap();
+    store.close().unwrap();
+    let refused = ChangeError::Unsaved("the store is closed".to_owned());
+    assert_eq!(put(&handle, "api").await, Err(refused));
+    assert_eq!((handle.view().len(), handle.view().seq()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_ends_by_itself_and_its_end_is_saved_with_the_next_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&folder.path().join("db"), HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    let peer = [127, 0, 0, 1].into();
+    let beat = handle.change(move |catalog, now| {
+        catalog.register_heartbeat(&here("web"), peer, now).map(|given| given.port)
+    });
+    assert_eq!(beat.await, Ok(Ok(9000)));
+    let mut changes = handle.changes();
+    let before = tokio::time::Instant::now();
+    let change = changes.next().await.unwrap().unwrap();
+    assert!(matches!(&change.what, What::Deregistered(service, _) if service.as_str() == "web"));
+    assert!(before.elapsed() >= Duration::from_secs(60));
+    put(&handle, "api").await.unwrap();
+    let saved = store.catalog().load().await.unwrap();
+    let names: Vec<_> = saved.entries.iter().map(|entry| entry.identity.to_string()).collect();
+    assert_eq!(names, ["api/api"]);
+    store.close().unwrap();
+}
+
+#[tokio::test]
+async fn sessions_are_heard_without_waiting() {
+    let (store, feed) = (Store::memory(), Feed::default());
+    let handle = started(&store, &feed);
+    let mut changes = handle.changes();
+    let facts = Facts { version: Some("2".into()), ..Facts::default() };
+    feed.session(here("web"), Some((Facts::default(), true)));
+    feed.session(here("web"), Some((facts, false)));
+    changes.next().await.unwrap().unwrap();
+    let view = handle.view();
+    let shown = view.instance(&here("web")).unwrap();
+    assert_eq!(shown.facts.version.as_deref(), Some("2"), "the newest word counts");
+    feed.session(here("web"), None);
+    changes.next().await.unwrap().unwrap();
+    assert!(handle.view().is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_that_asks_for_what_is_not_known_begins_anew() {
+    let (store, feed) = (Store::memory(), Feed::default());
+    let handle = started(&store, &feed);
+    assert_eq!(handle.changes_after(5).next().await, Err(Missed(5)));
+    for n in 0..3 {
+        put(&handle, &format!("s{n}")).await.unwrap();
+    }
+    let mut changes = handle.changes_after(1);
+    assert_eq!(changes.next().await.unwrap().unwrap().seq, 2);
+    assert_eq!(changes.next().await.unwrap().unwrap().seq, 3);
+}

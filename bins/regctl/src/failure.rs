@@ -21,10 +21,10 @@ pub(crate) enum Failure {
     Timeout(String),
 }
 
-/// How the registry says that it does not know what was named.
+/// How the registry and the catalog say that they do not know what was named.
 fn is_not_found(reason: &str) -> bool {
     let known = [model::Refusal::ROUTE_NOT_FOUND, model::Refusal::SESSION_NOT_FOUND];
-    known.iter().any(|refusal| refusal.as_str() == reason)
+    known.iter().any(|refusal| refusal.as_str() == reason) || reason.ends_with("in the catalog")
 }
 
 impl Failure {

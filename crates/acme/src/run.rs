@@ -9,7 +9,7 @@ use model::{Instant, UnixMillis};
 use probe::Tls;
 use routing::Table;
 use runtime::Clock;
-use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AskError, AcmeOrder};
+use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AcmeOrder, AskError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 

@@ -11,6 +11,7 @@ mod demo;
 mod issuing;
 mod kept;
 mod log;
+mod operators;
 mod ports;
 mod registry_tls;
 mod run;

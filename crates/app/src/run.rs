@@ -10,6 +10,7 @@ use std::time::Duration;
 use admin::Admin;
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
 use dataplane::{Plane, StartError};
+use discovery::Feed;
 use model::Image;
 use probe::Policy;
 use runtime::{Clock, Signal, Signals};
@@ -23,6 +24,7 @@ use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
 use crate::issuing::Issuing;
 use crate::kept;
+use crate::operators::Operators;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
@@ -39,6 +41,9 @@ pub enum RunError {
     /// The database.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// What the store remembers of the catalog.
+    #[error("the catalog cannot be read: {0}")]
+    Catalog(store::AskError),
     /// The data plane.
     #[error(transparent)]
     Plane(dataplane::StartError),
@@ -117,6 +122,8 @@ pub(crate) struct App {
     /// The last way to the registry but those of its connections.
     handle: Handle,
     registry: JoinHandle<Store>,
+    /// Ends with the registry and with whoever else changes the catalog.
+    cataloguing: JoinHandle<()>,
     listener: JoinHandle<()>,
     stop_listening: oneshot::Sender<()>,
 }
@@ -145,12 +152,8 @@ impl App {
         let admin = match &config.admin {
             Some(admin) => {
                 let address = control::Address::Tcp(admin.listen);
-                let fail = |source| RunError::Listen {
-                    key: "admin.listen",
-                    address,
-                    over: "",
-                    source,
-                };
+                let fail =
+                    |source| RunError::Listen { key: "admin.listen", address, over: "", source };
                 Some(Admin::bind(admin.listen, &admin.hosts).await.map_err(fail)?)
             }
             None => None,
@@ -202,7 +205,16 @@ impl App {
         policy.deny_listeners(bound.traffic());
 
         let tables = issuing.as_ref().map(Issuing::tables);
-        let hands = Hands { plane: plane.publisher(), tables, clock, tls, policy };
+        let feed = Feed::default();
+        let (catalog, cataloguing) = {
+            let image = store.catalog().load().await.map_err(RunError::Catalog)?;
+            let seed = runtime::entropy::seed()?;
+            let known = config.catalog.clone();
+            discovery::start(known, seed, image, store.catalog(), feed.clone(), clock)
+        };
+        let catalog = Arc::new(Operators(catalog));
+        let plane_hand = plane.publisher();
+        let hands = Hands { plane: plane_hand, tables, clock, tls, policy, feed, catalog };
         let (tellers, told) = std::sync::mpsc::channel();
         let mut teller = None;
         let (mut task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
@@ -274,6 +286,7 @@ impl App {
             ready,
             handle,
             registry,
+            cataloguing,
             listener,
             stop_listening,
         })
@@ -315,6 +328,8 @@ impl App {
         };
         drop(self.handle);
         let store = self.registry.await.map_err(io::Error::other)?;
+        // It writes to the store, which is about to be closed.
+        self.cataloguing.await.map_err(io::Error::other)?;
         tracing::info!(finished, "ended");
         Ok((store, finished))
     }

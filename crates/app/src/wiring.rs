@@ -15,6 +15,8 @@ use runtime::Clock;
 use session::{Input, Member, Mode, Query, QueryId};
 use tokio::sync::{mpsc, watch};
 
+use crate::operators::Operators;
+
 /// What the registry's orders are carried out with.
 #[derive(Debug)]
 pub(crate) struct Hands {
@@ -25,7 +27,9 @@ pub(crate) struct Hands {
     pub(crate) tls: Tls,
     pub(crate) policy: Policy,
     /// Hears of sessions.
-    pub(crate) catalog: Feed,
+    pub(crate) feed: Feed,
+    /// Answers operators.
+    pub(crate) catalog: Arc<Operators>,
 }
 
 impl Hands {
@@ -58,11 +62,18 @@ impl Hands {
             }
             Effect::Member(service, instance, member) => {
                 let identity = Identity { service, instance };
-                self.catalog.session(identity, member.map(|member| said(*member)));
+                self.feed.session(identity, member.map(|member| said(*member)));
             }
             Effect::Checked(service, instance, backend, healthy, reason) => {
                 let identity = Identity { service, instance };
-                self.catalog.check(identity, &backend.to_string(), healthy, &reason);
+                self.feed.check(identity, &backend.to_string(), healthy, &reason);
+            }
+            Effect::Query(id, Query::Catalog { what, with }) => {
+                let (catalog, teller) = (Arc::clone(&self.catalog), teller.clone());
+                tokio::spawn(async move {
+                    let reply = catalog.answer(&what, &with).await;
+                    let _ = teller.tell(Input::Answered(id, reply)).await;
+                });
             }
             Effect::Query(id, query) => {
                 let _ = teller.try_tell(Input::Answered(id, self.answer(&query)));
@@ -94,8 +105,10 @@ impl Hands {
                 routes.iter().for_each(|route: &RouteId| self.plane.reset_circuit(*route));
                 Reply::CircuitOk
             }
-            // Asked of the backend itself.
-            Query::BackendTest(..) => Reply::Refused(Refusal::NOT_SUPPORTED_YET),
+            // Asked of the backend itself, and of the catalog.
+            Query::BackendTest(..) | Query::Catalog { .. } => {
+                Reply::Refused(Refusal::NOT_SUPPORTED_YET)
+            }
         }
     }
 

@@ -225,6 +225,13 @@ pub enum Query {
         /// These.
         routes: Vec<RouteId>,
     },
+    /// CATALOG; answered by [`Reply::Catalog`] or [`Reply::Refused`].
+    Catalog {
+        /// What is asked.
+        what: Box<str>,
+        /// A JSON object.
+        with: Box<str>,
+    },
     /// CIRCUIT_BREAKER_RESET, of these routes; answered by [`Reply::CircuitOk`].
     CircuitReset(Vec<RouteId>),
 }

@@ -136,6 +136,8 @@ fn body(reply: &Reply, room: usize) -> Body {
         Reply::ShutdownOk => Word("SHUTDOWN_OK"),
         Reply::Reregister => Word("REREGISTER"),
         Reply::Sessions(sessions) => Text("SESSIONS_OK", report::sessions(sessions, room)),
+        // Outside of its strings JSON has no such character.
+        Reply::Catalog(json) => Text("CATALOG_OK", json.replace('|', "\\u007c")),
         Reply::Refused(refusal) => Text("ERROR", refusal.as_str().to_owned()),
     }
 }

@@ -145,12 +145,8 @@ impl App {
         let admin = match &config.admin {
             Some(admin) => {
                 let address = control::Address::Tcp(admin.listen);
-                let fail = |source| RunError::Listen {
-                    key: "admin.listen",
-                    address,
-                    over: "",
-                    source,
-                };
+                let fail =
+                    |source| RunError::Listen { key: "admin.listen", address, over: "", source };
                 Some(Admin::bind(admin.listen, &admin.hosts).await.map_err(fail)?)
             }
             None => None,

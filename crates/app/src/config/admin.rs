@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn mistakes() {
         let on = |more: &str| format!("listen = \"[::1]:9180\"\n{more}");
-        let open = "F:2:10: admin.listen: may not be 0.0.0.0:9180, which others can reach: set token_file";
+        let open =
+            "F:2:10: admin.listen: may not be 0.0.0.0:9180, which others can reach: set token_file";
         #[rustfmt::skip]
         let table = [
             ("listen = \"0.0.0.0:9180\"".to_owned(),  open),

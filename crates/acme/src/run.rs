@@ -293,7 +293,7 @@ impl Running {
             Some(pair) => {
                 let expiry = pair.not_after();
                 let what = if finished.is_renewal { "renewed" } else { "issued" };
-                tracing::info!(%name, %directory, ?expiry, renewal = %again, "certificate {what}");
+                tracing::info!(%name, %directory, %expiry, renewal = %again, "certificate {what}");
                 self.issued.send(pair).await.map_err(|_| Gone)
             }
             None => {

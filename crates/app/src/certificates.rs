@@ -143,7 +143,7 @@ impl Served {
     fn swap_files(&mut self, reloaded: Reloaded) -> Vec<Arc<Pair>> {
         self.files.send_replace(Arc::new(Certificates::new(reloaded.pairs)));
         for pair in &reloaded.renewed {
-            let expiry = wire::time::rfc3339(pair.not_after());
+            let expiry = pair.not_after().to_string();
             tracing::info!(names = names(pair).join(", "), expiry, "certificate renewed");
         }
         reloaded.renewed

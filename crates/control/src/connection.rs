@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use certs::HANDSHAKE_RECORD;
 use model::{Answer, ConnId, Instant, Line, Refusal, Reply, Request, TxnId};
 use runtime::Clock;
 use session::Peer;
@@ -33,10 +34,9 @@ use crate::bounds::{
 };
 use crate::credentials::Credentials;
 use crate::mailbox::{End, Mailbox, Outcome};
+use crate::refusal::{Refusals, Refused, Witness};
 use crate::task::Handle;
 
-/// What a record of a TLS handshake begins with (RFC 8446, section 5.1), and no command does.
-const HANDSHAKE_RECORD: u8 = 22;
 const NOT_YET: &str = "authentication required";
 const WRONG_TOKEN: &str = "authentication failed";
 const TIMEOUT: &str = "timeout";
@@ -56,8 +56,9 @@ pub async fn converse<S>(
 {
     let mailbox = Arc::new(Mailbox::default());
     let (access, _) = credentials.access(&peer, None);
-    let Ok(conn) = handle.connected(peer, mailbox.clone()).await else { return };
-    Connection::new(stream, conn, mailbox, access, handle.clone(), clock).run().await;
+    let Ok(conn) = handle.connected(peer.clone(), mailbox.clone()).await else { return };
+    let witness = Witness { peer, refusals: Refusals::new(clock) };
+    Connection::new(stream, conn, mailbox, access, handle.clone(), clock, witness).run().await;
     // A registry that has ended knows.
     drop(handle.lost(conn).await);
 }
@@ -70,6 +71,7 @@ pub(crate) struct Connection<S> {
     handle: Handle,
     clock: Clock,
     access: Access,
+    witness: Witness,
     framer: Framer,
     dialect: Dialect,
     /// Whole lines, to be written.
@@ -101,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         access: Access,
         handle: Handle,
         clock: Clock,
+        witness: Witness,
     ) -> Self {
         Self {
             stream,
@@ -109,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             handle,
             clock,
             access,
+            witness,
             framer: Framer::new(),
             dialect: Dialect::Fresh,
             out: Vec::new(),
@@ -187,8 +191,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 known.map_err(|_| Cut::Gone)?;
                 self.say(Answer { txn: None, reply: Reply::AuthOk });
             }
-            Verdict::Wrong => self.refuse(None, WRONG_TOKEN),
+            Verdict::Wrong => {
+                self.witness.tell(Refused::Token);
+                self.refuse(None, WRONG_TOKEN);
+            }
             Verdict::Enough => {
+                self.witness.tell(Refused::Token);
                 self.refuse(None, WRONG_TOKEN);
                 self.flush().await?;
                 return Err(Cut::Said);
@@ -283,6 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             read = read(&mut self.stream, &mut self.framer) => match read {
                 Ok(Read { count: 0, .. }) => self.is_half_closed = true,
                 Ok(Read { first: Some(HANDSHAKE_RECORD), .. }) if is_new => {
+                    self.witness.tell(Refused::NoTls);
                     self.refuse(None, NO_TLS);
                     self.flush().await?;
                     return Err(Cut::Said);

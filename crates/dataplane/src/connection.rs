@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use certs::Covered;
 use tokio::io::AsyncReadExt;
@@ -22,6 +23,7 @@ use crate::h2_server::{self, PREFACE};
 use crate::identity::Client;
 use crate::plane::Door;
 use crate::preamble;
+use crate::refusal::Refused;
 use crate::stream::Stream;
 use crate::worker::{Open, Worker};
 
@@ -36,15 +38,13 @@ pub(crate) async fn welcome(
     let is_plain = door == Door::Plain && !worker.shared.config.proxy_protocol;
     let mut known = if is_plain {
         if !open.admits(peer.ip(), false) {
-            return;
+            return worker.shared.refuse(peer, Some(Refused::Crowd), None);
         }
         Known { stream: Stream::Plain(tcp), from: From { peer, port, named: None, covered: None } }
     } else {
         // In a box that is gone afterwards: a handshake is larger than a quiet connection.
-        match Box::pin(greet(open, tcp, (peer, port), door)).await {
-            Ok(known) => known,
-            Err(error) => return tracing::debug!(%peer, %error, "not let in"),
-        }
+        let Some(known) = Box::pin(greet(open, tcp, (peer, port), door)).await else { return };
+        known
     };
     // By reference: a quiet connection holds it once.
     let Some(first) = serve(worker, &mut known).await else { return };
@@ -73,17 +73,22 @@ struct From {
 }
 
 /// Reads a header of the PROXY protocol and shakes hands, as it applies, in the time of a head.
+/// Whoever is not let in is told of in the log.
 async fn greet(
     open: &Open,
     mut tcp: TcpStream,
     (mut peer, mut port): (SocketAddr, u16),
     door: Door,
-) -> io::Result<Known> {
-    let (config, worker) = (&open.worker.shared.config, &open.worker);
+) -> Option<Known> {
+    let (shared, worker) = (&open.worker.shared, &open.worker);
+    let config = &shared.config;
     let (mut is_named, mut named) = (false, None);
     if config.proxy_protocol && worker.is_trusted(peer.ip()) {
-        let read = preamble::read(&mut tcp);
-        if let Some(from) = tokio::time::timeout(config.header_timeout, read).await?? {
+        let read = within(config.header_timeout, preamble::read(&mut tcp)).await;
+        let read = read.inspect_err(|error| {
+            shared.refuse(peer, Refused::of_preamble(error), Some(error));
+        });
+        if let Some(from) = read.ok()? {
             is_named = from.source != peer;
             peer = from.source;
             port = from.destination.port();
@@ -91,20 +96,29 @@ async fn greet(
         }
     }
     if !open.admits(peer.ip(), is_named) {
-        return Err(io::ErrorKind::QuotaExceeded.into());
+        shared.refuse(peer, Some(Refused::Crowd), None);
+        return None;
     }
     let Some(https) = config.https.as_ref().filter(|_| door == Door::Tls) else {
         let from = From { peer, port, named, covered: None };
-        return Ok(Known { stream: Stream::Plain(tcp), from });
+        return Some(Known { stream: Stream::Plain(tcp), from });
     };
     let handshake = challenge::shake(https, config.challenges.as_ref(), tcp);
-    let tls = tokio::time::timeout(config.header_timeout, handshake).await??;
+    let shaken = within(config.header_timeout, handshake).await;
+    let tls = shaken
+        .inspect_err(|error| shared.refuse(peer, Refused::of_tls(error), Some(error)))
+        .ok()?;
     // As it was when the handshake ended: later certificates may be for other hosts.
     let shaken = tls.get_ref().1;
     let covered = https.resolver.certificates().covered(shaken.server_name());
     let covered = covered.with_client(shaken.peer_certificates());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
-    Ok(Known { stream, from: From { peer, port, named, covered: Some(Rc::new(covered)) } })
+    Some(Known { stream, from: From { peer, port, named, covered: Some(Rc::new(covered)) } })
+}
+
+/// As [`tokio::time::timeout`], with an error for a limit that is over.
+async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(limit, work).await?
 }
 
 /// Serves a connection in text to its end, or until it is found to speak HTTP/2; then returns what

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
-use certs::{CertificateDer, ServerConfig as TlsConfig};
+use certs::{CertificateDer, Fault, ServerConfig as TlsConfig};
 use h3::error::Code;
 use h3::server::RequestResolver;
 use http1::Version;
@@ -34,6 +34,7 @@ use crate::exchange;
 use crate::h3_stream::H3Stream;
 use crate::h3_transport::{Gate, Outgoing, Transport, varint};
 use crate::identity::Client;
+use crate::refusal::Refused;
 use crate::stream::Stream;
 use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker, Unheard};
 use crate::worker::Worker;
@@ -126,10 +127,19 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
             () = &mut stop => break,
         };
         let Some(incoming) = incoming else { return };
-        let ip = incoming.remote_address().ip();
-        let Some(open) = worker.open().filter(|open| open.admits(ip, false)) else {
-            incoming.refuse();
-            continue;
+        let peer = incoming.remote_address();
+        let open = worker.open().ok_or(Refused::Full);
+        let admitted = open.and_then(|open| match open.admits(peer.ip(), false) {
+            true => Ok(open),
+            false => Err(Refused::Crowd),
+        });
+        let open = match admitted {
+            Ok(open) => open,
+            Err(reason) => {
+                worker.shared.refuse(peer, Some(reason), None);
+                incoming.refuse();
+                continue;
+            }
         };
         // A clone for each handshake under way.
         let place = if incoming.remote_address_validated() {
@@ -145,8 +155,17 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
         tokio::task::spawn_local(async move {
             let _open = open;
             let limit = worker.shared.config.header_timeout;
-            let Ok(connecting) = incoming.accept() else { return };
-            let Ok(Ok(quic)) = tokio::time::timeout(limit, connecting).await else { return };
+            let connecting = async { incoming.accept()?.await };
+            let quic = match tokio::time::timeout(limit, connecting).await {
+                Ok(Ok(quic)) => quic,
+                Ok(Err(error)) => {
+                    return worker.shared.refuse(peer, Refused::of_quic(&error), Some(&error));
+                }
+                Err(slow) => {
+                    let reason = Refused::Handshake(Fault::Slow);
+                    return worker.shared.refuse(peer, Some(reason), Some(&slow));
+                }
+            };
             drop(place);
             serve(&worker, quic, port).await;
         });

@@ -55,6 +55,7 @@ mod pulse;
 mod pump;
 mod quiet;
 mod receive;
+mod refusal;
 mod route;
 mod sticky;
 mod stream;

@@ -17,7 +17,7 @@ use probe::{Policy, Tls};
 use resilience::Drain;
 use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
-use telemetry::Totals;
+use telemetry::{Refusals, Totals};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::endpoint::{Checked, Endpoints};
@@ -26,6 +26,7 @@ use crate::limits::Limits;
 use crate::monitor::{self, Watched};
 use crate::openings::Openings;
 use crate::peers::Peers;
+use crate::refusal::Refused;
 use crate::route::Routes;
 use crate::worker::{Worker, resting, view};
 
@@ -173,6 +174,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) peers: Peers,
     pub(crate) openings: Openings,
+    pub(crate) refusals: Refusals<Refused>,
     /// Where clients are sent that came in clear text.
     pub(crate) https_port: AtomicU16,
     pub(crate) draining: AtomicBool,
@@ -475,6 +477,7 @@ pub(crate) fn shared(
         limits: Limits::new(),
         peers,
         openings: Openings::new(workers),
+        refusals: Refusals::default(),
         oldest: Arc::new(Oldest::new(workers)),
         ordered: Notify::new(),
         changed: Notify::new(),

@@ -22,6 +22,7 @@ use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::{Door, Shared};
 use crate::quiet::Quiet;
+use crate::refusal::Refused;
 use crate::route::RouteState;
 use crate::ticket::LocalRoute;
 use crate::upstream::{LocalEndpoint, Upstreams};
@@ -133,7 +134,10 @@ impl Worker {
             match accepted {
                 Ok((stream, peer)) => {
                     // Closing at once says more than a queue that never moves.
-                    let Some(open) = self.open() else { continue };
+                    let Some(open) = self.open() else {
+                        self.shared.refuse(peer, Some(Refused::Full), None);
+                        continue;
+                    };
                     tokio::task::spawn_local(async move {
                         connection::welcome(&open, stream, (peer, port), door).await;
                     });
@@ -251,6 +255,7 @@ impl Worker {
 
     fn sweep(&self) {
         let now = self.clock.mono();
+        self.shared.tell_refusals();
         self.upstreams.sweep(now);
         self.with_table(|table| {
             self.endpoints.borrow_mut().retain(|endpoint, _| table.has_endpoint(*endpoint));

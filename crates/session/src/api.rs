@@ -1,5 +1,6 @@
 //! What goes in and what comes out.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,17 @@ pub enum Peer {
     /// An operator on the admin socket, who may name any session (SPEC 12): by its id, or as
     /// `service/instance`.
     Operator,
+}
+
+/// As the log names it.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Local => f.write_str("Unix socket"),
+            Self::Operator => f.write_str("admin socket"),
+        }
+    }
 }
 
 /// What happens to the machine.

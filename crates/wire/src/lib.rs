@@ -22,7 +22,6 @@ mod line;
 pub mod option;
 mod report;
 mod tail;
-pub mod time;
 
 #[cfg(test)]
 mod golden;

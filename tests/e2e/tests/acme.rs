@@ -55,10 +55,6 @@ fn curl(proxy: &Proxy, root: &Path, host: &str) -> (i32, String) {
     (output.status.code().unwrap_or(-1), text + &String::from_utf8_lossy(&output.stderr))
 }
 
-fn log(proxy: &Proxy) -> String {
-    std::fs::read_to_string(proxy.folder().join("log")).unwrap_or_default()
-}
-
 fn a_registered_domain_is_issued(challenge: &str, in_clear_text: bool) {
     let (mut proxy, pebble) = start(&format!("{challenge:?}"), USUAL, "");
     let backend = Backend::start("web");
@@ -129,7 +125,7 @@ fn the_next_authority_is_asked_when_one_is_away() {
     let (_lease, _) = issued(&proxy, &backend, "a.example.com");
     let (code, said) = curl(&proxy, &pebble.root(), "a.example.com");
     assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
-    let log = log(&proxy);
+    let log = proxy.log();
     assert!(
         log.contains("no certificate; trying again") && log.contains("localhost:1/dir"),
         "{log}"
@@ -195,7 +191,7 @@ fn a_certificate_is_renewed() {
     assert!(!numbers.contains("proxyd_acme_renewed_total 0\n"), "{numbers}");
     let expiry = "proxyd_certificate_expiry_timestamp_seconds{name=\"a.example.com\"} ";
     assert!(numbers.contains(expiry), "{numbers}");
-    let log = log(&proxy);
+    let log = proxy.log();
     assert!(log.contains("certificate issued") && log.contains("certificate renewed"), "{log}");
 }
 
@@ -216,7 +212,7 @@ fn a_hundred_starts_order_no_more_than_the_ledger_allows() {
         // Every other one is killed wherever it is.
         if start % 2 == 0 {
             wait_for("a failure, or a full ledger", || {
-                let is_over = log(&proxy).contains("no certificate") || ledger(&proxy) >= 4;
+                let is_over = proxy.log().contains("no certificate") || ledger(&proxy) >= 4;
                 is_over.then_some(())
             });
         }

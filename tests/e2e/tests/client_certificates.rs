@@ -111,6 +111,9 @@ fn http3_asks_for_certificates_as_well() {
     let arguments: Vec<&str> =
         [&*port, HOST].into_iter().chain(files.iter().map(String::as_str)).collect();
     Script::run("http3.py", "shows_certificates", &arguments);
+    for reason in ["no client certificate", "a client certificate that is not accepted"] {
+        world.proxy.refused(reason);
+    }
 }
 
 /// Sends on for a while after its side of the handshake is over, and says what it hears then.

@@ -158,10 +158,10 @@ fn a_drain_lets_slow_clients_have_what_they_were_answered() {
     assert!(site.proxy.wait(), "a good end");
 }
 
-/// The keys of its connections die with a process. Whoever held one finds out by silence, and a
-/// new connection is served at once.
+/// The keys of its connections die with a process. Whoever held one is told by a stateless reset
+/// (RFC 9000, 10.3), and a new connection is served at once.
 #[test]
-fn after_a_kill_new_connections_are_served() {
+fn after_a_kill_old_connections_are_reset_and_new_ones_served() {
     let mut site = Site::start_at(free_port(), "");
     let mut script = Script::start("http3.py", "killed", &[&site.port()]);
     script.wait_for("begun");

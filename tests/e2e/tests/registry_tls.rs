@@ -217,6 +217,20 @@ fn whoever_cannot_speak_is_told_what_to_do() {
         assert!(text.contains(reason) && text.contains(way_out), "{options:?}: {text}");
         assert!(code == 3 || text.contains(&address), "{options:?}: {text}");
     }
+    // And so is whoever reads the log.
+    #[rustfmt::skip]
+    let table = [
+        (&world.proxy, "clear text where TLS is spoken"),
+        (&world.proxy, "a TLS handshake that failed"),
+        (&world.proxy, "no client certificate"),
+        (&world.proxy, "a client certificate that is not accepted"),
+        (&plain,       "TLS where clear text is spoken"),
+        (&open.proxy,  "authentication failed"),
+    ];
+    for (proxy, reason) in table {
+        let line = proxy.refused(reason);
+        assert!(line.contains("\"peer\":\"127.0.0.1\""), "{line}");
+    }
 }
 
 /// The certificate is read again when its files change.

@@ -17,6 +17,7 @@ use runtime::{Clock, Snapshot};
 use store::Store;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -45,9 +46,10 @@ async fn main() -> Result<(), AnyError> {
     let tls = Tls::trusting(made.cert_pem.as_bytes())?;
     let (told, mut heard) = mpsc::unbounded_channel();
     let (ready, mut are_ready) = mpsc::unbounded_channel();
+    let mut all = JoinSet::new();
     for _ in 0..subscribers {
         let (tls, told, ready) = (tls.clone(), told.clone(), ready.clone());
-        tokio::spawn(async move {
+        all.spawn(async move {
             let stream = TcpStream::connect(("127.0.0.1", port)).await?;
             let host = BackendHost::Name("localhost".into());
             let stream = tls.connect(stream, &host, Offer::Text).await?;
@@ -66,7 +68,10 @@ async fn main() -> Result<(), AnyError> {
         });
     }
     for _ in 0..subscribers {
-        are_ready.recv().await;
+        tokio::select! {
+            Some(ended) = all.join_next() => return Err(format!("a subscriber ended: {ended:?}").into()),
+            _ = are_ready.recv() => {}
+        }
     }
     println!("{subscribers} subscribers, {rounds} rounds; ms from the change to the event");
     println!("{:>8} {:>8} {:>8} {:>8}", "round", "first", "median", "last");

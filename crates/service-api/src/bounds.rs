@@ -6,8 +6,9 @@ use std::time::Duration;
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Of these, from one address; loopback is exempt.
 pub const CONNECTIONS_PER_PEER_MAX: usize = 256;
-/// Handshakes, of TLS and WebSocket together, under way at once.
-pub const HANDSHAKES_MAX: usize = 512;
+/// Handshakes, of TLS and WebSocket together, under way at once: a thousand clients come back
+/// together, and those who never finish leave places for others.
+pub const HANDSHAKES_MAX: usize = 2048;
 /// Of these, from one address; loopback is exempt.
 pub const HANDSHAKES_PER_PEER_MAX: usize = 64;
 /// For both handshakes, from the connection to their end.

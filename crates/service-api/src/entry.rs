@@ -408,6 +408,7 @@ impl ProtocolName {
 mod tests {
     use catalog::{Catalog, Config, Identity, Interface, NetworkKind, Source, Topology};
     use model::Now;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -548,5 +549,26 @@ mod tests {
         }
         let state = serde_json::from_str::<ServiceEntry>(r#"{"name":"a","state":"up"}"#);
         assert!(state.unwrap_err().to_string().starts_with("unknown state, expected one of"));
+    }
+
+    proptest! {
+        /// Whatever is said is refused with a reason or comes back as it was said.
+        #[test]
+        fn what_is_registered_is_shown(
+            name in "[a-z |]{0,3}",
+            address in "(\\[?[0-9a-f.:]{1,12}\\]?|[a-z.@/]{1,8})(:[0-9]{0,6})?",
+            custom in ".{0,5}",
+        ) {
+            let said = ServiceEntry::new(&name)
+                .with_endpoint("e", &address, ProtocolName::Custom(custom));
+            let (Ok(identity), Ok(facts)) = (said.identity(), said.facts()) else { return Ok(()) };
+            let mut catalog = Catalog::new(Config::default(), [7; 32]);
+            if catalog.put(&identity, Source::Api, facts.clone(), now()).is_ok() {
+                let view = catalog.view();
+                let shown = ServiceEntry::of(view.service(&name).unwrap(), view, None).unwrap();
+                prop_assert_eq!(shown.identity().unwrap(), identity);
+                prop_assert_eq!(shown.facts().unwrap(), facts);
+            }
+        }
     }
 }

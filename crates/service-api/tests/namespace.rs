@@ -5,7 +5,6 @@
 mod common;
 
 use std::process::Command;
-use std::time::Duration;
 
 use common::{Site, With};
 use proxyd_service_api::Networks;
@@ -89,9 +88,6 @@ async fn inside() {
             break;
         }
     }
-    // Nothing changes, nothing is told.
-    let quiet = tokio::time::timeout(Duration::from_millis(500), raw.next()).await;
-    assert!(quiet.is_err(), "{quiet:?}");
     following.abort();
     site.stop().await;
 }

@@ -26,10 +26,17 @@ const ROWS: &[Row] = &[
     Row {
         core: false,
         crates: &[
-            "dataplane", "control", "acme", "heartbeat", "dns", "service-proxy", "json-rpc",
-            "service-api", "deploy",
+            "dataplane",
+            "control",
+            "acme",
+            "heartbeat",
+            "dns",
+            "json-rpc",
+            "service-api",
+            "deploy",
         ],
     },
+    Row { core: false, crates: &["service-proxy"] },
     Row { core: false, crates: &["app"] },
     Row { core: false, crates: &["proxyd", "regctl"] },
 ];

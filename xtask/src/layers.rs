@@ -32,12 +32,12 @@ const ROWS: &[Row] = &[
             "admin",
             "heartbeat",
             "dns",
-            "service-proxy",
             "json-rpc",
             "service-api",
             "deploy",
         ],
     },
+    Row { core: false, crates: &["service-proxy"] },
     Row { core: false, crates: &["app"] },
     Row { core: false, crates: &["proxyd", "regctl"] },
 ];

@@ -30,6 +30,7 @@ mod client;
 mod connection;
 mod desired;
 mod edits;
+pub mod heartbeat;
 mod link;
 #[cfg(test)]
 mod peer;

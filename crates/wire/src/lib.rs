@@ -17,6 +17,7 @@ mod encode;
 mod field;
 mod framer;
 pub mod fuzz;
+pub mod heartbeat;
 mod json;
 mod line;
 pub mod option;

@@ -264,9 +264,9 @@ fn instance_json(view: &View, instance: &Instance) -> Value {
         "namespace": facts.namespace,
         "metadata": metadata,
         "virtual_address": virtual_address(instance),
-        "registered_at": wire::time::rfc3339(instance.registered_at),
-        "updated_at": wire::time::rfc3339(instance.updated_at),
-        "last_seen": instance.last_seen.map(wire::time::rfc3339),
+        "registered_at": instance.registered_at.to_string(),
+        "updated_at": instance.updated_at.to_string(),
+        "last_seen": instance.last_seen.map(|at| at.to_string()),
         "endpoints": endpoints.collect::<Vec<_>>(),
     })
 }

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use catalog::{Execution, Facts, Location, Protocol, Reachable, Service, State, View};
 use model::{BackendHost, BackendUrl, InstanceName, Scheme, ServiceName, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use wire::time::rfc3339;
 
 /// Everything about one service. All keys but `name` may be left out by whoever registers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -255,8 +254,8 @@ impl ServiceEntry {
             depends_on: facts.depends_on.iter().map(ToString::to_string).collect(),
             state: first.state,
             last_health_check: health(service),
-            registered_at: rfc3339(first.registered_at),
-            last_state_change: rfc3339(first.state_since),
+            registered_at: first.registered_at.to_string(),
+            last_state_change: first.state_since.to_string(),
             instance: Some(first.identity.instance.to_string()),
             source: Some(first.source.as_str().to_owned()),
             description: text(&facts.description),
@@ -322,7 +321,7 @@ fn health(service: &Service) -> Option<HealthCheck> {
     Some(HealthCheck {
         healthy: ill.is_none(),
         message: told.reason.to_string(),
-        checked_at: rfc3339(newest.map_or(UnixMillis(0), |(_, check)| check.at)),
+        checked_at: newest.map_or(UnixMillis(0), |(_, check)| check.at).to_string(),
         duration_ms: 0,
     })
 }

@@ -3,7 +3,6 @@
 use catalog::{Change, Topology, View, What};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use wire::time::rfc3339;
 
 use crate::deploy::Progress;
 use crate::entry::{EndpointEntry, endpoints_of};
@@ -93,7 +92,7 @@ pub(crate) const fn kind_of(what: &What) -> EventKind {
 
 /// What the event says. Endpoints are those of the view, which may be newer than the change.
 pub(crate) fn data(change: &Change, view: &View) -> Result<Box<RawValue>, Fault> {
-    let timestamp = rfc3339(change.at);
+    let timestamp = change.at.to_string();
     match &change.what {
         What::Registered(service, instance)
         | What::Updated(service, instance)
@@ -131,7 +130,7 @@ pub(crate) fn data(change: &Change, view: &View) -> Result<Box<RawValue>, Fault>
 
 /// The same of a deployment.
 pub(crate) fn progress(progress: &Progress, at: model::UnixMillis) -> Result<Box<RawValue>, Fault> {
-    raw(&Deploying { progress, timestamp: rfc3339(at) })
+    raw(&Deploying { progress, timestamp: at.to_string() })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod admin;
 mod certificates;
 mod config;
 mod demo;
+mod dialects;
 mod issuing;
 mod kept;
 mod log;
@@ -17,7 +18,7 @@ mod registry_tls;
 mod run;
 mod wiring;
 
-pub use self::config::{AcmeConfig, AdminConfig, Config, ConfigError, Flags, show};
+pub use self::config::{AcmeConfig, AdminConfig, Config, ConfigError, DialectsConfig, Flags, show};
 pub use certificates::CertificateError;
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};

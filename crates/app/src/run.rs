@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::admin::Gathered;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
+use crate::dialects::{Common, Dialects};
 use crate::issuing::Issuing;
 use crate::kept;
 use crate::operators::Operators;
@@ -62,6 +63,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// Virtual addresses.
+    #[error("service_proxy.assign_addresses: {0}")]
+    Addresses(service_proxy::AddressError),
     /// The ports file.
     #[error("cannot write the ports file: {0}")]
     Ports(io::Error),
@@ -113,7 +117,7 @@ pub(crate) struct App {
     plane: Plane,
     signals: Signals,
     /// Has files read again.
-    reload: [Arc<Notify>; 2],
+    reload: [Arc<Notify>; 3],
     /// Has certificates ordered that could not be had before.
     hurry: Arc<Notify>,
     grace: Duration,
@@ -124,6 +128,7 @@ pub(crate) struct App {
     registry: JoinHandle<Store>,
     /// Ends with the registry and with whoever else changes the catalog.
     cataloguing: JoinHandle<()>,
+    dialects: Dialects,
     listener: JoinHandle<()>,
     stop_listening: oneshot::Sender<()>,
 }
@@ -202,9 +207,6 @@ impl App {
             .map_err(|error| not_started(error, &clear))?;
         bound.http = plane.bound().to_vec();
         bound.https = plane.bound_https().to_vec();
-        policy.deny_listeners(bound.traffic());
-
-        let tables = issuing.as_ref().map(Issuing::tables);
         let feed = Feed::default();
         let (catalog, cataloguing) = {
             let image = store.catalog().load().await.map_err(RunError::Catalog)?;
@@ -212,6 +214,15 @@ impl App {
             let known = config.catalog.clone();
             discovery::start(known, seed, image, store.catalog(), feed.clone(), clock)
         };
+        let reload_api = Arc::new(Notify::new());
+        let dialects = {
+            let (catalog, policy, tls) = (&catalog, &policy, &tls);
+            let common = Common { catalog, policy, tls, clock, reload: &reload_api };
+            Dialects::start(&config, &common, &mut bound).await?
+        };
+        policy.deny_listeners(bound.traffic());
+
+        let tables = issuing.as_ref().map(Issuing::tables);
         let catalog = Arc::new(Operators(catalog));
         let plane_hand = plane.publisher();
         let hands = Hands { plane: plane_hand, tables, clock, tls, policy, feed, catalog };
@@ -280,13 +291,14 @@ impl App {
             bound,
             plane,
             signals,
-            reload: [reload, reload_registry],
+            reload: [reload, reload_registry, reload_api],
             hurry,
             grace,
             ready,
             handle,
             registry,
             cataloguing,
+            dialects,
             listener,
             stop_listening,
         })
@@ -320,7 +332,8 @@ impl App {
             // clients are let in all the while: the time without a listener is to be short.
             let _ = self.stop_listening.send(());
             let _ = self.listener.await;
-            self.plane.drain(self.grace).await
+            let (finished, ()) = tokio::join!(self.plane.drain(self.grace), self.dialects.end());
+            finished
         };
         let finished = tokio::select! {
             finished = drained => finished,
@@ -356,6 +369,17 @@ fn not_started(error: dataplane::StartError, clear: &[SocketAddr]) -> RunError {
         error @ StartError::Worker(_) => return RunError::Plane(error),
     };
     RunError::Listen { key, address: control::Address::Tcp(address), over, source }
+}
+
+/// An address of a dialect that cannot be had.
+pub(crate) fn not_listening(
+    key: &'static str,
+    address: SocketAddr,
+) -> impl FnOnce(io::Error) -> RunError {
+    move |source| {
+        let address = control::Address::Tcp(address);
+        RunError::Listen { key, address, over: "", source }
+    }
 }
 
 /// What somebody can do who may not listen there.

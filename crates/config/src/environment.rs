@@ -48,6 +48,25 @@ impl Raw {
             };
             taken.map_err(|message| ReadError::Variable { variable, message })?;
         }
+        self.move_json_rpc(environment)
+    }
+
+    /// The variables of seed 004, which say where its own port is: of no meaning without that.
+    fn move_json_rpc(&mut self, environment: &BTreeMap<String, String>) -> Result<(), ReadError> {
+        let Some(json_rpc) = &mut self.json_rpc else { return Ok(()) };
+        let usual = SocketAddr::from(([127, 0, 0, 1], 4445));
+        let mut listen = json_rpc.listen.unwrap_or(usual);
+        if let Some(text) = environment.get("REGISTRY_PORT") {
+            let message = format!("want a port, not {text:?}");
+            let wrong = ReadError::Variable { variable: "REGISTRY_PORT", message };
+            listen.set_port(text.parse().map_err(|_| wrong)?);
+        }
+        if let Some(text) = environment.get("REGISTRY_HOST") {
+            let message = format!("want an address, not {text:?}");
+            let wrong = ReadError::Variable { variable: "REGISTRY_HOST", message };
+            listen.set_ip(text.parse().map_err(|_| wrong)?);
+        }
+        json_rpc.listen = Some(listen);
         Ok(())
     }
 }

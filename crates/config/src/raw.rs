@@ -39,12 +39,144 @@ pub struct Raw {
     /// The end.
     #[serde(default)]
     pub shutdown: Shutdown,
-    // Sections of later work: known by name, refused when present.
-    service_api: Option<toml::Value>,
-    json_rpc: Option<toml::Value>,
-    heartbeat: Option<toml::Value>,
+    /// The catalog over TLS and WebSocket.
+    pub service_api: Option<ServiceApi>,
+    /// The catalog over JSON-RPC.
+    pub json_rpc: Option<JsonRpc>,
+    /// The heartbeat port.
+    pub heartbeat: Option<Heartbeat>,
+    /// Services by name.
+    pub service_proxy: Option<ServiceProxy>,
+    // A section of later work: known by name, refused when present.
     dns: Option<toml::Value>,
-    service_proxy: Option<toml::Value>,
+}
+
+/// The catalog over TLS and WebSocket.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a section: write [service_api]")]
+pub struct ServiceApi {
+    /// Where.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub listen: Option<SocketAddr>,
+    /// PEM, the own certificate first.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub cert: Option<PathBuf>,
+    /// PEM.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub key: Option<PathBuf>,
+    /// Where the token stands.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub token_file: Option<PathBuf>,
+    /// Files of issuers of clients' certificates.
+    #[serde(default, deserialize_with = "forms::list")]
+    pub client_ca: Option<Vec<PathBuf>>,
+    /// Pages that may connect.
+    #[serde(default, deserialize_with = "forms::list")]
+    pub origins: Option<Vec<String>>,
+    /// Whether everybody who reaches it may connect.
+    pub insecure: Option<bool>,
+    /// Connections.
+    #[serde(default, deserialize_with = "forms::count")]
+    pub connections_max: Option<usize>,
+    /// Connections of a client address.
+    #[serde(default, deserialize_with = "forms::count")]
+    pub connections_per_peer_max: Option<usize>,
+    /// Networks that addresses are allocated in.
+    #[serde(default, deserialize_with = "forms::list")]
+    pub subnets: Option<Vec<IpNet>>,
+}
+
+/// The catalog over JSON-RPC.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a section: write [json_rpc]")]
+pub struct JsonRpc {
+    /// Where.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub listen: Option<SocketAddr>,
+    /// The backends file.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub backends: Option<PathBuf>,
+    /// Where the token stands.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub token_file: Option<PathBuf>,
+    /// Pages that may connect.
+    #[serde(default, deserialize_with = "forms::list")]
+    pub origins: Option<Vec<String>>,
+    /// Whether everybody who reaches it may connect.
+    pub insecure: Option<bool>,
+    /// The namespace of the hub.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub hub: Option<String>,
+    /// What proxyd registers itself as.
+    #[serde(rename = "self")]
+    pub own: Option<Own>,
+}
+
+/// What proxyd registers itself as.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ name = \"NAME\", port = PORT }")]
+pub struct Own {
+    /// By this name.
+    #[serde(deserialize_with = "forms::one")]
+    pub name: String,
+    /// At this host.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub host: Option<String>,
+    /// At this port.
+    pub port: u16,
+    /// Spoken to in this way.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub protocol: Option<String>,
+}
+
+/// The heartbeat port.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a section: write [heartbeat]")]
+pub struct Heartbeat {
+    /// Where.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub listen: Option<SocketAddr>,
+    /// How often upstream's server looks for names that are over. Here they end when they do.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub check_interval: Option<Duration>,
+    /// How long a name lives without a heartbeat.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub max_age: Option<Duration>,
+    /// First and last port that is handed out.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub ports: Option<String>,
+    /// First and last address that is handed out.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub addresses: Option<String>,
+    /// Whether everybody who reaches it may register.
+    pub insecure: Option<bool>,
+}
+
+/// Services by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a section: write [service_proxy]")]
+pub struct ServiceProxy {
+    /// Where tunnels begin.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub tcp: Option<SocketAddr>,
+    /// Where HTTP is spoken.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub http: Option<SocketAddr>,
+    /// What names may end with.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub zone: Option<String>,
+    /// Added to ports of the heartbeat port.
+    pub port_offset: Option<u16>,
+    /// For a connection to an endpoint.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub connect_timeout: Option<Duration>,
+    /// For a silent tunnel.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub idle_timeout: Option<Duration>,
+    /// Whether virtual addresses become real.
+    pub assign_addresses: Option<bool>,
+    /// Whether everybody who reaches it may use it.
+    pub insecure: Option<bool>,
 }
 
 /// Whether a client may come without a certificate.
@@ -299,11 +431,7 @@ impl Raw {
     /// What is asked for and does not exist yet: its key, and its name in the file.
     pub(crate) fn not_built_yet(&self) -> Option<(&'static str, &'static str)> {
         let sections = [
-            ("service_api", "[service_api]", self.service_api.is_some()),
-            ("json_rpc", "[json_rpc]", self.json_rpc.is_some()),
-            ("heartbeat", "[heartbeat]", self.heartbeat.is_some()),
             ("dns", "[dns]", self.dns.is_some()),
-            ("service_proxy", "[service_proxy]", self.service_proxy.is_some()),
             ("store.etcd", "[store] etcd", self.store.etcd.is_some()),
         ];
         let asked = sections.into_iter().find(|(_, _, present)| *present);

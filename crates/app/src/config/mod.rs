@@ -8,6 +8,7 @@ mod acme;
 mod admin;
 mod clients;
 mod credentials;
+mod dialects;
 mod show;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub use self::acme::AcmeConfig;
 pub use self::admin::AdminConfig;
 pub(crate) use clients::{ClientCertificates, RegistryTls};
 pub(crate) use credentials::Shown;
+pub use dialects::DialectsConfig;
+pub(crate) use dialects::ServiceApiConfig;
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -56,6 +59,8 @@ pub struct Config {
     pub session: session::Config,
     /// How long things last in the catalog, and how many there may be.
     pub catalog: catalog::Config,
+    /// How else the catalog is fed and read.
+    pub dialects: DialectsConfig,
     /// The database.
     pub store: PathBuf,
     /// The operators' socket.
@@ -180,11 +185,17 @@ impl Config {
             let said = flags.name_of(key).or(variable);
             said.map_or_else(|| source.place(key), str::to_owned)
         };
-        Self::checked(raw, file, flags).map_err(|error| error.placed(place))
+        Self::checked(raw, file, flags, environment).map_err(|error| error.placed(place))
     }
 
-    fn checked(raw: Raw, file: Option<PathBuf>, flags: &Flags) -> Result<Self, ConfigError> {
+    fn checked(
+        raw: Raw,
+        file: Option<PathBuf>,
+        flags: &Flags,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
         let mut config = Self { file, ..Self::from_raw(raw)? };
+        config.dialects.look_around(environment)?;
         config.override_by(flags);
         config.check()?;
         config.check_pairs()?;
@@ -196,7 +207,9 @@ impl Config {
         let https = self.https.iter().flat_map(|https| https.certificates.iter().enumerate());
         let https = https.map(|(at, pair)| (format!("https.certificates[{at}]"), pair));
         let registry = self.registry_tls.iter().map(|tls| ("registry.tls".to_owned(), &tls.files));
-        for (key, pair) in https.chain(registry) {
+        let api = self.dialects.service_api.as_ref().and_then(|api| api.files.as_ref());
+        let api = api.map(|files| ("service_api".to_owned(), files));
+        for (key, pair) in https.chain(registry).chain(api) {
             pair.check().map_err(|error| {
                 let key = format!("{key}{}", one_of_the_two(pair, &error));
                 value(&key, &error.to_string())
@@ -247,6 +260,12 @@ impl Config {
                 clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
             })
         });
+        let (dialects, catalog) = DialectsConfig::from_raw(dialects::Sections {
+            heartbeat: raw.heartbeat,
+            service_proxy: raw.service_proxy,
+            service_api: raw.service_api,
+            json_rpc: raw.json_rpc,
+        })?;
         let token = |file| credentials::token("registry.token_file", file);
         let token = given.token_file.map(token).transpose()?;
         Ok(Self {
@@ -261,7 +280,8 @@ impl Config {
             registry_tls: given.tls.map(RegistryTls::from_raw).transpose()?,
             insecure: given.insecure.unwrap_or(false),
             session,
-            catalog: catalog::Config::default(),
+            catalog,
+            dialects,
             admin_socket: raw.admin.socket.clone().unwrap_or_else(|| beside(&store)),
             admin: AdminConfig::from_raw(raw.admin)?,
             store,

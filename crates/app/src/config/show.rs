@@ -102,6 +102,7 @@ pub fn show(config: &Config) -> String {
             out.push_str(&eab.show());
         }
     }
+    out.push_str(&config.dialects.show(&config.catalog));
     out
 }
 

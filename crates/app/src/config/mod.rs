@@ -572,10 +572,10 @@ mod tests {
             ("[http]\nconnections_max = 0\n", "F:2:19: http.connections_max: want at least 1"),
             ("[http]\nconnections_per_peer_max = 0\n", "F:2:28: http.connections_per_peer_max: want at least 1"),
             ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "F:2:1: registry.listen: the registry may not listen on 0.0.0.0:81"),
-            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"\", hmac_key_file = \"/dev/null\" }\n", "F:4:1: acme.eab.key_id: want"),
-            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/dev/null\" }\n", "F:4:1: acme.eab.hmac_key_file: want one line"),
-            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\" }\n", "F:4:1: acme.eab.hmac_key_file: cannot read /gone"),
-            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\", directory = \"https://b\" }\n", "F:4:1: acme.eab.directory: want one"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"\", hmac_key_file = \"/dev/null\" }\n", "F:4:18: acme.eab.key_id: want"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/dev/null\" }\n", "F:4:39: acme.eab.hmac_key_file: want one line"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\" }\n", "F:4:39: acme.eab.hmac_key_file: cannot read /gone"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\", directory = \"https://b\" }\n", "F:4:60: acme.eab.directory: want one"),
         ];
         for (text, shown) in table {
             let error = load(text).unwrap_err();

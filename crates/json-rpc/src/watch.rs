@@ -48,7 +48,8 @@ impl Watch {
         Self { watcher, folders: BTreeSet::new(), noticed, tick }
     }
 
-    /// Watches these folders, and no others.
+    /// Watches these folders, and no others. One that was not watched until now may have changed
+    /// since it was looked at: that counts as a notice.
     pub(crate) fn follow(&mut self, folders: BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
         for folder in self.folders.difference(&folders) {
@@ -57,11 +58,13 @@ impl Watch {
         }
         let held = std::mem::take(&mut self.folders);
         for folder in folders {
-            // One that cannot be watched, or not yet, is tried again at the next look.
-            if held.contains(&folder) || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-            {
+            if held.contains(&folder) {
                 self.folders.insert(folder);
+            } else if watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+                self.folders.insert(folder);
+                self.noticed.notify_one();
             }
+            // One that cannot be watched, or not yet, is tried again at the next look.
         }
     }
 
@@ -116,6 +119,19 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    /// What happened between the first look and the first notice is looked for at once.
+    #[tokio::test]
+    async fn a_folder_that_is_new_counts_as_a_notice() {
+        let home = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new();
+        watch.changed().await;
+        watch.follow(BTreeSet::from([home.path().to_owned()]));
+        let at_once = LOOK_EVERY / 2;
+        tokio::time::timeout(at_once, watch.changed()).await.expect("a notice");
+        watch.follow(BTreeSet::from([home.path().to_owned()]));
+        assert!(tokio::time::timeout(at_once / 10, watch.changed()).await.is_err(), "no news");
+    }
 
     #[test]
     fn every_folder_with_a_link_on_the_way() {

@@ -169,6 +169,8 @@ pub struct View {
     services: OrdMap<ServiceName, Arc<Service>>,
     /// By their names in lower case, for those who do not distinguish.
     labels: OrdMap<Box<str>, OrdSet<ServiceName>>,
+    /// What follows a dot in one of these names, and in how many.
+    parents: OrdMap<Box<str>, usize>,
     addresses: OrdMap<IpAddr, OrdSet<Identity>>,
     departed: OrdMap<Box<str>, u64>,
     departures: OrdMap<u64, Box<str>>,
@@ -217,6 +219,12 @@ impl View {
     /// thousand.
     pub fn has_departed(&self, name: &str) -> bool {
         self.departed.contains_key(name.to_ascii_lowercase().as_str())
+    }
+
+    /// Whether the name of a service ends with a dot and this, in whatever case: in a tree of
+    /// names there is something below it.
+    pub fn is_above_a_service(&self, name: &str) -> bool {
+        self.parents.contains_key(name.to_ascii_lowercase().as_str())
     }
 
     /// Who is at an address, real or virtual.
@@ -316,6 +324,11 @@ impl View {
             self.departures.remove(&number);
         }
         let mut named = self.labels.get(&label).cloned().unwrap_or_default();
+        if named.is_empty() {
+            for parent in parents(&label) {
+                *self.parents.entry(parent.into()).or_default() += 1;
+            }
+        }
         named.insert(name.clone());
         self.labels.insert(label, named);
     }
@@ -330,6 +343,12 @@ impl View {
             return;
         }
         self.labels.remove(&label);
+        for parent in parents(&label) {
+            match self.parents.get_mut(parent) {
+                Some(count) if *count > 1 => *count -= 1,
+                Some(_) | None => drop(self.parents.remove(parent)),
+            }
+        }
         let number = self.departures.get_max().map_or(0, |(last, _)| last + 1);
         if let Some(earlier) = self.departed.insert(label.clone(), number) {
             self.departures.remove(&earlier);
@@ -363,4 +382,9 @@ impl View {
             }
         }
     }
+}
+
+/// What follows each dot of a name.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.').filter_map(|(at, dot)| name.get(at + dot.len()..))
 }

@@ -598,7 +598,7 @@ mod tests {
             ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"\", hmac_key_file = \"/dev/null\" }\n", "F:4:18: acme.eab.key_id: want"),
             ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/dev/null\" }\n", "F:4:39: acme.eab.hmac_key_file: want one line"),
             ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\" }\n", "F:4:39: acme.eab.hmac_key_file: cannot read /gone"),
-            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\", directory = \"https://b\" }\n", "F:4:66: acme.eab.directory: want one"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\", directory = \"https://b\" }\n", "F:4:60: acme.eab.directory: want one"),
         ];
         for (text, shown) in table {
             let error = load(text).unwrap_err();

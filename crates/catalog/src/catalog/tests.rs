@@ -219,6 +219,26 @@ fn names_in_any_case() {
 }
 
 #[test]
+fn what_is_above_a_service() {
+    let mut catalog = catalog();
+    let names = ["a.b.C", "x.b.c", "A.b.c", "plain"];
+    for name in names {
+        catalog.put(&identity(name, "1"), Source::Manual, facts(1), now(0)).unwrap();
+        catalog.put(&identity(name, "2"), Source::Manual, facts(1), now(0)).unwrap();
+    }
+    #[rustfmt::skip]
+    let table = [("b.c", true), ("C", true), ("a.b.c", false), ("b", false), ("plain", false), ("", false)];
+    for (name, want) in table {
+        assert_eq!(catalog.view().is_above_a_service(name), want, "{name}");
+    }
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(catalog.view().is_above_a_service("c"), at < 3, "{name}");
+        catalog.remove(&identity(name, "1"), Source::Manual, now(1));
+        catalog.remove(&identity(name, "2"), Source::Manual, now(1));
+    }
+}
+
+#[test]
 fn late_readers_begin_anew() {
     let mut catalog = catalog();
     let a = identity("a", "a");

@@ -1,0 +1,196 @@
+//! The answer to one question, as a function of zone and snapshot.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use catalog::{Instance, Service, View};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::name::{CNAME, NS, PTR};
+use hickory_proto::rr::rdata::{HINFO, SOA};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use crate::Zone;
+use crate::bounds::RECORDS_MAX;
+use crate::names::Subject;
+use crate::records::{Chosen, Host, Owner, choose, port, target, texts};
+use crate::zone::name_of;
+
+/// How often a secondary would ask, which there are none of, in seconds.
+const REFRESH: i32 = 3600;
+const RETRY: i32 = 600;
+const EXPIRE: i32 = 86_400;
+
+/// A question.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) name: &'a Name,
+    pub(crate) kind: RecordType,
+    /// Differs from one to the next: who comes first among equals goes by it.
+    pub(crate) draw: u16,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) code: ResponseCode,
+    pub(crate) is_authoritative: bool,
+    pub(crate) answers: Vec<Record>,
+    pub(crate) authority: Vec<Record>,
+    pub(crate) additional: Vec<Record>,
+}
+
+impl Answer {
+    /// Nothing but a code, about what is not ours.
+    pub(crate) fn refusal(code: ResponseCode) -> Self {
+        Self { code, ..Self::default() }
+    }
+}
+
+/// Answers a question of class IN.
+pub(crate) fn answer(zone: &Zone, view: &View, question: Question<'_>) -> Answer {
+    let transfer = matches!(question.kind, RecordType::AXFR | RecordType::IXFR);
+    let subject = Subject::of(question.name, zone, view);
+    if transfer || matches!(subject, Subject::Outside) {
+        return Answer::refusal(ResponseCode::Refused);
+    }
+    let code = match subject {
+        Subject::Unknown => ResponseCode::NXDomain,
+        _ => ResponseCode::NoError,
+    };
+    let mut answer = Answer { code, is_authoritative: true, ..Answer::default() };
+    let owner = Owner { name: question.name, ttl: zone.ttl };
+    let asked = Asked { zone, view, owner, question };
+    match subject {
+        Subject::Unknown | Subject::Nothing | Subject::Outside => {}
+        // RFC 8482: whoever asks for anything gets something.
+        _ if question.kind == RecordType::ANY => {
+            let data = HINFO::new("RFC8482".to_owned(), String::new());
+            answer.answers.push(owner.record(RData::HINFO(data)));
+        }
+        Subject::Apex => asked.apex(&mut answer),
+        Subject::Server => asked.addresses(&zone.addresses, &mut answer),
+        Subject::Address(address) => asked.addresses(&[address], &mut answer),
+        Subject::Holders(holders) => {
+            let names = holders.iter().filter_map(|holder| {
+                let full = zone.below(&format!("{}.{}", holder.instance, holder.service));
+                full.or_else(|| zone.below(holder.service.as_str()))
+            });
+            let records = names.map(|name| owner.record(RData::PTR(PTR(name))));
+            if question.kind == RecordType::PTR {
+                answer.answers.extend(records);
+            }
+        }
+        Subject::Instances(service, instances) => asked.instances(service, instances, &mut answer),
+        Subject::Ports(service, instances, protocol) => {
+            if question.kind == RecordType::SRV {
+                asked.ports(service, instances, protocol.as_deref(), &mut answer);
+            }
+        }
+    }
+    if answer.answers.is_empty() {
+        let kept = zone.ttl.min(zone.negative_ttl);
+        answer.authority.push(Record::from_rdata(zone.name.clone(), kept, soa(zone, view)));
+    }
+    answer
+}
+
+/// A question, and what it is answered from.
+struct Asked<'a> {
+    zone: &'a Zone,
+    view: &'a View,
+    owner: Owner<'a>,
+    question: Question<'a>,
+}
+
+impl Asked<'_> {
+    fn apex(&self, answer: &mut Answer) {
+        match self.question.kind {
+            RecordType::SOA => answer.answers.push(self.owner.record(soa(self.zone, self.view))),
+            RecordType::NS => {
+                let server = self.zone.server();
+                let at = Owner { name: &server, ttl: self.zone.ttl };
+                let addresses = self.zone.addresses.iter();
+                answer.additional.extend(addresses.map(|address| at.address(*address)));
+                answer.answers.push(self.owner.record(RData::NS(NS(server))));
+            }
+            _ => {}
+        }
+    }
+
+    fn addresses(&self, addresses: &[IpAddr], answer: &mut Answer) {
+        for address in addresses {
+            let kind = match address {
+                IpAddr::V4(_) => RecordType::A,
+                IpAddr::V6(_) => RecordType::AAAA,
+            };
+            if kind == self.question.kind {
+                push_new(&mut answer.answers, self.owner.address(*address));
+            }
+        }
+    }
+
+    fn instances(&self, service: &Service, instances: &[Arc<Instance>], answer: &mut Answer) {
+        match self.question.kind {
+            RecordType::A | RecordType::AAAA | RecordType::CNAME => {
+                let chosen = choose(instances, self.question.draw, |_| true);
+                let ips: Vec<_> = chosen.iter().filter_map(|chosen| chosen.host.ip()).collect();
+                self.addresses(&ips, answer);
+                if ips.is_empty()
+                    && let Some(name) = chosen.iter().find_map(alias)
+                {
+                    answer.answers.push(self.owner.record(RData::CNAME(CNAME(name))));
+                }
+            }
+            RecordType::SRV => self.ports(service, instances, None, answer),
+            RecordType::TXT => {
+                let each = instances.iter().take(RECORDS_MAX);
+                answer.answers.extend(each.map(|instance| self.owner.record(texts(instance))));
+            }
+            _ => {}
+        }
+    }
+
+    fn ports(
+        &self,
+        service: &Service,
+        instances: &[Arc<Instance>],
+        protocol: Option<&str>,
+        answer: &mut Answer,
+    ) {
+        let draw = self.question.draw;
+        let chosen = choose(instances, draw, |endpoint| {
+            protocol.is_none_or(|name| endpoint.protocol.as_str().eq_ignore_ascii_case(name))
+        });
+        for chosen in &chosen {
+            let Some(target) = target(self.zone, self.view, service, chosen) else { continue };
+            if let Some(address) = chosen.host.ip() {
+                let at = Owner { name: &target, ttl: self.zone.ttl };
+                push_new(&mut answer.additional, at.address(address));
+            }
+            push_new(&mut answer.answers, self.owner.record(port(chosen, target)));
+        }
+    }
+}
+
+/// The name that an endpoint is at.
+fn alias(chosen: &Chosen<'_>) -> Option<Name> {
+    match chosen.host {
+        Host::Name(name) => name_of(name.strip_suffix('.').unwrap_or(name).split('.')),
+        Host::Ip(_) => None,
+    }
+}
+
+/// Two endpoints at one address are one record; there are at most [`RECORDS_MAX`].
+fn push_new(records: &mut Vec<Record>, record: Record) {
+    if !records.contains(&record) {
+        records.push(record);
+    }
+}
+
+/// Who keeps the zone. Its number is that of the catalog's last change.
+fn soa(zone: &Zone, view: &View) -> RData {
+    let keeper = zone.below("hostmaster").unwrap_or_else(|| zone.name.clone());
+    let serial = (view.seq() & u64::from(u32::MAX)) as u32;
+    let negative = zone.negative_ttl;
+    RData::SOA(SOA::new(zone.server(), keeper, serial, REFRESH, RETRY, EXPIRE, negative))
+}

@@ -1,0 +1,91 @@
+//! Questions in datagrams.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use catalog::View;
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+
+use crate::bounds::{BATCH_MAX, QUESTION_BYTES_MAX, SWEEP_INTERVAL, UDP_BYTES_MAX};
+use crate::server::{Shared, admits};
+use crate::{Transport, respond};
+
+/// Answers until `ended` is closed.
+pub(crate) async fn run<V>(
+    socket: UdpSocket,
+    shared: Arc<Shared<V>>,
+    mut ended: watch::Receiver<()>,
+) where
+    V: Fn() -> Arc<View> + Send + Sync + 'static,
+{
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    let mut answering = Answering {
+        socket: &socket,
+        shared: &shared,
+        question: vec![0; QUESTION_BYTES_MAX + 1],
+        answer: Vec::with_capacity(usize::from(UDP_BYTES_MAX)),
+        excess: 0,
+    };
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            _ = sweep.tick() => shared.udp_pace.iter().chain(&shared.tcp_pace).for_each(|p| p.sweep()),
+            // An error of the socket is met, and taken off it, where it is read.
+            _ = socket.readable() => {
+                answering.batch();
+                // Whoever floods us does not keep other tasks from their turn.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+struct Answering<'a, V> {
+    socket: &'a UdpSocket,
+    shared: &'a Shared<V>,
+    question: Vec<u8>,
+    answer: Vec<u8>,
+    /// Questions beyond the rate, so far.
+    excess: u64,
+}
+
+impl<V> Answering<'_, V>
+where
+    V: Fn() -> Arc<View>,
+{
+    /// What waits now, or the first part of it, from one view.
+    fn batch(&mut self) {
+        let view = (self.shared.view)();
+        for _ in 0..BATCH_MAX {
+            match self.socket.try_recv_from(&mut self.question) {
+                Ok((bytes, peer)) => self.one(&view, bytes, peer),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // Somebody does not listen any more for what was sent there.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn one(&mut self, view: &View, bytes: usize, peer: SocketAddr) {
+        // From where nobody may ask, silence: an answer would go to whoever is named as the sender.
+        if !self.shared.serves(peer.ip()) {
+            return;
+        }
+        let Some(transport) = self.transport(peer.ip()) else { return };
+        let Some(question) = self.question.get(..bytes) else { return };
+        if respond(&self.shared.zone, view, question, transport, &mut self.answer) {
+            // Whoever sends faster than the kernel does asks again.
+            let _ = self.socket.try_send_to(&self.answer, peer);
+        }
+    }
+
+    /// How a question is answered; `None` if not at all.
+    fn transport(&mut self, peer: IpAddr) -> Option<Transport> {
+        if admits(self.shared.udp_pace.as_ref(), peer) {
+            return Some(Transport::Udp);
+        }
+        self.excess = self.excess.wrapping_add(1);
+        (self.excess % 2 == 0).then_some(Transport::UdpTooOften)
+    }
+}

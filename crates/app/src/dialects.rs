@@ -59,6 +59,22 @@ impl Dialects {
             let stop = all.stop();
             all.tasks.spawn(listener.serve(stop));
         }
+        if let Some(dns) = &config.dialects.dns {
+            let server = dns::Server::bind(dns::Settings {
+                listen: dns.listen,
+                zone: dns.zone.clone(),
+                clients: dns.clients.clone(),
+                questions_per_second: dns.questions_per_second,
+            });
+            let server = server.map_err(RunError::Dns)?;
+            bound.dns = Some(server.address());
+            let (catalog, clock, stop) = (common.catalog.clone(), common.clock, all.stop());
+            all.tasks.spawn(async move {
+                if let Err(error) = server.serve(move || catalog.view(), clock, stop).await {
+                    tracing::error!(%error, "DNS has ended");
+                }
+            });
+        }
         all.service_proxy(config, common, bound).await?;
         if let Some(api) = &config.dialects.service_api {
             all.service_api(api, &config.store, common, bound).await?;
@@ -222,6 +238,7 @@ fn stand_in(
 pub(crate) fn addresses(bound: &Bound) -> impl Iterator<Item = SocketAddr> {
     [
         bound.heartbeat,
+        bound.dns,
         bound.service_proxy_tcp,
         bound.service_proxy_http,
         bound.service_api,

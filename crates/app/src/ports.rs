@@ -22,6 +22,8 @@ pub struct Bound {
     pub admin_http: Option<SocketAddr>,
     /// Programs that send heartbeats.
     pub heartbeat: Option<SocketAddr>,
+    /// Who asks for names, over UDP and TCP.
+    pub dns: Option<SocketAddr>,
     /// Tunnels to services.
     pub service_proxy_tcp: Option<SocketAddr>,
     /// HTTP to services.
@@ -45,6 +47,8 @@ struct PortsFile {
     admin_http: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     heartbeat: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dns: Vec<String>,
     #[serde(rename = "service_proxy.tcp", skip_serializing_if = "Vec::is_empty")]
     service_proxy_tcp: Vec<String>,
     #[serde(rename = "service_proxy.http", skip_serializing_if = "Vec::is_empty")]
@@ -71,6 +75,7 @@ impl Bound {
             admin: texts(&self.admin),
             admin_http: one(self.admin_http),
             heartbeat: one(self.heartbeat),
+            dns: one(self.dns),
             service_proxy_tcp: one(self.service_proxy_tcp),
             service_proxy_http: one(self.service_proxy_http),
             service_api: one(self.service_api),

@@ -63,6 +63,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// DNS.
+    #[error("dns.listen: {0}")]
+    Dns(dns::BindError),
     /// Virtual addresses.
     #[error("service_proxy.assign_addresses: {0}")]
     Addresses(service_proxy::AddressError),

@@ -47,8 +47,8 @@ pub struct Raw {
     pub heartbeat: Option<Heartbeat>,
     /// Services by name.
     pub service_proxy: Option<ServiceProxy>,
-    // A section of later work: known by name, refused when present.
-    dns: Option<toml::Value>,
+    /// Names of services.
+    pub dns: Option<Dns>,
 }
 
 /// The catalog over TLS and WebSocket.
@@ -150,6 +150,23 @@ pub struct Heartbeat {
     pub addresses: Option<String>,
     /// Whether everybody who reaches it may register.
     pub insecure: Option<bool>,
+}
+
+/// Names of services.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a section: write [dns]")]
+pub struct Dns {
+    /// Where, over UDP and TCP.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub listen: Option<SocketAddr>,
+    /// What names end with.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub zone: Option<String>,
+    /// Networks that may ask, besides this machine.
+    #[serde(default, deserialize_with = "forms::list")]
+    pub clients: Option<Vec<IpNet>>,
+    /// Questions of a client; 0 is any number.
+    pub questions_per_second: Option<u32>,
 }
 
 /// Services by name.
@@ -430,10 +447,7 @@ pub struct Shutdown {
 impl Raw {
     /// What is asked for and does not exist yet: its key, and its name in the file.
     pub(crate) fn not_built_yet(&self) -> Option<(&'static str, &'static str)> {
-        let sections = [
-            ("dns", "[dns]", self.dns.is_some()),
-            ("store.etcd", "[store] etcd", self.store.etcd.is_some()),
-        ];
+        let sections = [("store.etcd", "[store] etcd", self.store.etcd.is_some())];
         let asked = sections.into_iter().find(|(_, _, present)| *present);
         asked.map(|(key, name, _)| (key, name))
     }

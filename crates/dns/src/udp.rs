@@ -86,6 +86,6 @@ where
             return Some(Transport::Udp);
         }
         self.excess = self.excess.wrapping_add(1);
-        (self.excess % 2 == 0).then_some(Transport::UdpTooOften)
+        self.excess.is_multiple_of(2).then_some(Transport::UdpTooOften)
     }
 }

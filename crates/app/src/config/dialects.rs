@@ -1,9 +1,10 @@
-//! `[heartbeat]`, `[service_proxy]`, `[service_api]` and `[json_rpc]`: how else the catalog is fed and
-//! read. Each is off unless its section is there.
+//! `[heartbeat]`, `[dns]`, `[service_proxy]`, `[service_api]` and `[json_rpc]`: how else the catalog is
+//! fed and read. Each is off unless its section is there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,17 +13,23 @@ use ::config::raw::{self, Demand};
 use catalog::Config as CatalogConfig;
 use certs::PairPaths;
 use discovery::{Access, Secret};
+use dns::Zone;
 use ipnet::IpNet;
 use json_rpc::Entry;
 
 use super::clients::ClientCertificates;
 use super::{ConfigError, set, unreadable, value};
 
+/// What names of services end with, unless somebody says otherwise (SPEC 9).
+const ZONE: &str = "proxyd.internal";
+
 /// The dialects that are on.
 #[derive(Clone, Debug, Default)]
 pub struct DialectsConfig {
     /// The heartbeat port.
     pub heartbeat: Option<HeartbeatConfig>,
+    /// Names of services.
+    pub dns: Option<DnsConfig>,
     /// Services by name.
     pub service_proxy: Option<ServiceProxyConfig>,
     /// The catalog over TLS and WebSocket.
@@ -38,6 +45,21 @@ pub struct HeartbeatConfig {
     pub listen: SocketAddr,
     /// Whether everybody who reaches it may register.
     pub insecure: bool,
+}
+
+/// Names of services.
+#[derive(Clone, Debug)]
+pub struct DnsConfig {
+    /// Where, over UDP and TCP.
+    pub listen: SocketAddr,
+    /// What names end with.
+    pub zone: Zone,
+    /// As it is written.
+    zone_shown: String,
+    /// Networks that may ask, besides this machine.
+    pub clients: Vec<IpNet>,
+    /// Questions of a client; `None` is any number.
+    pub questions_per_second: Option<NonZeroU32>,
 }
 
 /// Services by name.
@@ -121,9 +143,11 @@ impl DialectsConfig {
         let mut catalog = CatalogConfig::default();
         let heartbeat = raw.heartbeat.map(|raw| heartbeat(raw, &mut catalog)).transpose()?;
         let service_api = raw.service_api.map(|raw| service_api(raw, &mut catalog)).transpose()?;
-        let service_proxy = raw.service_proxy.map(service_proxy).transpose()?;
+        let dns = raw.dns.map(dns_config).transpose()?;
+        let zone = dns.as_ref().map_or(ZONE, |dns| &dns.zone_shown);
+        let service_proxy = raw.service_proxy.map(|raw| service_proxy(raw, zone)).transpose()?;
         let json_rpc = raw.json_rpc.map(json_rpc_config).transpose()?;
-        Ok((Self { heartbeat, service_proxy, service_api, json_rpc }, catalog))
+        Ok((Self { heartbeat, dns, service_proxy, service_api, json_rpc }, catalog))
     }
 
     /// What the environment says of JSON-RPC: where the hub of seed 004 looks.
@@ -156,6 +180,17 @@ impl DialectsConfig {
                 "\n[heartbeat]\nlisten = \"{}\"\nmax_age = \"{max_age}\"\nports = \"{low}-{high}\"\n\
                  addresses = \"{first}-{last}\"\ninsecure = {}\n",
                 heartbeat.listen, heartbeat.insecure,
+            );
+        }
+        if let Some(dns) = &self.dns {
+            let clients: Vec<_> = dns.clients.iter().map(ToString::to_string).collect();
+            let _ = write!(
+                out,
+                "\n[dns]\nlisten = \"{}\"\nzone = {:?}\nclients = {clients:?}\n\
+                 questions_per_second = {}\n",
+                dns.listen,
+                dns.zone_shown,
+                dns.questions_per_second.map_or(0, NonZeroU32::get),
             );
         }
         if let Some(proxy) = &self.service_proxy {
@@ -219,6 +254,7 @@ impl DialectsConfig {
 #[derive(Debug, Default)]
 pub(super) struct Sections {
     pub(super) heartbeat: Option<raw::Heartbeat>,
+    pub(super) dns: Option<raw::Dns>,
     pub(super) service_proxy: Option<raw::ServiceProxy>,
     pub(super) service_api: Option<raw::ServiceApi>,
     pub(super) json_rpc: Option<raw::JsonRpc>,
@@ -307,7 +343,23 @@ fn span<T: FromStr + PartialOrd>(text: &str) -> Option<(T, T)> {
     (first <= last).then_some((first, last))
 }
 
-fn service_proxy(raw: raw::ServiceProxy) -> Result<ServiceProxyConfig, ConfigError> {
+fn dns_config(raw: raw::Dns) -> Result<DnsConfig, ConfigError> {
+    let usual = dns::Settings::default();
+    let listen = raw.listen.unwrap_or(usual.listen);
+    let clients = raw.clients.unwrap_or_default();
+    if clients.is_empty() {
+        closed("dns.listen", listen, false, "name the networks that may ask in clients")?;
+    }
+    let zone_shown = raw.zone.unwrap_or_else(|| ZONE.to_owned());
+    let zone = Zone::parse(&zone_shown).map_err(|error| value("dns.zone", &error.to_string()))?;
+    let questions_per_second = match raw.questions_per_second {
+        Some(rate) => NonZeroU32::new(rate),
+        None => usual.questions_per_second,
+    };
+    Ok(DnsConfig { listen, zone, zone_shown, clients, questions_per_second })
+}
+
+fn service_proxy(raw: raw::ServiceProxy, zone: &str) -> Result<ServiceProxyConfig, ConfigError> {
     let insecure = raw.insecure.unwrap_or(false);
     for (key, address) in [("service_proxy.tcp", raw.tcp), ("service_proxy.http", raw.http)] {
         if let Some(address) = address {
@@ -318,7 +370,7 @@ fn service_proxy(raw: raw::ServiceProxy) -> Result<ServiceProxyConfig, ConfigErr
     Ok(ServiceProxyConfig {
         tcp: raw.tcp,
         http: raw.http,
-        zone: raw.zone.unwrap_or_else(|| "proxyd.internal".to_owned()),
+        zone: raw.zone.unwrap_or_else(|| zone.to_owned()),
         port_offset: raw.port_offset.unwrap_or_default(),
         connect_timeout: raw.connect_timeout.unwrap_or(usual.connect_timeout),
         idle_timeout: raw.idle_timeout.unwrap_or(usual.idle_timeout),
@@ -415,6 +467,11 @@ check_interval = \"30s\"
 max_age = \"90s\"
 ports = \"9200-9300\"
 addresses = \"127.1.0.1-127.1.0.9\"
+[dns]
+listen = \"0.0.0.0:5353\"
+zone = \"svc.test\"
+clients = [\"10.0.0.0/8\"]
+questions_per_second = 0
 [service_proxy]
 tcp = \"0.0.0.0:8088\"
 http = \"127.0.0.1:8089\"
@@ -451,6 +508,8 @@ self = { name = \"proxyd\", port = 80 }
             ("[heartbeat]\nports = \"9\"\n",                 "heartbeat.ports: want the first and the last port"),
             ("[heartbeat]\nports = \"9-8\"\n",               "heartbeat.ports: want the first and the last port"),
             ("[heartbeat]\naddresses = \"10.0.0.1\"\n",      "heartbeat.addresses: want the first and the last address"),
+            ("[dns]\nlisten = \"0.0.0.0:53\"\n",            "dns.listen: may not be 0.0.0.0:53"),
+            ("[dns]\nzone = \"\"\n",                          "dns.zone: a zone is a domain name"),
             ("[service_proxy]\ntcp = \"0.0.0.0:1\"\n",       "service_proxy.tcp: may not be 0.0.0.0:1"),
             ("[service_api]\ncert = \"a\"\n",                "service_api.key: is wanted with cert"),
             ("[service_api]\nsubnets = [\"fd00::/8\"]\n",    "service_api.subnets[0]: want a network of IPv4"),

@@ -262,6 +262,7 @@ impl Config {
         });
         let (dialects, catalog) = DialectsConfig::from_raw(dialects::Sections {
             heartbeat: raw.heartbeat,
+            dns: raw.dns,
             service_proxy: raw.service_proxy,
             service_api: raw.service_api,
             json_rpc: raw.json_rpc,

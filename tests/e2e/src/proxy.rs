@@ -144,6 +144,11 @@ impl Proxy {
         self.address("admin.http")
     }
 
+    /// Where the listener of a dialect is, by its key in the ports file.
+    pub fn port(&self, key: &str) -> SocketAddr {
+        self.address(key)
+    }
+
     /// Where backends register.
     pub fn registry_address(&self) -> SocketAddr {
         self.address("registry")

@@ -100,6 +100,7 @@ fn every_check_finds_what_it_is_for() {
         ("crates/a/Cargo.toml",      "[lints]\nworkspace = true\n",      None),
         ("crates/a/Cargo.toml",      "[package]\nworkspace = true\n",    Some("1: does not take the lints of the workspace")),
         ("fuzz/Cargo.toml",          "[workspace]\n",                    None),
+        ("tests/peers/a/Cargo.toml", "[workspace]\n",                    None),
         ("docs/notes.md",            "# Notes\n",                        None),
         ("crates/a/README.md",       "# A\n",                            None),
         ("STATUS.md",                "# Done\n",                         Some("1: is a report: documents live in docs/")),
@@ -167,7 +168,9 @@ fn is_report(file: &File) -> bool {
 }
 
 fn is_member_manifest(file: &File) -> bool {
-    file.name() == "Cargo.toml" && !matches!(&*file.path, "Cargo.toml" | "fuzz/Cargo.toml")
+    let is_root = matches!(&*file.path, "Cargo.toml" | "fuzz/Cargo.toml")
+        || file.path.starts_with("tests/peers/");
+    file.name() == "Cargo.toml" && !is_root
 }
 
 fn takes_workspace_lints(manifest: &str) -> bool {

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use client::{Address, PairFiles, Tls};
 
+use crate::catalog::Catalog;
 use crate::failure::Failure;
 use crate::protocol::Protocol;
 use crate::values::{self, Identity};
@@ -149,6 +150,8 @@ pub(crate) enum Command {
     Raw(RawArgs),
     /// Print what makes a shell complete our command lines.
     Completion(CompletionArgs),
+    #[command(flatten)]
+    Catalog(Catalog),
     #[command(flatten)]
     Protocol(Protocol),
 }

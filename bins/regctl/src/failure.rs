@@ -1,6 +1,6 @@
 //! What can go wrong, and the exit code it has. The codes are stable.
 
-use client::{ApplyError, ConnectionError, Refusal};
+use client::{ApplyError, ConnectionError, Refusal, TlsTrouble};
 
 /// Why a command did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +15,16 @@ pub(crate) enum Failure {
     Refused(String),
     /// Nobody listens there, or the connection broke: 4.
     Unreachable(String),
+    /// Somebody listens there, and we do not come to speak TLS: 4.
+    Tls(String, TlsTrouble),
     /// No answer in time: 5.
     Timeout(String),
 }
 
-/// How the registry says that it does not know what was named.
+/// How the registry and the catalog say that they do not know what was named.
 fn is_not_found(reason: &str) -> bool {
     let known = [model::Refusal::ROUTE_NOT_FOUND, model::Refusal::SESSION_NOT_FOUND];
-    known.iter().any(|refusal| refusal.as_str() == reason)
+    known.iter().any(|refusal| refusal.as_str() == reason) || reason.ends_with("in the catalog")
 }
 
 impl Failure {
@@ -34,7 +36,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Refused(reason) if is_not_found(reason) => 6,
             Self::Refused(_) => 3,
-            Self::Unreachable(_) => 4,
+            Self::Unreachable(_) | Self::Tls(..) => 4,
             Self::Timeout(_) => 5,
         }
     }
@@ -46,6 +48,7 @@ impl Failure {
             Self::Other(text)
             | Self::Usage(text)
             | Self::Unreachable(text)
+            | Self::Tls(text, _)
             | Self::Timeout(text) => text.clone(),
             Self::Refused(reason) => format!("the server said: {reason}"),
         }
@@ -58,9 +61,37 @@ impl Failure {
                 "is proxyd running there? Name another place with --addr or --socket, or with \
                  REGCTL_ADDR or REGCTL_SOCKET",
             ),
+            Self::Tls(_, trouble) => Some(tls_hint(trouble)),
             Self::Timeout(_) => Some("give it longer with --timeout 30s"),
             Self::Refused(reason) => refusal_hint(reason),
             Self::ClosedPipe | Self::Other(_) | Self::Usage(_) => None,
+        }
+    }
+}
+
+fn tls_hint(trouble: &TlsTrouble) -> &'static str {
+    match trouble {
+        TlsTrouble::ClearText => {
+            "leave out --ca, --cert and --key (REGCTL_CACERT, REGCTL_CERT, REGCTL_KEY), or name a \
+             port that speaks TLS with --addr"
+        }
+        TlsTrouble::UnknownIssuer => {
+            "name the certificate of whoever issued the registry's with --ca or REGCTL_CACERT"
+        }
+        TlsTrouble::OtherHost => "name the registry with --addr as its certificate does",
+        TlsTrouble::NotValidNow => {
+            "have the registry's certificate renewed, and look at the clock of this machine"
+        }
+        TlsTrouble::BadCertificate(_) => {
+            "have the registry's certificate issued anew: for its host, for a server, and not as an \
+             authority's (CA:FALSE)"
+        }
+        TlsTrouble::WantsCertificate => {
+            "show one with --cert and --key, or REGCTL_CERT and REGCTL_KEY"
+        }
+        TlsTrouble::RefusesCertificate => {
+            "show one with --cert and --key that was issued by an authority in client_ca of the \
+             registry, and that is valid now"
         }
     }
 }
@@ -71,6 +102,13 @@ fn refusal_hint(reason: &str) -> Option<&'static str> {
             "name a file with the token by --token-file or REGCTL_TOKEN_FILE, or use the admin \
              socket",
         ),
+        "authentication failed" => Some(
+            "the token is another one: look at the file of --token-file or REGCTL_TOKEN_FILE, or at \
+             REGCTL_TOKEN",
+        ),
+        "this port speaks TLS" => {
+            Some("name the certificate of whoever issued the registry's with --ca or REGCTL_CACERT")
+        }
         "no session" => {
             Some("register first with --register SERVICE/INSTANCE, or name a --session")
         }
@@ -93,6 +131,7 @@ impl From<ConnectionError> for Failure {
         let text = error.to_string();
         match error {
             ConnectionError::Unreachable { .. } | ConnectionError::Lost => Self::Unreachable(text),
+            ConnectionError::Tls { trouble, .. } => Self::Tls(text, trouble),
             ConnectionError::Timeout(_) => Self::Timeout(text),
             ConnectionError::Refused(refusal) => refusal.into(),
             ConnectionError::NotOneLine => Self::Usage(text),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod catalog;
 mod events;
 mod failure;
 mod json;
@@ -59,6 +60,7 @@ async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Drain(args) => operate::drain(global, &args, output).await,
         Command::Maint(args) => operate::maint(global, &args, output).await,
         Command::Explain(args) => operate::explain(global, &args, output).await,
+        Command::Catalog(command) => catalog::run(global, &command, output).await,
         Command::Completion(args) => completion(args, output),
         Command::Protocol(command) => operate::protocol(global, &command, output).await,
     }

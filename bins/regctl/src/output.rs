@@ -125,6 +125,7 @@ fn failure_line(failure: &Failure) -> String {
         | Failure::Other(_)
         | Failure::Usage(_)
         | Failure::Unreachable(_)
+        | Failure::Tls(..)
         | Failure::Timeout(_) => failure.text(),
     };
     let code = Some(failure.code());

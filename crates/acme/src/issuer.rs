@@ -43,6 +43,10 @@ const CA_BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(60), factor: 2, longest: Duration::from_hours(1) };
 /// For so long an expired certificate is kept: some clients look away.
 pub const KEPT_EXPIRED: Duration = Duration::from_hours(7 * 24);
+/// Names that are told when they wait for an authority; of more, their number.
+const WAITING_TOLD_MAX: usize = 10;
+/// Names that are looked at for that, those first whose turn comes first.
+const WAITING_LOOKED_AT_MAX: usize = 10_000;
 /// At least, when an authority says that there were too many.
 const LIMITED_WAIT: Duration = Duration::from_hours(1);
 
@@ -126,6 +130,19 @@ pub struct Finished {
     pub is_over: bool,
     /// When the name's turn comes again, if it is still wanted.
     pub again_at: Option<UnixMillis>,
+    /// The authority is left alone from now on, and others wait for that.
+    pub waiting: Option<Waiting>,
+}
+
+/// Who waits while an authority is left alone, besides the name that it failed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many need a certificate now that nobody can be asked for.
+    pub count: usize,
+    /// The first few of them.
+    pub names: Vec<Name>,
+    /// When the authority is asked again.
+    pub until: UnixMillis,
 }
 
 /// See the module.
@@ -148,6 +165,8 @@ struct CaState {
     /// In a row.
     failures: usize,
     until: UnixMillis,
+    /// How often it was left alone, ever: a job that began before it was last adds nothing.
+    windows: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +180,8 @@ struct Placed {
 struct InFlight {
     ca: Ca,
     number: u64,
+    /// Those of the authority when it began.
+    windows: u64,
 }
 
 impl Issuer {
@@ -243,7 +264,7 @@ impl Issuer {
 
     /// The order of a job is placed: it can be resumed from now on.
     pub fn placed(&mut self, name: &Name) {
-        if let Some(InFlight { ca, number }) = self.in_flight.get(name).copied()
+        if let Some(InFlight { ca, number, .. }) = self.in_flight.get(name).copied()
             && let Some(entry) = self.ledger.get(ca, name, number)
         {
             self.placed.insert(name.clone(), Placed { ca, number, at: entry.at });
@@ -258,13 +279,13 @@ impl Issuer {
         now: UnixMillis,
         draw: u64,
     ) -> Option<Finished> {
-        let InFlight { ca, number } = self.in_flight.remove(name)?;
+        let InFlight { ca, number, windows } = self.in_flight.remove(name)?;
         let is_placed = self.placed.contains_key(name);
         let is_over = match outcome {
             Outcome::NotPlaced | Outcome::Unfinished => !is_placed,
             Outcome::Failed(_) | Outcome::Issued(_) => true,
         };
-        self.blame(ca, outcome, now, draw);
+        let left_alone = self.blame(ca, windows, outcome, now, draw);
         if is_over {
             self.placed.remove(name);
         }
@@ -282,14 +303,15 @@ impl Issuer {
             self.file(name, at);
             at
         });
-        Some(Finished { ca, is_renewal, entry, is_over, again_at })
+        let waiting = left_alone.and_then(|until| self.waiting(name, until, now));
+        Some(Finished { ca, is_renewal, entry, is_over, again_at, waiting })
     }
 
     /// Somebody mended something: whoever waits for the end of a back-off is tried now, as far as
     /// the ledger's limits allow.
     pub fn hurry(&mut self, now: UnixMillis) {
         self.ledger.forget_waits();
-        self.cas.fill(CaState::default());
+        self.cas.iter_mut().for_each(CaState::forgive);
         for (at, name) in std::mem::take(&mut self.due) {
             let at = at.min(self.needed_at(&name, now));
             self.file(&name, at);
@@ -310,7 +332,8 @@ impl Issuer {
             if state.until > now {
                 return Err(state.until);
             }
-            self.in_flight.insert(name.clone(), InFlight { ca, number });
+            let windows = state.windows;
+            self.in_flight.insert(name.clone(), InFlight { ca, number, windows });
             return Ok(self.job(name, ca, Start::Resume { number }));
         }
         self.placed.remove(name);
@@ -323,7 +346,8 @@ impl Issuer {
         let entry = Entry { number, ca, name: name.clone(), at: now, fate: Fate::Open, until };
         let job = self.job(&name, ca, Start::Order(entry.clone()));
         self.ledger.put(entry);
-        self.in_flight.insert(name, InFlight { ca, number });
+        let windows = self.cas.get(ca.0).map_or(0, |state| state.windows);
+        self.in_flight.insert(name, InFlight { ca, number, windows });
         Ok(job)
     }
 
@@ -336,18 +360,45 @@ impl Issuer {
         Job { name: name.clone(), ca, methods, start }
     }
 
-    /// An authority that does not answer is left alone; one that does is not.
-    fn blame(&mut self, ca: Ca, outcome: Outcome, now: UnixMillis, draw: u64) {
-        let Some(state) = self.cas.get_mut(ca.0) else { return };
+    /// An authority that does not answer is left alone, once for all that were with it at the time;
+    /// one that does is not. Tells until when, if that begins now.
+    fn blame(
+        &mut self,
+        ca: Ca,
+        windows: u64,
+        outcome: Outcome,
+        now: UnixMillis,
+        draw: u64,
+    ) -> Option<UnixMillis> {
+        let state = self.cas.get_mut(ca.0)?;
         match outcome {
             Outcome::NotPlaced
             | Outcome::Unfinished
             | Outcome::Failed(Blame::Ca | Blame::Limited) => {
+                if state.windows != windows {
+                    return None;
+                }
+                state.windows += 1;
                 state.failures = state.failures.saturating_add(1);
                 state.until = now.after(CA_BACKOFF.after(state.failures, draw));
+                Some(state.until)
             }
-            Outcome::Failed(Blame::Name) | Outcome::Issued(_) => *state = CaState::default(),
+            Outcome::Failed(Blame::Name) | Outcome::Issued(_) => {
+                state.forgive();
+                None
+            }
         }
+    }
+
+    /// Who needs a certificate now, besides `name`, and can ask nobody for it.
+    fn waiting(&self, name: &Name, until: UnixMillis, now: UnixMillis) -> Option<Waiting> {
+        let due = self.due.iter().take(WAITING_LOOKED_AT_MAX);
+        let due = due.map(|(_, other)| other).filter(|other| *other != name);
+        let mut waiting =
+            due.filter(|other| self.needed_at(other, now) <= now && self.open_at(other) > now);
+        let names: Vec<Name> = waiting.by_ref().take(WAITING_TOLD_MAX).cloned().collect();
+        let count = names.len() + waiting.count();
+        (count > 0).then_some(Waiting { count, names, until })
     }
 
     fn close(&mut self, entry: Entry, outcome: Outcome, now: UnixMillis, draw: u64) -> Entry {
@@ -394,6 +445,14 @@ impl Issuer {
             *due = Some(at);
             self.due.insert((at, name.clone()));
         }
+    }
+}
+
+impl CaState {
+    /// It may be asked at once.
+    fn forgive(&mut self) {
+        self.failures = 0;
+        self.until = UnixMillis(0);
     }
 }
 

@@ -185,6 +185,28 @@ fn an_authority_that_is_away_is_left_alone_for_all_names() {
     assert!(alone.orders.is_empty());
 }
 
+/// As many as may be in flight fail one after the other, and each of them began before anybody knew.
+#[test]
+fn an_authority_fails_once_for_all_that_were_in_flight() {
+    let mut world = World::new(1);
+    let names: Vec<String> = (0..6).map(|number| format!("n{number}.test")).collect();
+    world.want(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    for (window, minutes) in [1, 2, 4].into_iter().enumerate() {
+        let jobs: Vec<_> = std::iter::from_fn(|| world.issuer.next(world.now, 0)).collect();
+        assert_eq!(jobs.len(), IN_FLIGHT_MAX);
+        let mut told = Vec::new();
+        for job in jobs {
+            let finished = world.issuer.finish(&job.name, Outcome::NotPlaced, world.now, 0);
+            told.push(finished.unwrap().waiting.map(|waiting| (waiting.count, waiting.until)));
+        }
+        let next = UnixMillis(world.now.0 + minutes * MINUTE);
+        assert_eq!(told, [Some((2, next)), None, None, None], "those behind are told once");
+        assert_eq!(world.issuer.next(world.now, 0), None);
+        assert_eq!(world.issuer.poll_timeout(), Some(next), "after {window} others");
+        world.now = next;
+    }
+}
+
 #[test]
 fn too_many_is_an_hour_for_the_name() {
     let mut world = World::new(1);

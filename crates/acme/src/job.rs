@@ -8,7 +8,7 @@ use rcgen::KeyPair;
 use runtime::Clock;
 use store::{Acme as Kept, AcmeChange, AcmeOrder};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, is_unknown_account};
 use crate::issuer::{Blame, Job, Outcome, Start};
 use crate::memory::{row, validity};
 use crate::name::Name;
@@ -47,7 +47,7 @@ pub(crate) async fn carry_out(job: Job, earlier: Option<AcmeOrder>, tools: Tools
         (Start::Order(_), _) => Outcome::NotPlaced,
         (Start::Resume { .. }, _) => Outcome::Unfinished,
     };
-    let account = match tools.authority.account().await {
+    let account = match tools.authority.account(&tools.kept).await {
         Ok(account) => account,
         Err(error) => return Report::without(&name, refused, error.to_string()),
     };
@@ -115,7 +115,7 @@ fn not_placed(error: &Error, tools: &Tools) -> (Outcome, String) {
     let Error::Api(problem) = error else {
         return (Outcome::Failed(Blame::Ca), error.to_string());
     };
-    if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:accountDoesNotExist") {
+    if is_unknown_account(problem) {
         tools.authority.forget_account();
     }
     (Outcome::Failed(order::blame(problem)), error.to_string())

@@ -15,6 +15,7 @@
 
 mod authority;
 mod backoff;
+mod counts;
 mod http;
 mod issuer;
 #[cfg(test)]
@@ -27,8 +28,11 @@ mod order;
 mod run;
 mod wanted;
 
+pub use authority::{Binding, hmac_key};
+pub use counts::Counts;
 pub use issuer::{
     Blame, Finished, IN_FLIGHT_MAX, Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Validity,
+    Waiting,
 };
 pub use ledger::{Ca, Entry, Fate};
 pub use name::Name;

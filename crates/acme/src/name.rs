@@ -28,10 +28,9 @@ impl Name {
     /// The name in a text of lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let top = text.rsplit('.').next()?;
-        let is_address = top.bytes().all(|byte| byte.is_ascii_digit());
         let good = text.len() <= NAME_MAX
             && text.contains('.')
-            && !is_address
+            && !is_address(text)
             && !NOBODYS.contains(&top)
             && text.split('.').all(is_label);
         good.then(|| Self(text.into()))
@@ -41,6 +40,23 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The address that a route's host is, if it is one: no authority is asked about those.
+pub(crate) fn address_of(host: &HostPattern) -> Option<&str> {
+    match host {
+        HostPattern::Exact(host) if is_address(host) => Some(host),
+        HostPattern::Exact(_)
+        | HostPattern::OneLabel(_)
+        | HostPattern::AnyDepth(_)
+        | HostPattern::Any => None,
+    }
+}
+
+/// In brackets, or digits at the end: no top of a name is (RFC 3696, section 2).
+fn is_address(host: &str) -> bool {
+    let top = host.rsplit('.').next().unwrap_or(host);
+    host.starts_with('[') || top.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Letters, digits and hyphens (RFC 5890, section 2.3.1): authorities accept nothing else.

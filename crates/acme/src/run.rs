@@ -9,12 +9,13 @@ use model::{Instant, UnixMillis};
 use probe::Tls;
 use routing::Table;
 use runtime::Clock;
-use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AskError, AcmeOrder};
+use store::{Acme as Kept, AcmeAccount, AcmeCertificate, AcmeChange, AcmeOrder, AskError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::authority::Authority;
-use crate::issuer::{Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start};
+use crate::authority::{Authority, Binding};
+use crate::counts::Counts;
+use crate::issuer::{Issuer, Job, KEPT_EXPIRED, Method, Outcome, Start, Waiting};
 use crate::job::{self, Report, Tools};
 use crate::ledger::{Ca, REMEMBERED};
 use crate::memory::{self, Recalled};
@@ -31,6 +32,8 @@ const SETTLE_EVERY: Duration = Duration::from_hours(1);
 pub struct Config {
     /// The first one is asked first, the others when it fails.
     pub directories: Vec<Box<str>>,
+    /// Accounts that ours are to belong to, by directory.
+    pub bindings: BTreeMap<Box<str>, Binding>,
     /// Whom authorities may write to.
     pub email: Option<Box<str>>,
     /// In the order they are tried.
@@ -69,6 +72,7 @@ pub struct Acme {
     clock: Clock,
     /// As the issuer knows them, with what they need to be resumed.
     orders: BTreeMap<Name, AcmeOrder>,
+    counts: Arc<Counts>,
 }
 
 impl Acme {
@@ -91,13 +95,21 @@ impl Acme {
                 None => new_key(directory, &kept).await?,
             };
             let (email, tls) = (config.email.clone(), config.tls.clone());
-            authorities.push(Arc::new(Authority::new(directory.clone(), email, key, tls)));
+            let binding = config.bindings.get(directory).cloned();
+            let authority = Authority::new(directory.clone(), email, binding, key, tls);
+            authorities.push(Arc::new(authority));
         }
         let mut issuer = Issuer::new(config.directories.len(), config.methods);
         let now = clock.now().wall;
         let Recalled { pairs, orders } =
             memory::recall(rows, &config.directories, &mut issuer, now);
-        Ok((Self { issuer, authorities, kept, clock, orders }, pairs))
+        let counts = Arc::default();
+        Ok((Self { issuer, authorities, kept, clock, orders, counts }, pairs))
+    }
+
+    /// What becomes of orders, now and later.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     /// Orders and renews for ever: what is registered and not in files. `issued` gets every new
@@ -207,6 +219,9 @@ impl Running {
                 }
                 Change::Came(_) => {}
                 Change::Left(name) => self.acme.issuer.unwant(&name),
+                Change::Passed(address) => {
+                    tracing::debug!(%address, "no certificate is ordered for an address");
+                }
             }
         }
         self.table = table;
@@ -265,14 +280,20 @@ impl Running {
             tracing::error!(%name, %error, "what became of an order cannot be saved");
         }
         let again = match finished.again_at {
-            Some(at) => format!("in {:?}", Duration::from_secs(at.since(now).as_secs())),
+            Some(at) => format!("in {:?}", left(at, now)),
             None => "when the name is registered again".to_owned(),
         };
+        self.acme.counts.add(pair.is_some(), finished.is_renewal);
+        if let Some(Waiting { count, names, until }) = &finished.waiting {
+            let names: Vec<_> = names.iter().map(Name::as_str).collect();
+            let again = format!("in {:?}", left(*until, now));
+            tracing::warn!(%directory, count, ?names, %again, "the authority is left alone, and these names wait");
+        }
         match pair {
             Some(pair) => {
                 let expiry = pair.not_after();
                 let what = if finished.is_renewal { "renewed" } else { "issued" };
-                tracing::info!(%name, %directory, ?expiry, renewal = %again, "certificate {what}");
+                tracing::info!(%name, %directory, %expiry, renewal = %again, "certificate {what}");
                 self.issued.send(pair).await.map_err(|_| Gone)
             }
             None => {
@@ -321,6 +342,11 @@ fn log_start(job: &Job, authority: &Authority) {
         Start::Order(_) => tracing::debug!(%name, %directory, "ordering a certificate"),
         Start::Resume { .. } => tracing::debug!(%name, %directory, "resuming an order"),
     }
+}
+
+/// Until then, in whole seconds.
+fn left(at: UnixMillis, now: UnixMillis) -> Duration {
+    Duration::from_secs(at.since(now).as_secs())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,27 +1,34 @@
 //! Which names are registered: the only ones that anything is ordered for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use routing::Table;
 
-use crate::name::Name;
+use crate::name::{Name, address_of};
 
 /// The names of a routing table, and how many routes have them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted(BTreeMap<Name, usize>);
 
-/// A name that was not there before, or is there no more.
+/// A name that was not there before or is there no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Came(Name),
     Left(Name),
+    /// An address, which nobody is asked about; told when its route comes, and never again.
+    Passed(Box<str>),
 }
 
 impl Wanted {
     /// Follows from one table to a later one. Costs what changed.
     pub(crate) fn follow(&mut self, before: &Table, now: &Table) -> Vec<Change> {
         let mut touched = BTreeMap::new();
+        let mut passed = BTreeSet::new();
         for change in now.changes(before) {
+            let before = change.before.map(|(entry, _)| &*entry.spec.domains).unwrap_or_default();
+            let after = change.now.map(|(entry, _)| &*entry.spec.domains).unwrap_or_default();
+            let new = after.iter().filter(|host| !before.contains(host));
+            passed.extend(new.filter_map(address_of));
             for (entry, is_now) in [(change.before, false), (change.now, true)] {
                 let Some((entry, _)) = entry else { continue };
                 for name in entry.spec.domains.iter().filter_map(Name::of) {
@@ -35,7 +42,8 @@ impl Wanted {
             (true, false) => Some(Change::Left(name)),
             (true, true) | (false, false) => None,
         });
-        changed.collect()
+        let passed = passed.into_iter().map(|host| Change::Passed(host.into()));
+        changed.chain(passed).collect()
     }
 
     /// All of them.
@@ -91,6 +99,9 @@ mod tests {
             (vec![put(2, "a.test,c.test")],               "+c.test",         "it is there already"),
             (vec![put(1, "d.test")],                      "+d.test",         "another route has it still"),
             (vec![put(2, "c.test,c.test")],               "-a.test",         "now none has"),
+            (vec![put(5, "192.0.2.1,[2001:db8::1]")],     "!192.0.2.1 ![2001:db8::1]", "addresses are told"),
+            (vec![put(5, "192.0.2.1")],                   "",                "once"),
+            (vec![Edit::Remove(RouteId(5))],              "",                "and not again"),
             (vec![put(3, "c.test"), Edit::Remove(RouteId(2))], "",           "from one route to another"),
             (vec![Edit::Bury(RouteId(1))],                "-d.test",         "a tombstone is no route"),
             (vec![Edit::Remove(RouteId(3)), put(4, "e.test")], "-c.test +e.test", "in one step"),
@@ -102,6 +113,7 @@ mod tests {
             let shown = changes.iter().map(|change| match change {
                 Change::Came(name) => format!("+{name}"),
                 Change::Left(name) => format!("-{name}"),
+                Change::Passed(address) => format!("!{address}"),
             });
             assert_eq!(shown.collect::<Vec<_>>().join(" "), follows, "{why}");
             before = now;

@@ -2,6 +2,7 @@
 //! asks for it, and from authorities; told when they were renewed (SPEC 6).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use certs::{
@@ -15,6 +16,7 @@ use session::Input;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::config::{ClientCertificates, ConfigError, HttpsConfig};
+use crate::kept;
 
 /// Why TLS cannot be spoken to clients.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +55,18 @@ pub(crate) struct Served {
 
 impl Served {
     /// Reads what is configured. Where nothing is, and nothing will be `issued`, a certificate of
-    /// our own making stands in, so that TLS can be tried at once; browsers warn of it.
+    /// our own making stands in, so that TLS can be tried at once; browsers warn of it. It is kept beside
+    /// the `store`, so that a client that was told to trust it need not be told again.
     pub(crate) async fn load(
         https: &HttpsConfig,
+        store: &Path,
         issued: Option<Vec<Arc<Pair>>>,
         clock: Clock,
     ) -> Result<Self, CertificateError> {
         let (watcher, pairs) = Watcher::load(https.certificates.clone(), clock).await?;
         let fallback = if pairs.is_empty() && issued.is_none() {
             tracing::warn!("no certificate is configured; clients are shown one of our own making");
-            Some(Arc::new(certs::self_signed(&["localhost"], clock.now().wall)?.pair))
+            Some(Arc::new(kept::certificate(store, &["localhost"], clock.now().wall)?))
         } else {
             None
         };
@@ -80,9 +84,15 @@ impl Served {
             Self { clock, watcher, files, issued, certificates, fallback, resolver, tls, quic };
         served.publish();
         for (pair, validity) in served.certificates.load().invalid(clock.now().wall) {
-            tracing::warn!(names = ?names(pair), ?validity, "clients will not accept this certificate");
+            let names = names(pair).join(", ");
+            tracing::warn!(names, %validity, "clients will not accept this certificate");
         }
         Ok(served)
+    }
+
+    /// All that clients are shown, now and later.
+    pub(crate) fn certificates(&self) -> Snapshot<Certificates> {
+        self.certificates.clone()
     }
 
     /// Those in files, whenever they change.
@@ -133,8 +143,8 @@ impl Served {
     fn swap_files(&mut self, reloaded: Reloaded) -> Vec<Arc<Pair>> {
         self.files.send_replace(Arc::new(Certificates::new(reloaded.pairs)));
         for pair in &reloaded.renewed {
-            let expiry = pair.not_after();
-            tracing::info!(names = ?names(pair), ?expiry, "certificate renewed");
+            let expiry = pair.not_after().to_string();
+            tracing::info!(names = names(pair).join(", "), expiry, "certificate renewed");
         }
         reloaded.renewed
     }
@@ -144,7 +154,7 @@ impl Served {
         let files = Arc::clone(&self.files.borrow());
         let issued = self.issued.iter().filter(|(name, _)| !files.serves(name));
         let pairs = files.pairs().iter().chain(issued.map(|(_, pair)| pair)).cloned();
-        let certificates = Certificates::new(pairs.collect());
+        let certificates = Certificates::new(pairs.collect()).with_nameless(&files);
         self.certificates.store(Arc::new(match &self.fallback {
             Some(pair) => certificates.with_fallback(Arc::clone(pair)),
             None => certificates,
@@ -171,6 +181,6 @@ fn key(pair: &Pair) -> String {
     pair.names().first().map(ToString::to_string).unwrap_or_default()
 }
 
-fn names(pair: &Pair) -> Vec<String> {
+pub(crate) fn names(pair: &Pair) -> Vec<String> {
     pair.names().iter().map(ToString::to_string).collect()
 }

@@ -32,6 +32,7 @@ impl Issuing {
     ) -> Result<(Self, Vec<Arc<Pair>>), CertificateError> {
         let ours = acme::Config {
             directories: config.directories.iter().map(|text| text.as_str().into()).collect(),
+            bindings: config.bindings(),
             email: config.email.as_deref().map(Into::into),
             methods: config.challenges.clone(),
             tls: config.tls()?,
@@ -44,6 +45,11 @@ impl Issuing {
     /// Where every table is told that is published.
     pub(crate) fn tables(&self) -> watch::Sender<Arc<Table>> {
         self.tables.clone()
+    }
+
+    /// What becomes of orders.
+    pub(crate) fn counts(&self) -> Arc<acme::Counts> {
+        self.acme.counts()
     }
 
     /// Orders and renews from now on; `hurry` has everything tried again that failed. Returns

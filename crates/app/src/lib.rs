@@ -4,20 +4,22 @@
 //! tables and gives notices, the store reports. Here is where they are wired, so that a binary is
 //! a command line and a test can start a whole proxy.
 
-pub mod fuzz;
-
+mod admin;
 mod certificates;
 mod config;
 mod demo;
+mod dialects;
 mod issuing;
+mod kept;
 mod log;
+mod operators;
 mod ports;
 mod registry_tls;
 mod run;
 mod wiring;
 
+pub use self::config::{AcmeConfig, AdminConfig, Config, ConfigError, DialectsConfig, Flags, show};
 pub use certificates::CertificateError;
-pub use config::{AcmeConfig, Config, ConfigError, Flags, show};
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};
 pub use ports::Bound;

@@ -6,7 +6,7 @@ use certs::{Certificates, Clients, Pair, Resolver, ServerConfig, ServerOptions, 
 use runtime::{Clock, Snapshot};
 use tokio::sync::Notify;
 
-use crate::certificates::CertificateError;
+use crate::certificates::{CertificateError, names};
 use crate::config::{ClientCertificates, RegistryTls};
 
 /// The certificate in use, and where it comes from.
@@ -22,10 +22,10 @@ impl RegistryServed {
         let (watcher, pairs) = Watcher::load(vec![config.files.clone()], clock).await?;
         let certificates = Snapshot::new(Arc::new(set(&pairs)));
         for (pair, validity) in certificates.load().invalid(clock.now().wall) {
-            let names = pair.names();
+            let names = names(pair).join(", ");
             tracing::warn!(
-                ?names,
-                ?validity,
+                names,
+                %validity,
                 "clients of the registry will not accept this certificate"
             );
         }
@@ -34,6 +34,11 @@ impl RegistryServed {
         let options = ServerOptions { alpn: Vec::new(), clients };
         let tls = options.tcp(&Resolver::new(certificates.clone()), clock)?;
         Ok(Self { watcher, certificates, tls })
+    }
+
+    /// What is shown, now and later.
+    pub(crate) fn certificates(&self) -> Snapshot<Certificates> {
+        self.certificates.clone()
     }
 
     /// Keeps it as it is in the files, for ever. `asked` wakes it at once.

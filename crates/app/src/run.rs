@@ -1,12 +1,16 @@
 //! A whole proxy: started, served, drained.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use admin::Admin;
 use control::{Handle, Limits, Listener, RegistryTask, Socket};
-use dataplane::Plane;
+use dataplane::{Plane, StartError};
+use discovery::Feed;
 use model::Image;
 use probe::Policy;
 use runtime::{Clock, Signal, Signals};
@@ -15,9 +19,13 @@ use store::{HistoryBounds, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::admin::Gathered;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError};
+use crate::dialects::{Common, Dialects};
 use crate::issuing::Issuing;
+use crate::kept;
+use crate::operators::Operators;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::wiring::{self, Hands};
@@ -34,20 +42,33 @@ pub enum RunError {
     /// The database.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// What the store remembers of the catalog.
+    #[error("the catalog cannot be read: {0}")]
+    Catalog(store::AskError),
     /// The data plane.
     #[error(transparent)]
-    Plane(#[from] dataplane::StartError),
+    Plane(dataplane::StartError),
     /// The certificates.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// A socket of the registry.
-    #[error("cannot listen on {address}: {source}")]
+    /// An address is taken, or not ours.
+    #[error("{key}: cannot listen on {address}{over}: {source}; {}", way_out(source))]
     Listen {
+        /// The key that names it.
+        key: &'static str,
         /// Where.
         address: control::Address,
+        /// What for, where there is more than one thing.
+        over: &'static str,
         /// Why.
         source: io::Error,
     },
+    /// DNS.
+    #[error("dns.listen: {0}")]
+    Dns(dns::BindError),
+    /// Virtual addresses.
+    #[error("service_proxy.assign_addresses: {0}")]
+    Addresses(service_proxy::AddressError),
     /// The ports file.
     #[error("cannot write the ports file: {0}")]
     Ports(io::Error),
@@ -99,13 +120,18 @@ pub(crate) struct App {
     plane: Plane,
     signals: Signals,
     /// Has files read again.
-    reload: [Arc<Notify>; 2],
+    reload: [Arc<Notify>; 3],
     /// Has certificates ordered that could not be had before.
     hurry: Arc<Notify>,
     grace: Duration,
+    /// New requests are welcome.
+    ready: Arc<AtomicBool>,
     /// The last way to the registry but those of its connections.
     handle: Handle,
     registry: JoinHandle<Store>,
+    /// Ends with the registry and with whoever else changes the catalog.
+    cataloguing: JoinHandle<()>,
+    dialects: Dialects,
     listener: JoinHandle<()>,
     stop_listening: oneshot::Sender<()>,
 }
@@ -123,9 +149,24 @@ impl App {
         tracing::debug!(descriptors, "file descriptors");
         let clock = Clock::system();
         let mut bound = Bound::default();
-        let clients = bind(&config.registry_addresses(), &mut bound.registry)?;
-        let operators =
-            bind(&[control::Address::Unix(config.admin_socket.clone())], &mut bound.admin)?;
+        let key = |address: &control::Address| match address {
+            control::Address::Tcp(_) => "registry.listen",
+            control::Address::Unix(_) => "registry.socket",
+        };
+        let clients = bind(&config.registry_addresses(), key, &mut bound.registry)?;
+        let operators = [control::Address::Unix(config.admin_socket.clone())];
+        let operators = bind(&operators, |_| "admin.socket", &mut bound.admin)?;
+
+        let admin = match &config.admin {
+            Some(admin) => {
+                let address = control::Address::Tcp(admin.listen);
+                let fail =
+                    |source| RunError::Listen { key: "admin.listen", address, over: "", source };
+                Some(Admin::bind(admin.listen, &admin.hosts).await.map_err(fail)?)
+            }
+            None => None,
+        };
+        bound.admin_http = admin.as_ref().map(Admin::address);
 
         let seed = runtime::entropy::seed()?;
         let registry = Registry::new(config.session.clone(), seed, image, clock.now());
@@ -139,17 +180,22 @@ impl App {
             None => (None, None),
         };
         let served = match &config.https {
-            Some(https) => Some((https, Served::load(https, issued, clock).await?)),
+            Some(https) => Some((https, Served::load(https, &config.store, issued, clock).await?)),
             None => None,
         };
         let registry_served = match &config.registry_tls {
             Some(tls) => Some(RegistryServed::load(tls, clock).await?),
             None => None,
         };
+        let reset_key = match &served {
+            Some((_, served)) if served.quic.is_some() => kept::reset_key(&config.store)?,
+            Some(_) | None => Default::default(),
+        };
         let https = served.as_ref().map(|(https, served)| dataplane::Https {
             listen: https.listen.clone(),
             tls: Arc::clone(&served.tls),
             quic: served.quic.clone(),
+            reset_key,
             resolver: served.resolver.clone(),
             redirect: https.redirect,
         });
@@ -159,13 +205,30 @@ impl App {
         // Reads the system's certificates, once and before anybody waits for an answer.
         let tls = config.backend_tls()?;
         let table = registry.table().clone();
-        let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)?;
+        let clear = http.listen.clone();
+        let (mut plane, notices) = Plane::bind(http, tls.clone(), clock, table)
+            .map_err(|error| not_started(error, &clear))?;
         bound.http = plane.bound().to_vec();
         bound.https = plane.bound_https().to_vec();
+        let feed = Feed::default();
+        let (catalog, cataloguing) = {
+            let image = store.catalog().load().await.map_err(RunError::Catalog)?;
+            let seed = runtime::entropy::seed()?;
+            let known = config.catalog.clone();
+            discovery::start(known, seed, image, store.catalog(), feed.clone(), clock)
+        };
+        let reload_api = Arc::new(Notify::new());
+        let dialects = {
+            let (catalog, policy, tls) = (&catalog, &policy, &tls);
+            let common = Common { catalog, policy, tls, clock, reload: &reload_api };
+            Dialects::start(&config, &common, &mut bound).await?
+        };
         policy.deny_listeners(bound.traffic());
 
         let tables = issuing.as_ref().map(Issuing::tables);
-        let hands = Hands { plane: plane.publisher(), tables, clock, tls, policy };
+        let catalog = Arc::new(Operators(catalog));
+        let plane_hand = plane.publisher();
+        let hands = Hands { plane: plane_hand, tables, clock, tls, policy, feed, catalog };
         let (tellers, told) = std::sync::mpsc::channel();
         let mut teller = None;
         let (mut task, handle) = RegistryTask::new(registry, store, clock, move |effect| {
@@ -178,7 +241,20 @@ impl App {
         let _ = tellers.send(handle.teller());
         // Drains, maintenance and what was learned hold from the first request on.
         task.begin();
-        plane.serve()?;
+        plane.serve().map_err(RunError::Plane)?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let gathered = Gathered {
+            plane: plane.publisher(),
+            sessions: task.sessions(),
+            certificates: served.as_ref().map(|(_, served)| served.certificates()),
+            registry_certificates: registry_served.as_ref().map(RegistryServed::certificates),
+            issued: issuing.as_ref().map(Issuing::counts),
+            token: config.admin.as_ref().and_then(|admin| Some(admin.token.as_ref()?.1.clone())),
+            ready: Arc::clone(&ready),
+        };
+        if let Some(admin) = admin {
+            tokio::spawn(admin.serve(Arc::new(gathered)));
+        }
         tokio::spawn(wiring::tell(notices, handle.teller()));
         let reload = Arc::new(Notify::new());
         let hurry = Arc::new(Notify::new());
@@ -210,17 +286,22 @@ impl App {
             },
             REGISTRY_GRACE,
         ));
-        tracing::info!(http = ?bound.http, https = ?bound.https, registry = ?bound.registry, "serving");
+        ready.store(true, Ordering::Relaxed);
+        let (http, https) = (listed(&bound.http), listed(&bound.https));
+        tracing::info!(http, https, registry = listed(&bound.registry), "serving");
         let grace = config.shutdown_grace;
         Ok(Self {
             bound,
             plane,
             signals,
-            reload: [reload, reload_registry],
+            reload: [reload, reload_registry, reload_api],
             hurry,
             grace,
+            ready,
             handle,
             registry,
+            cataloguing,
+            dialects,
             listener,
             stop_listening,
         })
@@ -247,13 +328,15 @@ impl App {
                 }
             }
         }
+        self.ready.store(false, Ordering::Relaxed);
         tracing::info!(grace = ?self.grace, in_flight = self.plane.publisher().in_flight(), "draining");
         let drained = async {
             // Those who registered hear of it first (SPEC 8). They may take a moment to leave, and
             // clients are let in all the while: the time without a listener is to be short.
             let _ = self.stop_listening.send(());
             let _ = self.listener.await;
-            self.plane.drain(self.grace).await
+            let (finished, ()) = tokio::join!(self.plane.drain(self.grace), self.dialects.end());
+            finished
         };
         let finished = tokio::select! {
             finished = drained => finished,
@@ -261,6 +344,8 @@ impl App {
         };
         drop(self.handle);
         let store = self.registry.await.map_err(io::Error::other)?;
+        // It writes to the store, which is about to be closed.
+        self.cataloguing.await.map_err(io::Error::other)?;
         tracing::info!(finished, "ended");
         Ok((store, finished))
     }
@@ -270,16 +355,96 @@ async fn second_signal(signals: &mut Signals) {
     while signals.next().await != Signal::Exit {}
 }
 
+fn listed<T: ToString>(addresses: &[T]) -> String {
+    addresses.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// `clear` are the addresses of clear text.
+fn not_started(error: dataplane::StartError, clear: &[SocketAddr]) -> RunError {
+    let (key, address, over, source) = match error {
+        StartError::Bind { address, source } if clear.contains(&address) => {
+            ("http.listen", address, "", source)
+        }
+        StartError::Bind { address, source } => ("https.listen", address, "", source),
+        StartError::BindUdp { address, source } => {
+            ("https.listen", address, " for HTTP/3 (UDP)", source)
+        }
+        error @ StartError::Worker(_) => return RunError::Plane(error),
+    };
+    RunError::Listen { key, address: control::Address::Tcp(address), over, source }
+}
+
+/// An address of a dialect that cannot be had.
+pub(crate) fn not_listening(
+    key: &'static str,
+    address: SocketAddr,
+) -> impl FnOnce(io::Error) -> RunError {
+    move |source| {
+        let address = control::Address::Tcp(address);
+        RunError::Listen { key, address, over: "", source }
+    }
+}
+
+/// What somebody can do who may not listen there.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "end what listens there, or write another address",
+        io::ErrorKind::AddrNotAvailable => "write an address of this machine",
+        io::ErrorKind::PermissionDenied => {
+            "write a port or path that proxyd may have, or permit it this one (CAP_NET_BIND_SERVICE)"
+        }
+        _ => "write another address",
+    }
+}
+
 fn bind(
     addresses: &[control::Address],
+    key: impl Fn(&control::Address) -> &'static str,
     bound: &mut Vec<control::Address>,
 ) -> Result<Vec<Socket>, RunError> {
     let mut sockets = Vec::new();
     for address in addresses {
-        let fail = |source| RunError::Listen { address: address.clone(), source };
+        let (key, over) = (key(address), "");
+        let fail = |source| RunError::Listen { key, address: address.clone(), over, source };
         let socket = Socket::bind(address).map_err(fail)?;
         bound.push(socket.address().map_err(fail)?);
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads it knows which key it is and what to do.
+    #[test]
+    fn an_address_that_cannot_be_had() {
+        let clear: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let tls: SocketAddr = "127.0.0.1:443".parse().unwrap();
+        let taken = || io::Error::from(io::ErrorKind::AddrInUse);
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        #[rustfmt::skip]
+        let table = [
+            (StartError::Bind { address: clear, source: taken() },
+             "http.listen: cannot listen on 127.0.0.1:80: address in use; end what listens there"),
+            (StartError::Bind { address: tls, source: denied() },
+             "https.listen: cannot listen on 127.0.0.1:443: permission denied; write a port or path"),
+            (StartError::BindUdp { address: tls, source: taken() },
+             "https.listen: cannot listen on 127.0.0.1:443 for HTTP/3 (UDP): address in use; end"),
+        ];
+        for (error, says) in table {
+            let text = not_started(error, &[clear]).to_string();
+            assert!(text.starts_with(says), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_of_the_registry() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = control::Address::Tcp(other.local_addr().unwrap());
+        let says = format!("registry.listen: cannot listen on {address}: ");
+        let error = bind(&[address], |_| "registry.listen", &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().starts_with(&says), "{error}");
+    }
 }

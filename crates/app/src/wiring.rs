@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use catalog::{Endpoint, Facts, Identity, Protocol};
 use control::{Effect, Teller};
 use dataplane::{Notice, Publisher};
+use discovery::Feed;
 use model::{
     BackendUrl, Event, Refusal, Reply, RouteId, Target, normalize_authority, normalize_path,
 };
 use probe::{Policy, Tls};
 use routing::{Head, Table};
 use runtime::Clock;
-use session::{Input, Mode, Query, QueryId};
+use session::{Input, Member, Mode, Query, QueryId};
 use tokio::sync::{mpsc, watch};
+
+use crate::operators::Operators;
 
 /// What the registry's orders are carried out with.
 #[derive(Debug)]
@@ -22,6 +26,10 @@ pub(crate) struct Hands {
     pub(crate) clock: Clock,
     pub(crate) tls: Tls,
     pub(crate) policy: Policy,
+    /// Hears of sessions.
+    pub(crate) feed: Feed,
+    /// Answers operators.
+    pub(crate) catalog: Arc<Operators>,
 }
 
 impl Hands {
@@ -51,6 +59,21 @@ impl Hands {
             Effect::Watch(QueryId(watch), what) => self.plane.watch(watch, what),
             Effect::Query(id, Query::BackendTest(url, path)) => {
                 self.test_backend(id, url, path, teller.clone());
+            }
+            Effect::Member(service, instance, member) => {
+                let identity = Identity { service, instance };
+                self.feed.session(identity, member.map(|member| said(*member)));
+            }
+            Effect::Checked(service, instance, backend, healthy, reason) => {
+                let identity = Identity { service, instance };
+                self.feed.check(identity, &backend.to_string(), healthy, &reason);
+            }
+            Effect::Query(id, Query::Catalog { what, with }) => {
+                let (catalog, teller) = (Arc::clone(&self.catalog), teller.clone());
+                tokio::spawn(async move {
+                    let reply = catalog.answer(&what, &with).await;
+                    let _ = teller.tell(Input::Answered(id, reply)).await;
+                });
             }
             Effect::Query(id, query) => {
                 let _ = teller.try_tell(Input::Answered(id, self.answer(&query)));
@@ -82,8 +105,10 @@ impl Hands {
                 routes.iter().for_each(|route: &RouteId| self.plane.reset_circuit(*route));
                 Reply::CircuitOk
             }
-            // Asked of the backend itself.
-            Query::BackendTest(..) => Reply::Refused(Refusal::NOT_SUPPORTED_YET),
+            // Asked of the backend itself, and of the catalog.
+            Query::BackendTest(..) | Query::Catalog { .. } => {
+                Reply::Refused(Refusal::NOT_SUPPORTED_YET)
+            }
         }
     }
 
@@ -99,6 +124,16 @@ impl Hands {
             Err(error) => Reply::Refused(Refusal::new(format!("path {error}"))),
         }
     }
+}
+
+/// What an instance's sessions say about it, and whether somebody vouches for it.
+fn said(member: Member) -> (Facts, bool) {
+    let endpoint = |backend: &BackendUrl| {
+        let protocol = Protocol::Url(backend.scheme());
+        Endpoint::new(&backend.to_string(), backend.host().clone(), backend.port(), protocol)
+    };
+    let endpoints = member.backends.iter().map(endpoint).collect();
+    (Facts { endpoints, metadata: member.metadata, ..Facts::default() }, member.is_connected)
 }
 
 /// Tells the registry what the data plane noticed.

@@ -578,7 +578,8 @@ impl Catalog {
             (Some(_), None) if is_known => happened.push(named(What::Updated)),
             (Some(_), None) => happened.push(named(What::Deregistered)),
             (Some(before), Some(shown)) => {
-                if (&before.facts, before.source) != (&shown.facts, shown.source) {
+                let said = |of: &Instance| (Arc::clone(&of.facts), of.source, of.given);
+                if said(before) != said(shown) {
                     happened.push(named(What::Updated));
                 }
                 if before.facts.endpoints != shown.facts.endpoints {

@@ -6,7 +6,7 @@
 //! the next one is believed.
 //!
 //! ```
-//! use catalog::{Catalog, Config, Endpoint, Facts, Identity, Protocol, Source};
+//! use proxyd_catalog::{Catalog, Config, Endpoint, Facts, Identity, Protocol, Source};
 //! use model::{BackendHost, Now};
 //!
 //! let mut catalog = Catalog::new(Config::default(), [7; 32]);

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{HostPattern, UnixMillis, normalize_authority};
@@ -22,6 +23,10 @@ pub struct Certificates {
     exact: HashMap<Box<str>, Vec<Arc<Pair>>>,
     /// By what follows `*.`.
     one_label: HashMap<Box<str>, Vec<Arc<Pair>>>,
+    /// The one that was given first, or the first that is for an address.
+    first: Option<Arc<Pair>>,
+    /// For clients that name no host.
+    nameless: Vec<Arc<Pair>>,
     fallback: Option<Arc<Pair>>,
 }
 
@@ -30,16 +35,29 @@ pub struct Certificates {
 /// that a connection may hold it for as long as it lives.
 #[derive(Clone, Debug, Default)]
 pub struct Covered {
-    asked: Option<Box<str>>,
+    asked: Asked,
     /// Of each pair the connection may have been answered with.
     names: Vec<Arc<[HostPattern]>>,
     /// An element of `X-Forwarded-Client-Cert`.
     client: Option<Box<str>>,
 }
 
+/// Whom a client asked for in the handshake.
+#[derive(Clone, Debug, Default)]
+enum Asked {
+    /// For what is no host.
+    #[default]
+    Nobody,
+    /// For nobody by name: names are all that can be said there (RFC 6066, section 3), so whoever
+    /// wants an address says nothing.
+    Address,
+    Host(Box<str>),
+}
+
 impl Certificates {
     /// Those and no other; a client that asks for none of their names is refused.
     pub fn new(mut pairs: Vec<Arc<Pair>>) -> Self {
+        let first = pairs.iter().find(|pair| is_for_an_address(pair)).or(pairs.first()).cloned();
         pairs.sort_by_key(|pair| (pair.rank(), Reverse(pair.not_after())));
         let mut set = Self::default();
         for pair in &pairs {
@@ -47,7 +65,18 @@ impl Certificates {
                 set.insert(name, pair);
             }
         }
-        Self { pairs, ..set }
+        Self { pairs, first, ..set }
+    }
+
+    /// Answers clients that name no host as the first of `these` is for: with those of our pairs that
+    /// have its first name. One that is for an address comes before all that are not, since a client
+    /// that connects to an address names no host.
+    #[must_use]
+    pub fn with_nameless(self, these: &Self) -> Self {
+        let name = these.first.as_ref().and_then(|pair| pair.names().first());
+        let has_it = |pair: &&Arc<Pair>| name.is_some_and(|name| pair.names().contains(name));
+        let nameless = self.pairs.iter().filter(has_it).cloned().collect();
+        Self { nameless, ..self }
     }
 
     /// Answers clients that name no host, or one we have no certificate for, with this pair.
@@ -59,6 +88,11 @@ impl Certificates {
     /// Every pair except the fallback.
     pub fn pairs(&self) -> &[Arc<Pair>] {
         &self.pairs
+    }
+
+    /// Every pair, and the fallback.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Pair>> {
+        self.pairs.iter().chain(&self.fallback)
     }
 
     /// Whether there is a certificate for `host`: the fallback is for none.
@@ -75,7 +109,8 @@ impl Certificates {
     /// Which hosts a connection that asked for `sni` may be asked for. Take it when the handshake
     /// ends: later sets may be for other hosts.
     pub fn covered(&self, sni: Option<&str>) -> Covered {
-        let asked = sni.and_then(|sni| Some(normalize_authority(sni.as_bytes())?.into()));
+        let host = |sni: &str| Some(Asked::Host(normalize_authority(sni.as_bytes())?.into()));
+        let asked = sni.map_or(Asked::Address, |sni| host(sni).unwrap_or_default());
         let names = self.candidates(sni).iter().map(|pair| pair.shared_names().clone());
         Covered { asked, names: names.collect(), client: None }
     }
@@ -83,8 +118,9 @@ impl Certificates {
     /// The pairs, the fallback among them, that clients should not accept at `now`, with the
     /// reason. To be logged and told, not to be refused.
     pub fn invalid(&self, now: UnixMillis) -> impl Iterator<Item = (&Arc<Pair>, Validity)> {
-        let all = self.pairs.iter().chain(&self.fallback);
-        all.map(move |pair| (pair, pair.validity(now))).filter(|(_, v)| *v != Validity::Valid)
+        self.all()
+            .map(move |pair| (pair, pair.validity(now)))
+            .filter(|(_, v)| *v != Validity::Valid)
     }
 
     fn insert(&mut self, name: &HostPattern, pair: &Arc<Pair>) {
@@ -98,8 +134,11 @@ impl Certificates {
     }
 
     fn candidates(&self, sni: Option<&str>) -> &[Arc<Pair>] {
-        let named = sni.and_then(|sni| self.named(sni));
-        named.unwrap_or(self.fallback.as_slice())
+        let found = match sni {
+            Some(sni) => self.named(sni),
+            None => Some(self.nameless.as_slice()).filter(|nameless| !nameless.is_empty()),
+        };
+        found.unwrap_or(self.fallback.as_slice())
     }
 
     fn named(&self, host: &str) -> Option<&[Arc<Pair>]> {
@@ -124,14 +163,28 @@ impl Covered {
     }
 
     /// Whether a request for `host`, as [`normalize_authority`] gives it, is meant for the
-    /// connection: its certificate covers the host, or the client asked for it in the handshake
-    /// and has accepted what it got. Where several certificates are for one name, all must cover
+    /// connection: its certificate covers the host, or the client asked for it in the handshake,
+    /// which for an address is to name no host, and has accepted what it got. Where several certificates are for one name, all must cover
     /// the host: which of them was shown is known to the client only.
     pub fn covers(&self, host: &str) -> bool {
         let covered = |names: &Arc<[HostPattern]>| names.iter().any(|name| name.matches(host));
-        !self.names.is_empty()
-            && (self.asked.as_deref() == Some(host) || self.names.iter().all(covered))
+        let asked = match &self.asked {
+            Asked::Nobody => false,
+            Asked::Address => is_address(host),
+            Asked::Host(asked) => **asked == *host,
+        };
+        !self.names.is_empty() && (asked || self.names.iter().all(covered))
     }
+}
+
+fn is_for_an_address(pair: &Pair) -> bool {
+    pair.names().iter().any(|name| is_address(&name.to_string()))
+}
+
+/// As [`normalize_authority`] has them: those of version 6 in brackets.
+fn is_address(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -212,6 +265,36 @@ mod tests {
     }
 
     #[test]
+    fn who_names_no_host_gets_the_first_or_the_one_for_an_address() {
+        #[rustfmt::skip]
+        let table: [(&[&[&str]], &str); 5] = [
+            (&[&["b.test"], &["a.test"]],              "b.test"),
+            (&[&["b.test"], &["192.0.2.1"]],           "192.0.2.1"),
+            (&[&["b.test"], &["a.test", "[2001:db8::1]"]], "a.test"),
+            (&[&["*.b.test"], &["a.test"]],            "*.b.test"),
+            (&[],                                      "refused"),
+        ];
+        for (files, expected) in table {
+            let (files, issued) = (set(files), pair(Kind::Ecdsa, &["0.issued.test"]));
+            let all = files.pairs().iter().chain([&issued]).cloned().collect();
+            let all = Certificates::new(all).with_nameless(&files);
+            assert_eq!(shown(all.choose(None, ECDSA)), expected);
+            assert_eq!(
+                shown(all.choose(Some("other.test"), ECDSA)),
+                "refused",
+                "a name is no default"
+            );
+        }
+        let two = Certificates::new(vec![
+            pair(Kind::Rsa, &["a.test"]),
+            pair(Kind::Ecdsa, &["a.test"]),
+            pair(Kind::Ecdsa, &["b.test"]),
+        ]);
+        let two = Certificates::new(two.pairs().to_vec()).with_nameless(&two);
+        assert_eq!(shown(two.choose(None, RSA)), "a.test", "what the client can verify");
+    }
+
+    #[test]
     fn of_two_alike_the_one_that_expires_last_is_taken() {
         let (old, new) = (pair_valid(&["a.test"], 0, 10), pair_valid(&["a.test"], 0, 20));
         for pairs in [[&old, &new], [&new, &old]] {
@@ -247,6 +330,9 @@ mod tests {
             (Some("b.test"),     "a.test",        false,   false),
             (None,               "fallback.test", false,   true),
             (None,               "a.test",        false,   false),
+            (None,               "192.0.2.1",     false,   true),
+            (None,               "[2001:db8::1]", false,   true),
+            (Some("b.test"),     "192.0.2.1",     false,   false),
         ];
         for (sni, host, without, with) in table {
             assert_eq!(set.covered(sni).covers(host), without, "{sni:?} {host}");

@@ -56,6 +56,16 @@ pub enum LoadError {
     BrokenOff,
 }
 
+impl LoadError {
+    /// The one file that is no good; `None` where it takes two.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. } | Self::NoFile { path } | Self::TooLong { path } => Some(path),
+            Self::Pair { .. } | Self::BrokenOff => None,
+        }
+    }
+}
+
 /// Which bytes a path leads to, without reading them. Follows links, so that replacing one of them
 /// is seen as well.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,8 @@
 //!
 //! [`Challenges`] are answers to certificate authorities that want to see whether a name leads here.
 //!
+//! [`Fault`] is why a handshake came to nothing.
+//!
 //! Nothing here knows a route or opens a socket. Who asks for certificates, and who is told that
 //! one was renewed, is decided elsewhere.
 
@@ -18,6 +20,7 @@ mod certificates;
 mod challenge;
 mod client_files;
 mod client_name;
+mod fault;
 mod files;
 mod leaf;
 mod pair;
@@ -37,6 +40,7 @@ pub use certificates::{Certificates, Covered};
 pub use challenge::{Answered, Challenge, ChallengeError, Challenges};
 pub use client_files::ClientFilesError;
 pub use client_name::ClientName;
+pub use fault::{Fault, HANDSHAKE_RECORD};
 pub use files::{LoadError, PairPaths};
 pub use pair::{Fingerprint, Pair, PairError, Validity};
 pub use resolver::Resolver;

@@ -11,8 +11,8 @@ use crate::certificates::Certificates;
 /// Picks the certificate for each handshake from the latest published set.
 ///
 /// One serves TCP and QUIC, so that publishing a set renews both at once; handshakes under way go
-/// on with the pair they were given. A client that names no host we have a certificate for is
-/// refused (SPEC 3), unless the set has a fallback.
+/// on with the pair they were given. A client that names a host we have no certificate for is
+/// refused (SPEC 3), unless the set has a fallback; one that names none gets what the set has for those.
 #[derive(Clone, Debug)]
 pub struct Resolver(Snapshot<Certificates>);
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::address::Stream;
 use crate::said::Lines;
 use crate::sync::{Goal, Start, Sync};
-use crate::{Address, Desired, Refusal, Said, SaidError};
+use crate::{Address, Desired, Refusal, Said, SaidError, TlsTrouble};
 
 /// Lines nobody asked for that are kept; the oldest go first.
 const PUSHES_MAX: usize = 1024;
@@ -23,6 +23,8 @@ pub struct Connection {
     lines: Lines,
     pushes: VecDeque<Said>,
     limit: Duration,
+    /// Where it leads, if we opened it.
+    address: Option<Address>,
     /// An answer may still come that nobody waits for: the next one would be taken for another's.
     is_broken: bool,
 }
@@ -37,6 +39,14 @@ pub enum ConnectionError {
         address: Address,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// We do not come to speak TLS. With TLS 1.3 it may show only when the server answers.
+    #[error("{address}: {trouble}")]
+    Tls {
+        /// Where.
+        address: Address,
+        /// Why.
+        trouble: TlsTrouble,
     },
     /// The connection broke, or the server closed it.
     #[error("the server closed the connection")]
@@ -60,12 +70,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::Unreachable`] or [`ConnectionError::Timeout`].
+    /// [`ConnectionError::Unreachable`], [`ConnectionError::Tls`] or [`ConnectionError::Timeout`].
     pub async fn open(address: &Address, limit: Duration) -> Result<Self, ConnectionError> {
         match timeout(limit, address.open()).await {
-            Ok(Ok(stream)) => Ok(Self::with(stream, limit)),
+            Ok(Ok(stream)) => Ok(Self::with(stream, limit, Some(address.clone()))),
             Ok(Err(source)) => {
-                Err(ConnectionError::Unreachable { address: address.clone(), source })
+                let address = address.clone();
+                Err(match TlsTrouble::of(&source) {
+                    Some(trouble) => ConnectionError::Tls { address, trouble },
+                    None => ConnectionError::Unreachable { address, source },
+                })
             }
             Err(_) => Err(ConnectionError::Timeout(limit)),
         }
@@ -76,11 +90,12 @@ impl Connection {
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         limit: Duration,
     ) -> Self {
-        Self::with(Box::new(stream), limit)
+        Self::with(Box::new(stream), limit, None)
     }
 
-    fn with(stream: Box<dyn Stream>, limit: Duration) -> Self {
-        Self { stream, lines: Lines::default(), pushes: VecDeque::new(), limit, is_broken: false }
+    fn with(stream: Box<dyn Stream>, limit: Duration, address: Option<Address>) -> Self {
+        let (lines, pushes) = (Lines::default(), VecDeque::new());
+        Self { stream, lines, pushes, limit, address, is_broken: false }
     }
 
     /// Sends one line, as it is, and waits for its answer. A bare `ACK` and an empty line have
@@ -222,9 +237,21 @@ impl Connection {
             }
             let mut bytes = [0; READ_BYTES];
             match self.stream.read(&mut bytes).await {
-                Ok(0) | Err(_) => return Err(ConnectionError::Lost),
+                Ok(0) => return Err(ConnectionError::Lost),
+                Err(error) => return Err(self.broken(&error)),
                 Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
             }
+        }
+    }
+}
+
+impl Connection {
+    fn broken(&self, error: &std::io::Error) -> ConnectionError {
+        match (&self.address, TlsTrouble::of(error)) {
+            (Some(address), Some(trouble)) => {
+                ConnectionError::Tls { address: address.clone(), trouble }
+            }
+            (Some(_) | None, _) => ConnectionError::Lost,
         }
     }
 }

@@ -30,6 +30,7 @@ mod client;
 mod connection;
 mod desired;
 mod edits;
+pub mod heartbeat;
 mod link;
 #[cfg(test)]
 mod peer;
@@ -48,4 +49,4 @@ pub use link::{
 };
 pub use said::{Said, SaidError};
 pub use sync::Refusal;
-pub use tls::{PairFiles, Tls, TlsError};
+pub use tls::{PairFiles, Tls, TlsError, TlsTrouble};

@@ -40,7 +40,7 @@ use crate::Desired;
 use crate::edits::{Live, command};
 use crate::said::Said;
 use crate::sync::{Refusal, Sync};
-use backoff::Backoff;
+pub(crate) use backoff::Backoff;
 pub use config::{ApplyError, ApplyId, AskError, AskId, Event, Input, LinkConfig, Output, Status};
 
 /// Proposals and questions of the program that wait, each.

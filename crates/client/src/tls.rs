@@ -40,6 +40,68 @@ pub enum TlsError {
     },
 }
 
+/// Why a registry and we do not come to speak TLS. Reads on after its address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsTrouble {
+    /// What it says is no TLS.
+    #[error("it speaks no TLS there")]
+    ClearText,
+    /// Whoever issued its certificate is not among those we believe.
+    #[error("its certificate was issued by nobody we believe")]
+    UnknownIssuer,
+    /// Its certificate is for other hosts.
+    #[error("its certificate is for another host")]
+    OtherHost,
+    /// Its certificate has expired, or is for later.
+    #[error("its certificate is not valid now")]
+    NotValidNow,
+    /// Its certificate has another fault: the library's word for it.
+    #[error("its certificate cannot be used: {0}")]
+    BadCertificate(Box<str>),
+    /// It wants to be shown a certificate, and was shown none.
+    #[error("it wants a certificate of ours")]
+    WantsCertificate,
+    /// The certificate it was shown is not good enough for it.
+    #[error("it does not believe our certificate")]
+    RefusesCertificate,
+}
+
+impl TlsTrouble {
+    /// What an error of a connection with TLS means; `None` for one that is about something else.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        use rustls::{AlertDescription as Alert, CertificateError as Bad, Error, InvalidMessage};
+        match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some(Self::ClearText),
+            Error::InvalidCertificate(Bad::UnknownIssuer) => Some(Self::UnknownIssuer),
+            Error::InvalidCertificate(
+                Bad::NotValidForName | Bad::NotValidForNameContext { .. },
+            ) => Some(Self::OtherHost),
+            Error::InvalidCertificate(
+                Bad::Expired
+                | Bad::ExpiredContext { .. }
+                | Bad::NotValidYet
+                | Bad::NotValidYetContext { .. },
+            ) => Some(Self::NotValidNow),
+            Error::InvalidCertificate(other) => {
+                Some(Self::BadCertificate(other.to_string().into()))
+            }
+            Error::AlertReceived(Alert::CertificateRequired) => Some(Self::WantsCertificate),
+            Error::AlertReceived(
+                Alert::UnknownCA
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::DecryptError
+                | Alert::AccessDenied,
+            ) => Some(Self::RefusesCertificate),
+            // The library knows many more, and may learn others.
+            _ => None,
+        }
+    }
+}
+
 /// The files of a certificate and its key.
 #[derive(Clone, Copy, Debug)]
 pub struct PairFiles<'a> {
@@ -118,6 +180,26 @@ fn unusable(file: &Path, why: rustls::Error) -> TlsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_error_means() {
+        use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
+        let of = |error| TlsTrouble::of(&io::Error::new(io::ErrorKind::InvalidData, error));
+        let bad = |why: Bad| {
+            let text = why.to_string().into();
+            (Error::InvalidCertificate(why), Some(TlsTrouble::BadCertificate(text)))
+        };
+        let table = [
+            (Error::InvalidCertificate(Bad::Expired), Some(TlsTrouble::NotValidNow)),
+            (Error::AlertReceived(Alert::UnknownCA), Some(TlsTrouble::RefusesCertificate)),
+            bad(Bad::BadSignature),
+            (Error::DecryptError, None),
+        ];
+        for (error, trouble) in table {
+            assert_eq!(of(error.clone()), trouble, "{error}");
+        }
+        assert_eq!(TlsTrouble::of(&io::ErrorKind::ConnectionRefused.into()), None);
+    }
 
     #[test]
     fn files_that_are_no_good_are_named() {

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use certs::HANDSHAKE_RECORD;
 use model::{Answer, ConnId, Instant, Line, Refusal, Reply, Request, TxnId};
 use runtime::Clock;
 use session::Peer;
@@ -33,11 +34,13 @@ use crate::bounds::{
 };
 use crate::credentials::Credentials;
 use crate::mailbox::{End, Mailbox, Outcome};
+use crate::refusal::{Refusals, Refused, Witness};
 use crate::task::Handle;
 
 const NOT_YET: &str = "authentication required";
 const WRONG_TOKEN: &str = "authentication failed";
 const TIMEOUT: &str = "timeout";
+const NO_TLS: &str = "this port does not speak TLS";
 const TOO_SLOW: &str = "too slow";
 
 /// Serves one connection that was not accepted by a [`Listener`](crate::Listener), from its first
@@ -53,8 +56,9 @@ pub async fn converse<S>(
 {
     let mailbox = Arc::new(Mailbox::default());
     let (access, _) = credentials.access(&peer, None);
-    let Ok(conn) = handle.connected(peer, mailbox.clone()).await else { return };
-    Connection::new(stream, conn, mailbox, access, handle.clone(), clock).run().await;
+    let Ok(conn) = handle.connected(peer.clone(), mailbox.clone()).await else { return };
+    let witness = Witness { peer, refusals: Refusals::new(clock) };
+    Connection::new(stream, conn, mailbox, access, handle.clone(), clock, witness).run().await;
     // A registry that has ended knows.
     drop(handle.lost(conn).await);
 }
@@ -67,6 +71,7 @@ pub(crate) struct Connection<S> {
     handle: Handle,
     clock: Clock,
     access: Access,
+    witness: Witness,
     framer: Framer,
     dialect: Dialect,
     /// Whole lines, to be written.
@@ -98,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         access: Access,
         handle: Handle,
         clock: Clock,
+        witness: Witness,
     ) -> Self {
         Self {
             stream,
@@ -106,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             handle,
             clock,
             access,
+            witness,
             framer: Framer::new(),
             dialect: Dialect::Fresh,
             out: Vec::new(),
@@ -184,8 +191,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 known.map_err(|_| Cut::Gone)?;
                 self.say(Answer { txn: None, reply: Reply::AuthOk });
             }
-            Verdict::Wrong => self.refuse(None, WRONG_TOKEN),
+            Verdict::Wrong => {
+                self.witness.tell(Refused::Token);
+                self.refuse(None, WRONG_TOKEN);
+            }
             Verdict::Enough => {
+                self.witness.tell(Refused::Token);
                 self.refuse(None, WRONG_TOKEN);
                 self.flush().await?;
                 return Err(Cut::Said);
@@ -273,11 +284,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits for the next bytes, or for the machine to speak.
     async fn wait(&mut self) -> Result<(), Cut> {
         self.out = Vec::new();
+        let is_new = self.read_at == Instant::default();
         let overdue = self.line_since.map(|since| since.after(READ_TIMEOUT));
         tokio::select! {
             biased;
             read = read(&mut self.stream, &mut self.framer) => match read {
-                Ok(0) => self.is_half_closed = true,
+                Ok(Read { count: 0, .. }) => self.is_half_closed = true,
+                Ok(Read { first: Some(HANDSHAKE_RECORD), .. }) if is_new => {
+                    self.witness.tell(Refused::NoTls);
+                    self.refuse(None, NO_TLS);
+                    self.flush().await?;
+                    return Err(Cut::Said);
+                }
                 Ok(_) => self.read_at = self.clock.mono(),
                 Err(_) => return Err(Cut::Gone),
             },
@@ -310,9 +328,20 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// What was read.
+struct Read {
+    count: usize,
+    first: Option<u8>,
+}
+
 /// Reads what is there into the framer; holds no buffer while nothing is there.
-async fn read<S: AsyncRead + Unpin>(stream: &mut S, framer: &mut Framer) -> io::Result<usize> {
-    read_with(stream, |bytes| framer.push(bytes)).await
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, framer: &mut Framer) -> io::Result<Read> {
+    let mut first = None;
+    let count = read_with(stream, |bytes| {
+        first = bytes.first().copied();
+        framer.push(bytes);
+    });
+    Ok(Read { count: count.await?, first })
 }
 
 async fn discard<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<usize> {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use model::{Guard, RouteId};
+use model::{BackendUrl, Guard, InstanceName, RouteId, ServiceName};
 use resilience::Drain;
 use routing::{EndpointId, Table};
-use session::{Mode, Query, QueryId};
+use session::{Member, Mode, Query, QueryId};
 
 /// An output of the machine that is not about connections, disk or log. In the order they come;
 /// each variant means what its namesake among [`session::Output`] says.
@@ -25,4 +25,8 @@ pub enum Effect {
     Watch(QueryId, Option<(Vec<RouteId>, Guard)>),
     /// Answer this by [`session::Input::Answered`] within 4 s.
     Query(QueryId, Query),
+    /// What is known of an instance now.
+    Member(ServiceName, InstanceName, Option<Box<Member>>),
+    /// A backend of an instance was found well, or not, for this reason.
+    Checked(ServiceName, InstanceName, BackendUrl, bool, Box<str>),
 }

@@ -1,9 +1,10 @@
 //! Connections that shake hands: each for a while, so many at once, and nobody waits for another.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 
-use certs::{ClientName, ServerConfig};
+use certs::{ClientName, Fault, HANDSHAKE_RECORD, ServerConfig};
 use session::{Peer, PeerKey};
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
@@ -14,13 +15,10 @@ use tokio_rustls::server::TlsStream;
 use crate::bounds::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HANDSHAKES_PER_PEER_MAX};
 use crate::socket::Stream;
 
-/// What a record of a TLS handshake begins with (RFC 8446, section 5.1).
-const HANDSHAKE_RECORD: u8 = 22;
-
 /// Connections whose handshake is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Handshakes {
-    running: JoinSet<Option<Shaken>>,
+    running: JoinSet<io::Result<Shaken>>,
     peers: HashMap<Id, Peer>,
     by_peer: BTreeMap<PeerKey, usize>,
 }
@@ -53,26 +51,20 @@ impl Handshakes {
             *self.by_peer.entry(key).or_default() += 1;
         }
         let shaking = shake(stream, TlsAcceptor::from(Arc::clone(tls)));
-        let task = self.running.spawn(async move {
-            timeout(HANDSHAKE_TIMEOUT, shaking).await.unwrap_or_else(|_| {
-                tracing::debug!("a registry connection did not shake hands in time");
-                None
-            })
-        });
+        let task = self.running.spawn(async move { timeout(HANDSHAKE_TIMEOUT, shaking).await? });
         self.peers.insert(task.id(), peer.clone());
         Ok(())
     }
 
-    /// The next one that has ended, and from where it came; with nothing if it came to nothing.
-    /// `None` while none is under way. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Option<(Peer, Option<Shaken>)> {
+    /// The next one that has ended, from where it came, and what it came to. `None` while none is under way. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<(Peer, io::Result<Shaken>)> {
         loop {
             let ended = self.running.join_next_with_id().await?;
             let (id, shaken) = match ended {
                 Ok(ended) => ended,
                 Err(error) => {
                     tracing::error!(%error, "a handshake failed");
-                    (error.id(), None)
+                    (error.id(), Err(io::Error::other(error)))
                 }
             };
             let Some(peer) = self.peers.remove(&id) else { continue };
@@ -94,26 +86,19 @@ impl Handshakes {
     }
 }
 
-async fn shake(stream: TcpStream, acceptor: TlsAcceptor) -> Option<Shaken> {
+async fn shake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Shaken> {
     let mut first = [0];
-    if stream.peek(&mut first).await.ok()? > 0 && first != [HANDSHAKE_RECORD] {
+    if stream.peek(&mut first).await? > 0 && first != [HANDSHAKE_RECORD] {
         // Somebody who does not know; what its library would say of an alert helps nobody. What
         // was sent is taken, or closing would throw our word away.
         let _ = stream.try_read(&mut [0; 1024]);
         Stream::Tcp(stream).dismiss(b"ERROR|this port speaks TLS\n");
-        return None;
+        return Err(Fault::ClearText.into());
     }
-    match acceptor.accept(stream).await {
-        Ok(stream) => {
-            let chain = stream.get_ref().1.peer_certificates();
-            let certificate = chain.and_then(<[_]>::first).and_then(|der| ClientName::read(der));
-            Some(Shaken { stream, certificate })
-        }
-        Err(error) => {
-            tracing::debug!(%error, "a registry connection did not shake hands");
-            None
-        }
-    }
+    let stream = acceptor.accept(stream).await?;
+    let chain = stream.get_ref().1.peer_certificates();
+    let certificate = chain.and_then(<[_]>::first).and_then(|der| ClientName::read(der));
+    Ok(Shaken { stream, certificate })
 }
 
 #[cfg(test)]
@@ -158,7 +143,7 @@ mod tests {
         assert_eq!(all.begin(far, &Peer::Local, &tls), Err("too many handshakes"));
         open.pop();
         let (from, shaken) = all.next().await.unwrap();
-        assert!(shaken.is_none() && matches!(from, Peer::Tcp(_)));
+        assert!(shaken.is_err() && matches!(from, Peer::Tcp(_)));
         let (_near, far) = pair(&listener).await;
         assert_eq!(all.begin(far, &Peer::Local, &tls), Ok(()));
         drop((open, _near));
@@ -175,7 +160,7 @@ mod tests {
         let began = clock.mono();
         all.begin(far, &Peer::Local, &tls()).unwrap();
         let (_, shaken) = all.next().await.unwrap();
-        assert!(shaken.is_none());
+        assert_eq!(Fault::of(&shaken.unwrap_err()), Some(Fault::Slow));
         assert_eq!(clock.mono().since(began).as_secs(), HANDSHAKE_TIMEOUT.as_secs());
     }
 }

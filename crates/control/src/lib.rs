@@ -32,6 +32,7 @@ mod handshake;
 mod listener;
 mod mailbox;
 mod pace;
+mod refusal;
 mod socket;
 mod task;
 mod unsaved;

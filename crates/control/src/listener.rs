@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use certs::{ClientName, ServerConfig};
+use certs::{ClientName, Fault, ServerConfig};
 use model::ConnId;
 use runtime::Clock;
 use session::{Credential, Input, Peer};
@@ -25,6 +25,7 @@ use crate::connection::Connection;
 use crate::credentials::Credentials;
 use crate::handshake::{Handshakes, Shaken};
 use crate::mailbox::Mailbox;
+use crate::refusal::{Refusals, Refused, Witness};
 use crate::socket::{Socket, Stream};
 use crate::task::Handle;
 
@@ -64,8 +65,7 @@ pub struct Listener {
     /// Ends of their own accord, or by a panic: either way the machine is told once.
     connections: JoinSet<()>,
     admitted: HashMap<Id, Admitted>,
-    /// Somebody was kept out and nobody has been let in since: that is told once.
-    is_refusing: bool,
+    refusals: Refusals,
 }
 
 /// Who comes in by a socket.
@@ -102,7 +102,7 @@ impl Listener {
             handshakes: Handshakes::default(),
             connections: JoinSet::new(),
             admitted: HashMap::new(),
-            is_refusing: false,
+            refusals: Refusals::new(clock),
         }
     }
 
@@ -132,7 +132,10 @@ impl Listener {
                 () = &mut shutdown => break,
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended).await,
                 Some((peer, shaken)) = self.handshakes.next() => self.shaken(peer, shaken).await,
-                _ = sweep.tick() => self.admission.sweep(),
+                _ = sweep.tick() => {
+                    self.admission.sweep();
+                    self.refusals.tell_more();
+                }
                 accepted = accept(&self.sockets, &mut self.turn) => match accepted {
                     Ok((stream, peer, tls)) => self.accepted(stream, peer, tls).await,
                     Err(error) if is_the_peers_fault(&error) => {}
@@ -150,37 +153,37 @@ impl Listener {
 
     async fn accepted(&mut self, stream: Stream, peer: Peer, tls: Option<Arc<ServerConfig>>) {
         if let Err(bound) = self.admission.enter(&peer) {
-            self.refusing(&peer, bound);
+            self.refusals.tell(&peer, Refused::Bound(bound), None);
             // With TLS nothing can be said yet.
             let words = if tls.is_none() { format!("ERROR|{bound}\n") } else { String::new() };
             return stream.dismiss(words.as_bytes());
         }
         match (stream, tls) {
-            (Stream::Tcp(stream), Some(tls)) => match self.handshakes.begin(stream, &peer, &tls) {
-                Ok(()) => self.is_refusing = false,
-                Err(bound) => {
+            (Stream::Tcp(stream), Some(tls)) => {
+                if let Err(bound) = self.handshakes.begin(stream, &peer, &tls) {
                     self.admission.leave(&peer);
-                    self.refusing(&peer, bound);
+                    self.refusals.tell(&peer, Refused::Bound(bound), None);
                 }
-            },
+            }
             (Stream::Tcp(stream), None) => self.begin(stream, peer, None).await,
             (Stream::Unix(stream), _) => self.begin(stream, peer, None).await,
         }
     }
 
-    /// Told once, until somebody is let in again.
-    fn refusing(&mut self, peer: &Peer, bound: &'static str) {
-        if !std::mem::replace(&mut self.is_refusing, true) {
-            tracing::warn!(?peer, "registry connections are refused: {bound}");
-        }
-    }
-
-    async fn shaken(&mut self, peer: Peer, shaken: Option<Shaken>) {
+    async fn shaken(&mut self, peer: Peer, shaken: io::Result<Shaken>) {
         match shaken {
-            Some(Shaken { stream, certificate }) => {
+            Ok(Shaken { stream, certificate }) => {
                 self.begin(stream, peer, certificate.as_ref()).await;
             }
-            None => self.admission.leave(&peer),
+            Err(error) => {
+                self.admission.leave(&peer);
+                match Fault::of(&error) {
+                    Some(fault) => {
+                        self.refusals.tell(&peer, Refused::Handshake(fault), Some(&error));
+                    }
+                    None => tracing::debug!(%peer, %error, "a registry client did not shake hands"),
+                }
+            }
         }
     }
 
@@ -189,7 +192,6 @@ impl Listener {
     where
         S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     {
-        self.is_refusing = false;
         let (access, credential) = self.credentials.access(&peer, certificate);
         let mailbox = Arc::new(Mailbox::default());
         let Some(conn) = introduce(&self.handle, &peer, &mailbox, credential).await else {
@@ -200,7 +202,8 @@ impl Listener {
         }
         let (handle, clock) = (self.handle.clone(), self.clock);
         let kept = mailbox.clone();
-        let connection = Connection::new(stream, conn, mailbox, access, handle, clock);
+        let witness = Witness { peer: peer.clone(), refusals: self.refusals.clone() };
+        let connection = Connection::new(stream, conn, mailbox, access, handle, clock, witness);
         let task = self.connections.spawn(connection.run());
         self.admitted.insert(task.id(), Admitted { conn, peer, mailbox: kept });
     }

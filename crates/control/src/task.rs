@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use model::{ConnId, Line, Version};
 use runtime::Clock;
@@ -29,6 +29,8 @@ pub struct RegistryTask<F> {
     orders: mpsc::Receiver<Input>,
     mailboxes: BTreeMap<ConnId, Arc<Mailbox>>,
     unsaved: Unsaved,
+    /// For whoever asks from outside.
+    sessions: Arc<AtomicUsize>,
     /// No handle is left.
     is_ending: bool,
 }
@@ -66,6 +68,7 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
         let (handle, messages, orders) = Handle::new();
         let mailboxes = BTreeMap::new();
         let unsaved = Unsaved::default();
+        let sessions = Arc::new(AtomicUsize::new(registry.session_count()));
         let is_ending = false;
         let task = Self {
             registry,
@@ -76,6 +79,7 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
             orders,
             mailboxes,
             unsaved,
+            sessions,
             is_ending,
         };
         (task, handle)
@@ -84,6 +88,11 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
     /// Carries out what the machine wants done before anything happens: what was remembered.
     pub fn begin(&mut self) {
         self.perform();
+    }
+
+    /// How many sessions there are, now and later.
+    pub fn sessions(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.sessions)
     }
 
     /// Runs until no [`Handle`] is left and everything is saved.
@@ -160,6 +169,7 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
     }
 
     fn perform(&mut self) {
+        self.sessions.store(self.registry.session_count(), Ordering::Relaxed);
         while let Some(output) = self.registry.poll_output() {
             match output {
                 Output::Answer(conn, answer) => self.to(conn, |mailbox| mailbox.answer(answer)),
@@ -180,6 +190,13 @@ impl<F: FnMut(Effect)> RegistryTask<F> {
                 Output::Maintenance(modes) => (self.effects)(Effect::Maintenance(modes)),
                 Output::Watch(watch, what) => (self.effects)(Effect::Watch(watch, what)),
                 Output::Query(id, query) => (self.effects)(Effect::Query(id, query)),
+                Output::Member(service, instance, member) => {
+                    (self.effects)(Effect::Member(service, instance, member));
+                }
+                Output::Checked(service, instance, backend, healthy, reason) => {
+                    let effect = Effect::Checked(service, instance, backend, healthy, reason);
+                    (self.effects)(effect);
+                }
                 Output::Note(note) => log(&note),
             }
         }

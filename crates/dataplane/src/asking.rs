@@ -11,24 +11,32 @@ pub(crate) struct Asking {
     version: Version,
     websocket: bool,
     /// Whether the stream ended with it.
-    ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Asking {
-    /// `websocket` is whether `:protocol` says so, `ended` whether there is no body.
+    /// `websocket` is whether `:protocol` says so, `ended` whether there is no body. In a box:
+    /// it goes from hand to hand.
     pub(crate) fn new(
-        (version, mut parts, websocket): (Version, http::request::Parts, bool),
+        version: Version,
+        mut parts: http::request::Parts,
+        websocket: bool,
         ended: bool,
-    ) -> Self {
+    ) -> Box<Self> {
         join_cookies(&mut parts.headers);
-        Self { parts, version, websocket, ended }
+        Box::new(Self { parts, version, websocket, ended })
     }
 
     /// Whether a body is the exception, so that it is worth to wait for the end of the stream:
     /// without a length it would have to be announced to the backend, even if there is none.
-    pub(crate) fn is_hardly_with_body(parts: &http::request::Parts) -> bool {
-        matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE)
-            && !parts.headers.contains_key(CONTENT_LENGTH)
+    pub(crate) fn is_hardly_with_body(&self) -> bool {
+        match self.parts.headers.get(CONTENT_LENGTH) {
+            Some(length) => length == "0",
+            None => {
+                let method = &self.parts.method;
+                matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE)
+            }
+        }
     }
 
     /// As whoever decides reads it.

@@ -16,7 +16,7 @@ use runtime::Clock;
 use crate::answer::Answer;
 use crate::buffers::Buffer;
 use crate::exchange::Exchange;
-use crate::head::Message;
+use crate::head::{Ending, Message};
 use crate::plan::Plan;
 use crate::plane::Notice;
 use crate::pump::{Progress, Pump, PumpError};
@@ -45,16 +45,16 @@ pub(crate) enum Attempt {
 }
 
 impl Exchange<'_> {
-    /// Sends a request and takes the response, as far as that goes.
+    /// Sends a request and takes the response, as far as that goes. `began` is now.
     pub(crate) async fn attempt(
         &mut self,
         plan: &mut Plan,
         out: &mut Buffer,
         fresh_only: bool,
+        began: Instant,
     ) -> Attempt {
         let worker = self.worker;
         let endpoint = Rc::clone(&plan.ticket.route.endpoint);
-        let began = worker.clock.mono();
         let obtained = match plan.message.take() {
             None => self.text_connection(plan, fresh_only, began).await,
             // In a box: connections in text need not be as large.
@@ -105,6 +105,7 @@ impl Exchange<'_> {
             begun: &begun,
             request_moves: &moved,
             encoders: &worker.encoders,
+            draining: &worker.shared.draining,
             tally: &self.tally,
         };
         // A stream that is given up says so at any time; a connection only by its end, which may be
@@ -273,11 +274,14 @@ impl Exchange<'_> {
         }
         // It chose to speak in text, or has closed again.
         let sharing = sharing.ok_or(Attempt::Otherwise)?;
-        let left = message.content_length();
         let ended = no_body_yet && plan.body.is_read() && plan.body.trailers().is_empty();
+        let ending = match ended {
+            true => Ending::Now,
+            false => Ending::of_body(&message, !plan.body.has_end_to_come()),
+        };
         let request = message.into_request(endpoint.is_tls());
         let request = request.ok_or(Attempt::Final(Answer::bad_head(400)))?;
-        match sharing.send(request, left, ended) {
+        match sharing.send(request, ending) {
             Ok(stream) => Ok(Upstream::of_stream(Stream::H2(Box::new(stream)))),
             Err(error) => {
                 tracing::debug!(%error, "a connection to a backend takes no more requests");

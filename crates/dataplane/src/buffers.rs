@@ -91,16 +91,21 @@ pub(crate) fn poll_read_with<S: AsyncRead + Unpin, T>(
 pub(crate) async fn read_into_new<S: AsyncRead + Unpin>(
     from: &mut S,
 ) -> io::Result<Option<Buffer>> {
-    std::future::poll_fn(|cx| {
-        poll_read_with(from, cx, |bytes, _| {
-            (!bytes.is_empty()).then(|| {
-                let mut buffer = Buffer::take();
-                buffer.extend_from_slice(bytes);
-                buffer
-            })
+    std::future::poll_fn(|cx| poll_read_into_new(from, cx)).await
+}
+
+/// As [`read_into_new`].
+pub(crate) fn poll_read_into_new<S: AsyncRead + Unpin>(
+    from: &mut S,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Option<Buffer>>> {
+    poll_read_with(from, cx, |bytes, _| {
+        (!bytes.is_empty()).then(|| {
+            let mut buffer = Buffer::take();
+            buffer.extend_from_slice(bytes);
+            buffer
         })
     })
-    .await
 }
 
 /// Waits for bytes and appends them, at most as many as a fresh buffer holds; 0 at the end of the

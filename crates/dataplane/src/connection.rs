@@ -4,22 +4,26 @@
 //! few kilobytes; it is made when the first byte comes and let go when nothing has come for a
 //! moment.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 use certs::Covered;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::buffers::{Buffer, read_into_new};
+use crate::buffers::{Buffer, poll_read_into_new};
 use crate::challenge;
 use crate::exchange::{self, After};
 use crate::h2_server::{self, PREFACE};
 use crate::identity::Client;
 use crate::plane::Door;
 use crate::preamble;
+use crate::refusal::Refused;
 use crate::stream::Stream;
 use crate::worker::{Open, Worker};
 
@@ -32,19 +36,23 @@ pub(crate) async fn welcome(
 ) {
     let worker = &open.worker;
     let is_plain = door == Door::Plain && !worker.shared.config.proxy_protocol;
-    let known = if is_plain {
+    let mut known = if is_plain {
         if !open.admits(peer.ip(), false) {
-            return;
+            return worker.shared.refuse(peer, Some(Refused::Crowd), None);
         }
-        Known { stream: Stream::Plain(tcp), from: From { peer, port, covered: None } }
+        Known { stream: Stream::Plain(tcp), from: From { peer, port, named: None, covered: None } }
     } else {
         // In a box that is gone afterwards: a handshake is larger than a quiet connection.
-        match Box::pin(greet(open, tcp, (peer, port), door)).await {
-            Ok(known) => known,
-            Err(error) => return tracing::debug!(%peer, %error, "not let in"),
-        }
+        let Some(known) = Box::pin(greet(open, tcp, (peer, port), door)).await else { return };
+        known
     };
-    serve(worker, known).await;
+    // By reference: a quiet connection holds it once.
+    let Some(first) = serve(worker, &mut known).await else { return };
+    // Its streams do not know.
+    let local = known.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
+    let from = client(worker, &known.from).at(local);
+    // In a box, as all that a quiet connection does not need.
+    Box::pin(h2_server::serve(worker, known.stream, first, from)).await;
 }
 
 /// A connection whose beginning is over.
@@ -56,66 +64,91 @@ struct Known {
 /// Where it comes from.
 struct From {
     peer: SocketAddr,
-    /// The port it came to.
+    /// The port it came to: ours, or that of a proxy before us.
     port: u16,
+    /// Where it came to, as that proxy says. In a box: few have one.
+    named: Option<Box<SocketAddr>>,
     /// What its certificate is for, with TLS.
     covered: Option<Rc<Covered>>,
 }
 
 /// Reads a header of the PROXY protocol and shakes hands, as it applies, in the time of a head.
+/// Whoever is not let in is told of in the log.
 async fn greet(
     open: &Open,
     mut tcp: TcpStream,
-    (mut peer, port): (SocketAddr, u16),
+    (mut peer, mut port): (SocketAddr, u16),
     door: Door,
-) -> io::Result<Known> {
-    let (config, worker) = (&open.worker.shared.config, &open.worker);
-    let mut named = false;
+) -> Option<Known> {
+    let (shared, worker) = (&open.worker.shared, &open.worker);
+    let config = &shared.config;
+    let (mut is_named, mut named) = (false, None);
     if config.proxy_protocol && worker.is_trusted(peer.ip()) {
-        let read = preamble::read(&mut tcp, peer);
-        let from = tokio::time::timeout(config.header_timeout, read).await??;
-        named = from != peer;
-        peer = from;
+        let read = within(config.header_timeout, preamble::read(&mut tcp)).await;
+        let read = read.inspect_err(|error| {
+            shared.refuse(peer, Refused::of_preamble(error), Some(error));
+        });
+        if let Some(from) = read.ok()? {
+            is_named = from.source != peer;
+            peer = from.source;
+            port = from.destination.port();
+            named = Some(Box::new(from.destination));
+        }
     }
-    if !open.admits(peer.ip(), named) {
-        return Err(io::ErrorKind::QuotaExceeded.into());
+    if !open.admits(peer.ip(), is_named) {
+        shared.refuse(peer, Some(Refused::Crowd), None);
+        return None;
     }
     let Some(https) = config.https.as_ref().filter(|_| door == Door::Tls) else {
-        let from = From { peer, port, covered: None };
-        return Ok(Known { stream: Stream::Plain(tcp), from });
+        let from = From { peer, port, named, covered: None };
+        return Some(Known { stream: Stream::Plain(tcp), from });
     };
     let handshake = challenge::shake(https, config.challenges.as_ref(), tcp);
-    let tls = tokio::time::timeout(config.header_timeout, handshake).await??;
+    let shaken = within(config.header_timeout, handshake).await;
+    let tls = shaken
+        .inspect_err(|error| shared.refuse(peer, Refused::of_tls(error), Some(error)))
+        .ok()?;
     // As it was when the handshake ended: later certificates may be for other hosts.
     let shaken = tls.get_ref().1;
     let covered = https.resolver.certificates().covered(shaken.server_name());
     let covered = covered.with_client(shaken.peer_certificates());
     let stream = Stream::Tls(Box::new(TlsStream::Server(tls)));
-    Ok(Known { stream, from: From { peer, port, covered: Some(Rc::new(covered)) } })
+    Some(Known { stream, from: From { peer, port, named, covered: Some(Rc::new(covered)) } })
 }
 
-/// Serves a connection to its end.
-async fn serve(worker: &Rc<Worker>, mut known: Known) {
+/// As [`tokio::time::timeout`], with an error for a limit that is over.
+async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(limit, work).await?
+}
+
+/// Serves a connection in text to its end, or until it is found to speak HTTP/2; then returns what
+/// was read.
+async fn serve(worker: &Rc<Worker>, known: &mut Known) -> Option<Buffer> {
     // A connection that never says anything gets the time of a head, an old one more.
     let mut patience = worker.shared.config.header_timeout;
     loop {
-        let first = tokio::time::timeout(patience, read_into_new(&mut known.stream)).await;
-        let Ok(Ok(Some(input))) = first else { return };
-        // In boxes: a quiet connection is smaller.
-        match Box::pin(talk(worker, &mut known, input)).await {
+        let first = {
+            let mut place = worker.quiet.place();
+            let first = poll_fn(|cx| match poll_read_into_new(&mut known.stream, cx) {
+                // Only then: a request that is here is answered.
+                Poll::Pending => place.poll(cx).map(|()| Ok(None)),
+                read => read,
+            });
+            tokio::time::timeout(patience, first).await
+        };
+        let Ok(Ok(Some(input))) = first else { return None };
+        match Box::pin(talk(worker, known, input)).await {
             Talked::Text(After::Quiet) => patience = worker.shared.config.idle_timeout,
-            Talked::Text(After::Close) => return,
-            Talked::Frames(first) => {
-                let from = client(worker, &known.from);
-                return Box::pin(h2_server::serve(worker, known.stream, first, from)).await;
-            }
+            Talked::Text(After::Close) => return None,
+            Talked::Frames(first) => return Some(first),
         }
     }
 }
 
 fn client(worker: &Worker, from: &From) -> Client {
     let trusted = worker.is_trusted(from.peer.ip());
-    Client::new(from.peer, from.port, trusted, from.covered.clone())
+    let client = Client::new(from.peer, from.port, trusted, from.covered.clone());
+    client.at(from.named.as_deref().copied())
 }
 
 /// What a client had to say.

@@ -12,8 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::request::Parts;
-use http1::{Scan, Verb, Version};
+use http1::{Scan, Verb};
 use model::Instant;
 use routing::EndpointId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +22,7 @@ use crate::asking::Asking;
 use crate::attempt::Attempt;
 use crate::buffers::{Buffer, read_into_new};
 use crate::forward::Asked;
-use crate::head::Message;
+use crate::head::{Ending, Message};
 use crate::identity::{Client, RequestId};
 use crate::park::Parked;
 use crate::plan::{Look, Ours, Plan};
@@ -88,31 +87,30 @@ pub(crate) async fn burst(
     }
 }
 
-/// Serves the one request of a stream; `ended` is whether that is known to have no body. Returns
-/// whether its client was there for the answer.
+/// Serves the one request of a stream. Returns whether its client was there for the answer.
 pub(crate) async fn single(
     worker: &Rc<Worker>,
-    (mut stream, mut ended): (Stream, bool),
+    mut stream: Stream,
     client: &Client,
-    request: (Version, Parts, bool),
+    mut asking: Box<Asking>,
 ) -> bool {
     let mut watch = Watch::taking_over(worker.clock);
-    if !ended {
-        let is_worth_it = Asking::is_hardly_with_body(&request.1);
+    if !asking.ended {
+        let is_worth_it = asking.is_hardly_with_body();
         let begun = poll_fn(|cx| match stream.poll_begun(cx) {
             Poll::Pending if is_worth_it => Poll::Pending,
             begun => Poll::Ready(begun),
         });
         match watch.within(worker.shared.config.header_timeout, begun).await {
             // Trailers need a body to follow, be it an empty one.
-            Ok(Poll::Ready(Ok(has_ended))) => ended = has_ended && stream.trailers().is_empty(),
+            Ok(Poll::Ready(Ok(ended))) => asking.ended = ended && stream.trailers().is_empty(),
             Ok(Poll::Ready(Err(_))) => return false,
             Ok(Poll::Pending) | Err(TimedOut) => {}
         }
     }
     let (is_new, parked) = (Cell::new(true), Cell::new(false));
     let tally = Tally::default();
-    let (input, asking) = (Buffer::none(), Some(Asking::new(request, ended)));
+    let (input, asking) = (Buffer::none(), Some(asking));
     let stream = &mut stream;
     let mut exchange =
         Exchange { worker, stream, client, watch, input, asking, is_new, parked, tally };
@@ -130,7 +128,7 @@ pub(crate) struct Exchange<'c> {
     /// What was read from the client and not used up. On a stream, of the body alone.
     pub(crate) input: Buffer,
     /// The head, on a stream.
-    pub(crate) asking: Option<Asking>,
+    pub(crate) asking: Option<Box<Asking>>,
     /// Whether the request has not been counted against its limits yet.
     pub(crate) is_new: Cell<bool>,
     /// Whether it has waited for its backend.
@@ -175,30 +173,31 @@ impl Exchange<'_> {
     async fn serve(&mut self, id: &RequestId) -> io::Result<Turn> {
         let mut out = Buffer::take();
         let mut scan = Scan::new();
-        let limit = self.worker.shared.config.header_timeout;
-        let head_by = self.worker.clock.mono().after(limit);
+        let mut now = self.worker.clock.mono();
+        let head_by = now.after(self.worker.shared.config.header_timeout);
         let mut look = loop {
-            match self.look(&mut scan, id, &[], &mut out) {
+            match self.look(&mut scan, (id, now), &[], &mut out) {
                 Look::More => {
-                    if let Some(turn) = self.read_more(id, head_by).await? {
+                    if let Some(turn) = self.read_more(id, (now, head_by)).await? {
                         return Ok(turn);
                     }
+                    now = self.worker.clock.mono();
                 }
                 look => break look,
             }
         };
-        self.tally.begin(self.worker.clock.mono());
+        self.tally.begin(now);
         let _in_flight = InFlight::new(self.worker);
         let mut tries = Tries::default();
         loop {
             match look {
                 Look::Send(plan) => {
-                    if let Some(turn) = self.try_once(plan, &mut out, &mut tries, id).await {
+                    let tried = self.try_once(plan, &mut out, &mut tries, (id, now)).await;
+                    if let Some(turn) = tried {
                         return turn;
                     }
                 }
                 Look::Park(limit, ours) => {
-                    let now = self.worker.clock.mono();
                     let until = *tries.parked_until.get_or_insert_with(|| now.after(limit));
                     let place = Parked::begin(self.worker, self.input.len());
                     let Some(_place) = place.filter(|_| now < until) else {
@@ -213,7 +212,8 @@ impl Exchange<'_> {
                 Look::More => return Ok(Turn::Close),
             }
             out = Buffer::take();
-            look = self.look(&mut Scan::new(), id, &tries.endpoints, &mut out);
+            now = self.worker.clock.mono();
+            look = self.look(&mut Scan::new(), (id, now), &tries.endpoints, &mut out);
         }
     }
 
@@ -223,10 +223,10 @@ impl Exchange<'_> {
         mut plan: Box<Plan>,
         out: &mut Buffer,
         tries: &mut Tries,
-        id: &RequestId,
+        (id, now): (&RequestId, Instant),
     ) -> Option<io::Result<Turn>> {
         self.tally.of(&plan.ticket.route);
-        let attempt = self.attempt(&mut plan, out, tries.fresh_only).await;
+        let attempt = self.attempt(&mut plan, out, tries.fresh_only, now).await;
         self.tally.received.set((plan.head_len as u64).saturating_add(plan.body.payload_bytes()));
         let again = match &attempt {
             Attempt::Untouched(_) => true,
@@ -251,7 +251,7 @@ impl Exchange<'_> {
         // a fresh one to it is the next thing to try.
         let stale = matches!(&attempt, Attempt::Untouched(answer) if *answer == Answer::INCOMPLETE);
         let answer = match attempt {
-            Attempt::Received(received) => return Some(self.finish(*plan, received).await),
+            Attempt::Received(received) => return Some(self.finish(plan, received).await),
             Attempt::Broken => return Some(Ok(Turn::Close)),
             Attempt::Otherwise => Answer::INCOMPLETE,
             Attempt::Final(answer) | Attempt::Untouched(answer) | Attempt::Unanswered(answer) => {
@@ -276,7 +276,7 @@ impl Exchange<'_> {
     /// Answers what is not sent to any endpoint; after a try with what became of that.
     async fn refuse(
         &mut self,
-        ours: Ours,
+        ours: Box<Ours>,
         failed: Option<Answer>,
         id: &RequestId,
     ) -> io::Result<Turn> {
@@ -291,9 +291,13 @@ impl Exchange<'_> {
     }
 
     /// Reads more of a head; a turn when there is none.
-    async fn read_more(&mut self, id: &RequestId, by: Instant) -> io::Result<Option<Turn>> {
+    async fn read_more(
+        &mut self,
+        id: &RequestId,
+        (now, by): (Instant, Instant),
+    ) -> io::Result<Option<Turn>> {
         self.input.reserve(4096);
-        let limit = by.since(self.worker.clock.mono());
+        let limit = by.since(now);
         match self.watch.within(limit, self.stream.read_buf(&mut *self.input)).await {
             Ok(Ok(0)) => Ok(Some(Turn::Close)),
             Ok(Ok(_)) => Ok(None),
@@ -306,14 +310,14 @@ impl Exchange<'_> {
     }
 
     /// After a response: keeps what can be used again.
-    async fn finish(&mut self, plan: Plan, received: Received) -> io::Result<Turn> {
+    async fn finish(&mut self, plan: Box<Plan>, received: Received) -> io::Result<Turn> {
         let Some(mut upstream) = received.upstream else { return Ok(Turn::Close) };
         let used = plan.used.min(self.input.len());
         let is_message = self.stream.is_message();
         if received.tunnel {
             self.tally.record(self.worker);
             // A tunnel counts at its endpoint, and no longer as a request of its generation.
-            let Plan { ticket, entered, .. } = plan;
+            let Plan { ticket, entered, .. } = *plan;
             drop(entered);
             // Bytes that came glued to the handshake are the first of the tunnel.
             let glued = self.input.get(used..).unwrap_or_default();
@@ -321,6 +325,10 @@ impl Exchange<'_> {
                 upstream.stream.send(glued).await?;
             }
             self.input = Buffer::none();
+            // A tunnel has no time limit, not even where one side reads nothing for a while.
+            if let Some(tcp) = upstream.stream.tcp() {
+                runtime::net::give_up_after(tcp, None)?;
+            }
             let joined =
                 Box::pin(tunnel::join(self.worker.clock, self.stream, &mut upstream.stream)).await;
             drop(ticket);
@@ -410,7 +418,8 @@ impl Exchange<'_> {
         let mut message = Message::default();
         let body = answer.write(to, said, &mut message);
         self.tally.answered(answer.status, body.len() as u64);
-        self.stream.send_head(message, body.is_empty())?;
+        let ending = if body.is_empty() { Ending::Now } else { Ending::After(body.len() as u64) };
+        self.stream.send_head(message, ending)?;
         let limit = self.worker.shared.config.body_timeout;
         match self.watch.within(limit, self.stream.send(body.as_bytes())).await {
             Ok(written) => written?,

@@ -1,7 +1,5 @@
 //! Heads on their way: what a backend is told of a request, and a client of a response (SPEC 5).
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use http1::{BodyFraming, Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
 use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
 use routing::Member;
@@ -13,6 +11,7 @@ use crate::head::HeadOut;
 use crate::identity::{Client, RequestId};
 use crate::receive::Manner;
 use crate::upstream::LocalEndpoint;
+use crate::websocket::{self, Accept};
 
 /// What has to be remembered of a request once its head is out of sight.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +27,8 @@ pub(crate) struct Asked {
     pub(crate) http3_port: Option<u16>,
     pub(crate) keep_alive: bool,
     pub(crate) websocket: bool,
+    /// How the key of its WebSocket handshake is to be answered.
+    pub(crate) accept: Option<Accept>,
     /// Whether errors are better shown as a page.
     pub(crate) html: bool,
     /// How the response may be compressed, if its route does that.
@@ -44,6 +45,7 @@ impl Asked {
         http3_port: None,
         keep_alive: false,
         websocket: false,
+        accept: None,
         html: false,
         coding: None,
     };
@@ -57,6 +59,7 @@ impl Asked {
             http3_port: None,
             keep_alive: head.keep_alive,
             websocket: head.upgrade_websocket,
+            accept: None,
             html: false,
             coding: None,
         }
@@ -80,14 +83,15 @@ pub(crate) fn is_grpc(head: &RequestHead<'_>) -> bool {
     })
 }
 
-/// Writes the head of a request for its backend.
+/// Writes the head of a request for its backend. Returns how the key is to be answered that is in
+/// it, if it is a WebSocket handshake.
 pub(crate) fn request<H: HeadOut>(
     head: &RequestHead<'_>,
     path: &NormalPath<'_>,
     to: (&Member, &LocalEndpoint),
     from: (&Client, &RequestId),
     out: &mut H,
-) {
+) -> Option<Accept> {
     let ((member, endpoint), (client, id)) = (to, from);
     let options = &member.config.options;
     let rules = &*member.config.headers;
@@ -159,7 +163,7 @@ pub(crate) fn request<H: HeadOut>(
         let keep = keep
             && !(is_message(head)
                 && head.upgrade_websocket
-                && field.name.eq_ignore_ascii_case(b"sec-websocket-key"));
+                && field.name.eq_ignore_ascii_case(websocket::KEY));
         if keep && !is_replaced(rules, HeaderSide::Request, &field) {
             out.field(field.name, field.value);
         }
@@ -170,16 +174,25 @@ pub(crate) fn request<H: HeadOut>(
     if matches!(head.framing, Framing::Chunked | Framing::UntilEnd) {
         out.of_this_hop(b"Transfer-Encoding", b"chunked");
     }
-    if is_message(head) {
-        if head.upgrade_websocket {
-            websocket_handshake(out);
-        } else if head.te_trailers {
-            out.of_this_hop(b"Connection", b"TE");
-        }
+    let accept = match (is_message(head), head.upgrade_websocket) {
+        (true, true) => Some(websocket_handshake(out)),
+        (false, true) => key_of(head).map(Accept::of),
+        (_, false) => None,
+    };
+    if is_message(head) && !head.upgrade_websocket && head.te_trailers {
+        out.of_this_hop(b"Connection", b"TE");
     }
     add_identity(head, &seen, (client, id), rules, out);
     write_rules(rules, HeaderSide::Request, out);
     out.end();
+    accept
+}
+
+/// The key of a handshake in text, if there is exactly one.
+fn key_of<'h>(head: &RequestHead<'h>) -> Option<&'h [u8]> {
+    let mut keys = head.fields().filter(|field| field.name.eq_ignore_ascii_case(websocket::KEY));
+    let key = keys.next()?;
+    keys.next().is_none().then_some(key.value)
 }
 
 /// Whether a head came in frames.
@@ -187,14 +200,14 @@ pub(crate) fn is_message(head: &RequestHead<'_>) -> bool {
     head.version >= Version::Http2
 }
 
-/// What a handshake needs in HTTP/1.1 and not in HTTP/2 (RFC 8441, section 5). Whoever answers
-/// the key shows that it speaks the protocol; its answer is for us alone.
-fn websocket_handshake<H: HeadOut>(out: &mut H) {
-    let mut key = [0; 16];
-    fastrand::fill(&mut key);
+/// What a handshake needs in HTTP/1.1 and not in HTTP/2 (RFC 8441, section 5). The answer to the key
+/// is for us alone.
+fn websocket_handshake<H: HeadOut>(out: &mut H) -> Accept {
+    let key = websocket::key();
     out.of_this_hop(b"Connection", b"Upgrade");
     out.of_this_hop(b"Upgrade", b"websocket");
-    out.field(b"Sec-WebSocket-Key", BASE64_STANDARD.encode(key).as_bytes());
+    out.field(b"Sec-WebSocket-Key", key.as_bytes());
+    Accept::of(key.as_bytes())
 }
 
 /// Writes the head of a request for the server of a maintenance page: whatever was asked for, the
@@ -364,7 +377,7 @@ pub(crate) fn response<H: HeadOut>(
             let status = if is_tunnel { 200 } else { head.status };
             out.status_line(status, reason(head));
             for field in head.end_to_end() {
-                if is_tunnel && field.name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+                if is_tunnel && field.name.eq_ignore_ascii_case(websocket::ACCEPT) {
                     continue;
                 }
                 if asked.http3_port.is_some() && field.name.eq_ignore_ascii_case(b"alt-svc") {

@@ -1,35 +1,31 @@
 //! HTTP/2 to backends (RFC 9113): connections that carry many requests at a time.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
+use h2::{Ping, PingPong};
 use http::Request;
 use model::Instant;
 use runtime::Clock;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::bounds::{
+    BACKEND_FRAME_BYTES_MAX, BACKEND_SEND_BYTES_MAX, BACKEND_SMALL_FRAMES_COST_MAX,
+    BACKEND_WINDOW_BYTES, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+};
 use crate::h2_stream::H2Stream;
-use crate::stream::Stream;
+use crate::head::Ending;
+use crate::pulse::{Next, Pulse};
 
 /// Connections to one address; beyond them requests wait for streams.
 const CONNECTIONS_MAX: usize = 16;
-/// Streams of one connection that are used, even if its backend would take more.
-const STREAMS_MAX: usize = 128;
-/// As towards clients: what a backend may send before its client takes it. The connection has
-/// room for all its streams, or clients that do not read would hold up those that do.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS_MAX as u32;
-const SEND_BYTES_MAX: usize = 64 * 1024;
-/// What frames that wait for their clients may cost that are smaller than 256 bytes, each what it
-/// is smaller by. A backend that sends such messages fills its windows with them when clients are
-/// slow, and must not lose all its streams over it.
-const SMALL_FRAMES_COST_MAX: usize = 32 * CONNECTION_WINDOW_BYTES as usize;
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
-const FRAME_BYTES_MAX: u32 = 64 * 1024;
 
 /// The connections to one address.
 #[derive(Debug, Default)]
@@ -44,8 +40,8 @@ pub(crate) struct SharedConnections {
 #[derive(Debug)]
 struct Connection {
     send: SendRequest<Bytes>,
-    /// Requests it carries.
-    streams: Cell<usize>,
+    /// Requests it carries, and whether somebody is there to answer them.
+    pulse: Rc<Pulse>,
     /// When it carried one last.
     used: Cell<Instant>,
     clock: Clock,
@@ -101,24 +97,39 @@ impl SharedConnections {
     }
 
     /// Begins to speak on a new connection.
-    pub(crate) async fn add(&self, stream: Stream, clock: Clock) -> Result<(), h2::Error> {
+    pub(crate) async fn add<S>(&self, stream: S, clock: Clock) -> Result<(), h2::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let mut builder = Builder::new();
         builder
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buffer_size(SEND_BYTES_MAX)
-            .max_frame_size(FRAME_BYTES_MAX)
-            .data_frame_budget(SMALL_FRAMES_COST_MAX)
+            .initial_connection_window_size(BACKEND_WINDOW_BYTES)
+            .max_send_buffer_size(BACKEND_SEND_BYTES_MAX)
+            .max_frame_size(BACKEND_FRAME_BYTES_MAX)
+            .data_frame_budget(BACKEND_SMALL_FRAMES_COST_MAX)
             .max_header_list_size(HEAD_BYTES_MAX);
-        let (send, driver) = builder.handshake(stream).await?;
+        let pulse = Rc::new(Pulse::new(clock.mono()));
+        let heard = Heard { stream, pulse: Rc::clone(&pulse), clock };
+        let (send, mut driver) = builder.handshake(heard).await?;
+        let pings = driver.ping_pong();
+        let feeling = Rc::clone(&pulse);
         tokio::task::spawn_local(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "an HTTP/2 connection to a backend broke");
+            tokio::select! {
+                // First, so that what has come counts, however late anybody looks.
+                biased;
+                ended = driver => if let Err(error) = ended {
+                    tracing::debug!(%error, "an HTTP/2 connection to a backend broke");
+                },
+                // Its requests fail when the driver is dropped.
+                () = until_dead(&feeling, pings, clock) => {
+                    tracing::debug!("a backend does not answer on an HTTP/2 connection");
+                }
             }
         });
-        let (streams, used) = (Cell::new(0), Cell::new(clock.mono()));
-        self.open.borrow_mut().push(Rc::new(Connection { send, streams, used, clock }));
+        let used = Cell::new(clock.mono());
+        self.open.borrow_mut().push(Rc::new(Connection { send, pulse, used, clock }));
         Ok(())
     }
 
@@ -126,7 +137,7 @@ impl SharedConnections {
     pub(crate) fn sweep(&self, now: Instant, age_max: Duration) {
         self.open.borrow_mut().retain(|connection| {
             let is_idle =
-                connection.streams.get() == 0 && now.since(connection.used.get()) >= age_max;
+                connection.pulse.streams() == 0 && now.since(connection.used.get()) >= age_max;
             connection.is_usable() && !is_idle
         });
     }
@@ -145,32 +156,34 @@ impl Connection {
 
     /// How many more requests it can carry.
     fn room(&self) -> usize {
-        let most = self.send.current_max_send_streams().min(STREAMS_MAX);
-        most.saturating_sub(self.streams.get())
+        // Even if its backend would take more.
+        let most = self.send.current_max_send_streams().min(STREAMS_MAX as usize);
+        most.saturating_sub(self.pulse.streams())
     }
 }
 
 impl Sharing {
     fn new(connection: &Rc<Connection>) -> Self {
-        connection.streams.set(connection.streams.get() + 1);
+        connection.pulse.begin(connection.clock.mono());
         Self(Rc::clone(connection))
     }
 
-    /// Begins a request. `left` is how long its body is said to be, `ended` whether it has none.
-    pub(crate) fn send(
-        self,
-        request: Request<()>,
-        left: Option<u64>,
-        ended: bool,
-    ) -> Result<H2Stream, h2::Error> {
+    /// Some of an answer came.
+    pub(crate) fn answered(&self) {
+        self.0.pulse.answered();
+    }
+
+    /// Begins a request.
+    pub(crate) fn send(self, request: Request<()>, ending: Ending) -> Result<H2Stream, h2::Error> {
+        let ended = ending == Ending::Now;
         let (response, body) = self.0.send.clone().send_request(request, ended)?;
-        Ok(H2Stream::of_backend(self, response, (!ended).then_some(body), left))
+        Ok(H2Stream::of_backend(self, response, body, ending))
     }
 }
 
 impl Drop for Sharing {
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
+        self.0.pulse.end();
         self.0.used.set(self.0.clock.mono());
     }
 }
@@ -179,5 +192,125 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         self.0.opening.set(false);
         self.0.opened.notify_waiters();
+    }
+}
+
+/// Waits until nobody is at the other end. Costs nothing while no request waits.
+async fn until_dead(pulse: &Pulse, mut pings: Option<PingPong>, clock: Clock) {
+    loop {
+        let now = clock.mono();
+        match pulse.look(now) {
+            Next::Rest => pulse.woken.notified().await,
+            Next::Wait(until) => clock.timer(until).await,
+            Next::Ping => {
+                pulse.ask(now);
+                let Some(pings) = &mut pings else { return std::future::pending().await };
+                // The answer to the one before is to be taken first.
+                let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+                if pings.send_ping(Ping::opaque()).is_err() {
+                    // It was never answered, although other things came: alive in its own way.
+                    pulse.hear(now);
+                }
+            }
+            Next::Dead => return,
+        }
+    }
+}
+
+/// A connection that tells when something comes.
+struct Heard<S> {
+    stream: S,
+    pulse: Rc<Pulse>,
+    clock: Clock,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        self.pulse.hear(self.clock.mono());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    fn get() -> Request<()> {
+        Request::get("http://a.test/").body(()).unwrap()
+    }
+
+    /// A connection to a server that takes one request and never answers it; then `goes_on` says
+    /// whether it still reads.
+    async fn connected(clock: Clock, goes_on: bool) -> SharedConnections {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        tokio::task::spawn_local(async move {
+            let mut server = h2::server::handshake(theirs).await.unwrap();
+            let _first = server.accept().await.unwrap().unwrap();
+            if goes_on {
+                let _second = server.accept().await;
+            }
+            std::future::pending::<()>().await;
+        });
+        let connections = SharedConnections::default();
+        connections.add(ours, clock).await.unwrap();
+        connections
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_is_gone_without_a_word_loses_its_requests() {
+        let clock = Clock::system();
+        let local = LocalSet::new();
+        let served = local.run_until(async {
+            let connections = connected(clock, false).await;
+            // A connection that nobody uses may be as silent as it likes.
+            tokio::time::sleep(Duration::from_secs(1000)).await;
+            let asked = clock.mono();
+            let mut stream = connections.pick().unwrap().send(get(), Ending::Now).unwrap();
+            assert!(poll_fn(|cx| stream.poll_head(cx)).await.is_err());
+            assert_eq!(clock.mono().since(asked).as_secs(), 15);
+            assert!(connections.pick().is_none(), "nobody is put there any more");
+        });
+        served.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_takes_its_time_has_it() {
+        let clock = Clock::system();
+        let local = LocalSet::new();
+        let served = local.run_until(async {
+            let connections = connected(clock, true).await;
+            let mut stream = connections.pick().unwrap().send(get(), Ending::Now).unwrap();
+            let head = poll_fn(|cx| stream.poll_head(cx));
+            assert!(tokio::time::timeout(Duration::from_secs(3600), head).await.is_err());
+            assert!(connections.pick().is_some());
+        });
+        served.await;
     }
 }

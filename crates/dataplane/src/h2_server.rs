@@ -1,6 +1,8 @@
 //! HTTP/2 from clients (RFC 9113): many requests at a time over one connection, each a stream and
 //! a task of its own.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -17,6 +19,11 @@ use runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::asking::Asking;
+use crate::bounds::{
+    CLIENT_SEND_BYTES_MAX, CLIENT_SMALL_FRAMES_COST_MAX, HEAD_BYTES_MAX, STREAM_WINDOW_BYTES,
+    STREAMS_MAX, client_window_bytes,
+};
 use crate::buffers::Buffer;
 use crate::exchange;
 use crate::h2_stream::H2Stream;
@@ -28,20 +35,6 @@ use crate::worker::Worker;
 /// What a client that knows we speak HTTP/2 sends first (section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Streams of one connection that may be open at a time; more are refused (section 5.1.2).
-const STREAMS_MAX: u32 = 128;
-/// Payload a client may send before it is taken: of one stream, and of all. What a connection
-/// whose backends do not read can fill.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
-/// What frames that wait for their backends may cost that are smaller than 256 bytes, each what it
-/// is smaller by: enough for a window full of small messages of one stream.
-const SMALL_FRAMES_COST_MAX: usize = 32 * STREAM_WINDOW_BYTES as usize;
-/// Payload of one stream that waits to be written.
-const SEND_BYTES_MAX: usize = 32 * 1024;
-/// A head with its fields as section 6.5.2 counts them. The same as of a head in text; a larger
-/// one is answered with 431 up to some size, and ends the connection beyond.
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Streams that a client may reset before we have looked at them (CVE-2023-44487), and that it
 /// may make us reset by breaking rules (CVE-2025-8671), before the connection ends.
 const UNSEEN_RESETS_MAX: usize = 32;
@@ -51,11 +44,16 @@ const ERROR_RESETS_MAX: usize = 1024;
 const RESET_STREAMS_MAX: usize = 512;
 const RESET_STREAM_AGE_MAX: Duration = Duration::from_secs(10);
 
+/// Whoever was sent something so shortly before proxyd ends may still be reading it. Closing would
+/// lose what the kernel holds, should the client send anything meanwhile.
+const READING_MAX: Duration = Duration::from_secs(10);
+
 /// Serves a connection to its end. `first` is what was read from it before.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, client: Client) {
-    let _open = Messaging::begin(worker);
+    let open = Messaging::begin(worker);
     let config = &worker.shared.config;
-    let flooded = Rc::new(Notify::new());
+    let (flooded, unanswered) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
+    let wrote = Rc::new(Cell::new(worker.clock.mono()));
     let guarded = Guarded {
         first,
         at: 0,
@@ -64,8 +62,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
         clock: worker.clock,
         began: worker.clock.mono(),
         flooded: Rc::clone(&flooded),
+        unanswered: Rc::clone(&unanswered),
+        wrote: Rc::clone(&wrote),
     };
-    let handshake = builder().handshake::<_, Bytes>(guarded);
+    let handshake = builder(client_window_bytes(open.count())).handshake::<_, Bytes>(guarded);
     let Ok(Ok(mut connection)) = tokio::time::timeout(config.header_timeout, handshake).await
     else {
         return;
@@ -76,47 +76,69 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
     stop.as_mut().enable();
     // A connection that never asks gets the time of a head, an old one more.
     let mut patience = config.header_timeout;
-    let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
+    // Whether the client has until the end of a drain to say that it has everything: its answer to
+    // the PING that comes with GOAWAY, after which the connection ends by itself.
+    let mut is_reading = false;
     let mut ending = worker.is_draining();
     if ending {
+        patience = LAST_WORDS;
         connection.graceful_shutdown();
     }
+    let mut timer = pin!(worker.clock.timer(worker.clock.mono().after(patience)));
     loop {
+        // Requests begin in here: as what a branch comes to, each would be moved again and again.
+        let accepting = poll_fn(|cx| {
+            loop {
+                let Some(accepted) = ready!(connection.poll_accept(cx)) else {
+                    return Poll::Ready(Ok(()));
+                };
+                let request = match accepted {
+                    Ok(request) => request,
+                    Err(error) => return Poll::Ready(Err(error)),
+                };
+                patience = if ending { LAST_WORDS } else { config.idle_timeout };
+                is_reading = ending;
+                if tracker.is_abused() {
+                    tracing::debug!(client = %client.address, "a client gives up its requests");
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    continue;
+                }
+                let serving = Serving::begin(&tracker, worker);
+                let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
+                // In a box: a task is moved when it begins and when it ends.
+                tokio::task::spawn_local(Box::pin(answer(worker, client, request, serving)));
+            }
+        });
         tokio::select! {
             biased;
-            accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => {
-                    patience = config.idle_timeout;
-                    if tracker.is_abused() {
-                        tracing::debug!(client = %client.address, "a client gives up its requests");
-                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                        continue;
-                    }
-                    let serving = Serving::begin(&tracker, worker);
-                    let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
-                    tokio::task::spawn_local(async move {
-                        // In a box: a task is moved when it begins and when it ends.
-                        Box::pin(answer(&worker, &client, request, respond, &serving)).await;
-                    });
-                }
-                Some(Err(error)) => {
+            ended = accepting => {
+                if let Err(error) = ended {
                     tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke");
-                    return;
                 }
-                None => return,
-            },
+                return;
+            }
             () = flooded.notified() => {
                 tracing::debug!(client = %client.address, "a client sends frames that say nothing");
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             }
             () = &mut stop, if !ending => {
                 ending = true;
+                is_reading = worker.clock.mono().since(wrote.get()) < READING_MAX;
+                patience = LAST_WORDS;
                 connection.graceful_shutdown();
+                timer.set(worker.clock.timer(worker.clock.mono().after(LAST_WORDS)));
             }
             () = &mut timer => {
                 let now = worker.clock.mono();
                 let until = tracker.quiet_since().map(|since| since.after(patience));
                 match until {
+                    Some(until)
+                        if until <= now
+                            && worker.is_draining()
+                            && (is_reading || unanswered.get() > 0) =>
+                    {
+                        timer.set(worker.clock.timer(now.after(LAST_WORDS)));
+                    }
                     Some(until) if until <= now && ending => return,
                     Some(until) if until <= now => {
                         ending = true;
@@ -132,14 +154,14 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, first: Buffer, cl
     }
 }
 
-fn builder() -> Builder {
+fn builder(window_bytes: u32) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .data_frame_budget(SMALL_FRAMES_COST_MAX)
-        .max_send_buffer_size(SEND_BYTES_MAX)
+        .initial_connection_window_size(window_bytes)
+        .data_frame_budget(CLIENT_SMALL_FRAMES_COST_MAX)
+        .max_send_buffer_size(CLIENT_SEND_BYTES_MAX)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
         .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
@@ -149,21 +171,21 @@ fn builder() -> Builder {
     builder
 }
 
-async fn answer(
-    worker: &Rc<Worker>,
-    client: &Client,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    serving: &Serving,
-) {
+/// Answers one request. Takes it apart at once, so that what waits holds it but once.
+fn answer(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    (request, respond): (Request<RecvStream>, SendResponse<Bytes>),
+    serving: Serving,
+) -> impl Future<Output = ()> {
     let (parts, body) = request.into_parts();
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let websocket = protocol.is_some_and(|protocol| protocol.as_str() == "websocket");
-    let ended = body.is_end_stream();
+    let asking = Asking::new(Version::Http2, parts, websocket, body.is_end_stream());
     let stream = Stream::H2(Box::new(H2Stream::of_client(body, respond)));
-    let request = (Version::Http2, parts, websocket);
-    let answered = exchange::single(worker, (stream, ended), client, request).await;
-    serving.answered(answered);
+    async move {
+        serving.answered(exchange::single(&worker, stream, &client, asking).await);
+    }
 }
 
 /// A connection of which something was read already, and whose frames are counted.
@@ -177,9 +199,17 @@ struct Guarded {
     began: Instant,
     /// Told of that.
     flooded: Rc<Notify>,
+    /// Requests whose answers are not all written.
+    unanswered: Rc<Cell<usize>>,
+    /// When something was written last.
+    wrote: Rc<Cell<Instant>>,
 }
 
 impl Guarded {
+    fn count(&self) {
+        self.unanswered.set(self.guard.as_ref().map_or(0, H2Guard::unanswered));
+    }
+
     fn poll_bytes(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let left = self.first.get(self.at..).unwrap_or_default();
         if left.is_empty() {
@@ -211,7 +241,10 @@ impl AsyncRead for Guarded {
         let came = into.filled().get(before..).unwrap_or_default();
         let age = this.clock.mono().since(this.began);
         match this.guard.as_mut().map(|guard| guard.take(came, age)) {
-            Some(Ok(())) => Poll::Ready(Ok(())),
+            Some(Ok(())) => {
+                this.count();
+                Poll::Ready(Ok(()))
+            }
             Some(Err(H2Refused)) | None => {
                 this.guard = None;
                 this.flooded.notify_one();
@@ -229,8 +262,10 @@ impl AsyncWrite for Guarded {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.wrote.set(self.clock.mono());
         if let Some(guard) = &mut self.guard {
             guard.gave(bytes.get(..written).unwrap_or_default());
+            self.count();
         }
         Poll::Ready(Ok(written))
     }

@@ -12,11 +12,9 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
 
+use crate::bounds::PIECE_BYTES_MAX;
 use crate::h2_client::Sharing;
-use crate::head::{Message, trailer_lines, trailers};
-
-/// Payload that is handed over at once.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
+use crate::head::{Ending, Message, trailer_lines, trailers};
 
 /// One stream.
 #[derive(Debug)]
@@ -28,12 +26,12 @@ pub(crate) struct H2Stream {
     /// The rest of the last piece.
     came: Bytes,
     trailers: Vec<u8>,
-    /// Payload that was announced and not sent yet.
-    left: Option<u64>,
+    /// How what is sent ends.
+    ending: Ending,
     /// The other side never looked at it (RFC 9113, 8.7).
     refused: bool,
     /// Its place on a backend's connection.
-    _place: Option<Sharing>,
+    place: Option<Sharing>,
 }
 
 /// What can be sent next.
@@ -56,25 +54,25 @@ pub(crate) struct Arrived {
 impl H2Stream {
     /// A request's, of a client.
     pub(crate) fn of_client(receiving: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        Self::new(Sending::Head(respond), Some(receiving), None, None)
+        Self::new(Sending::Head(respond), Some(receiving), None, Ending::Told)
     }
 
-    /// A request's, for a backend. `left` is how much its body was said to be.
+    /// A request's, for a backend.
     pub(crate) fn of_backend(
         place: Sharing,
         response: ResponseFuture,
-        body: Option<SendStream<Bytes>>,
-        left: Option<u64>,
+        body: SendStream<Bytes>,
+        ending: Ending,
     ) -> Self {
-        let sending = body.map_or(Sending::Nothing, Sending::Body);
-        Self { _place: Some(place), ..Self::new(sending, None, Some(response), left) }
+        let sending = if ending == Ending::Now { Sending::Nothing } else { Sending::Body(body) };
+        Self { place: Some(place), ..Self::new(sending, None, Some(response), ending) }
     }
 
     fn new(
         sending: Sending,
         receiving: Option<RecvStream>,
         response: Option<ResponseFuture>,
-        left: Option<u64>,
+        ending: Ending,
     ) -> Self {
         let came = Bytes::new();
         Self {
@@ -83,9 +81,9 @@ impl H2Stream {
             response,
             came,
             trailers: Vec::new(),
-            left,
+            ending,
             refused: false,
-            _place: None,
+            place: None,
         }
     }
 
@@ -94,13 +92,14 @@ impl H2Stream {
         self.refused
     }
 
-    /// Sends the head of a response; `ended` is whether nothing follows.
-    pub(crate) fn send_head(&mut self, message: Message, ended: bool) -> io::Result<()> {
+    /// Sends the head of a response.
+    pub(crate) fn send_head(&mut self, message: Message, ending: Ending) -> io::Result<()> {
         let Sending::Head(mut respond) = std::mem::replace(&mut self.sending, Sending::Nothing)
         else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        self.left = message.content_length();
+        self.ending = ending;
+        let ended = ending == Ending::Now;
         let body = respond.send_response(message.into_response(), ended).map_err(failed)?;
         if !ended {
             self.sending = Sending::Body(body);
@@ -129,6 +128,7 @@ impl H2Stream {
         }
         let response = ready!(Pin::new(response).poll(cx));
         self.response = None;
+        self.tell_answered();
         let (head, body) = response.map_err(|error| self.note(error))?.into_parts();
         let ended = body.is_end_stream();
         self.receiving = Some(body);
@@ -177,7 +177,10 @@ impl H2Stream {
         while self.came.is_empty() {
             let Some(receiving) = &mut self.receiving else { return Poll::Ready(Ok(true)) };
             match ready!(receiving.poll_data(cx)) {
-                Some(Ok(piece)) => self.came = piece,
+                Some(Ok(piece)) => {
+                    self.came = piece;
+                    self.tell_answered();
+                }
                 Some(Err(error)) => return Poll::Ready(Err(self.note(error))),
                 None => {
                     let fields =
@@ -230,15 +233,18 @@ impl H2Stream {
         }
         let len = bytes.len().min(body.capacity()).min(PIECE_BYTES_MAX);
         let piece = Bytes::copy_from_slice(bytes.get(..len).unwrap_or_default());
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(len as u64);
-        }
-        let ended = self.left == Some(0);
+        let ended = self.ending.counts_down(len);
         body.send_data(piece, ended).map_err(failed)?;
         if ended {
             self.sending = Sending::Nothing;
         }
         Poll::Ready(Ok(len))
+    }
+
+    fn tell_answered(&self) {
+        if let Some(place) = &self.place {
+            place.answered();
+        }
     }
 
     fn note(&mut self, error: h2::Error) -> io::Error {

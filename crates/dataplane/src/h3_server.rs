@@ -13,8 +13,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
-use certs::{CertificateDer, ServerConfig as TlsConfig};
+use certs::{CertificateDer, Fault, ServerConfig as TlsConfig};
 use h3::error::Code;
 use h3::server::RequestResolver;
 use http1::Version;
@@ -24,25 +25,22 @@ use quinn::{
     TransportConfig,
 };
 
+use crate::asking::Asking;
+use crate::bounds::{
+    CLIENT_WINDOW_BYTES_MIN, HEAD_BYTES_MAX, QUIC_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    client_window_bytes,
+};
 use crate::exchange;
 use crate::h3_stream::H3Stream;
 use crate::h3_transport::{Gate, Outgoing, Transport, varint};
 use crate::identity::Client;
+use crate::refusal::Refused;
 use crate::stream::Stream;
-use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker};
+use crate::tracker::{LAST_WORDS, Messaging, Serving, Tracker, Unheard};
 use crate::worker::Worker;
 
-/// Requests of one connection at a time; RFC 9114, 6.1, wants at least 100.
-const REQUESTS_MAX: u32 = 128;
 /// Streams of one direction: control, two of QPACK, and some that nobody knows.
 const ONE_WAY_MAX: u32 = 8;
-/// Payload a client may send before it is taken: of one stream, and of all.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What is sent and not acknowledged, per connection.
-const SEND_BYTES_MAX: u64 = 1024 * 1024;
-/// A head with its fields, as RFC 9114, 4.2.2, counts them.
-const HEAD_BYTES_MAX: u64 = 64 * 1024;
 /// Handshakes of one worker at a time from addresses that nobody has proven; further clients
 /// prove theirs first (Retry, RFC 9000, 8.1.2).
 const UNPROVEN_MAX: usize = 64;
@@ -59,6 +57,7 @@ const CONNECTION_ID_BYTES: usize = 8;
 pub(crate) fn endpoint(
     socket: UdpSocket,
     tls: Arc<TlsConfig>,
+    reset_key: &[u8; 32],
     idle: Duration,
     (number, workers): (usize, usize),
 ) -> io::Result<Endpoint> {
@@ -66,11 +65,11 @@ pub(crate) fn endpoint(
     let mut server = ServerConfig::with_crypto(Arc::new(tls));
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(REQUESTS_MAX.into())
+        .max_concurrent_bidi_streams(STREAMS_MAX.into())
         .max_concurrent_uni_streams(ONE_WAY_MAX.into())
         .stream_receive_window(STREAM_WINDOW_BYTES.into())
-        .receive_window(CONNECTION_WINDOW_BYTES.into())
-        .send_window(SEND_BYTES_MAX)
+        .receive_window(CLIENT_WINDOW_BYTES_MIN.into())
+        .send_window(QUIC_SEND_BYTES_MAX)
         .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .datagram_receive_buffer_size(None);
     server
@@ -78,7 +77,8 @@ pub(crate) fn endpoint(
         .max_incoming(WAITING_MAX)
         .incoming_buffer_size(WAITING_BYTES_MAX)
         .incoming_buffer_size_total(WAITING_BYTES_ALL_MAX);
-    let mut config = EndpointConfig::default();
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, reset_key);
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
     config.cid_generator(move || Box::new(Ids { number, workers }));
     Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))
 }
@@ -127,10 +127,19 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
             () = &mut stop => break,
         };
         let Some(incoming) = incoming else { return };
-        let ip = incoming.remote_address().ip();
-        let Some(open) = worker.open().filter(|open| open.admits(ip, false)) else {
-            incoming.refuse();
-            continue;
+        let peer = incoming.remote_address();
+        let open = worker.open().ok_or(Refused::Full);
+        let admitted = open.and_then(|open| match open.admits(peer.ip(), false) {
+            true => Ok(open),
+            false => Err(Refused::Crowd),
+        });
+        let open = match admitted {
+            Ok(open) => open,
+            Err(reason) => {
+                worker.shared.refuse(peer, Some(reason), None);
+                incoming.refuse();
+                continue;
+            }
         };
         // A clone for each handshake under way.
         let place = if incoming.remote_address_validated() {
@@ -146,8 +155,17 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
         tokio::task::spawn_local(async move {
             let _open = open;
             let limit = worker.shared.config.header_timeout;
-            let Ok(connecting) = incoming.accept() else { return };
-            let Ok(Ok(quic)) = tokio::time::timeout(limit, connecting).await else { return };
+            let connecting = async { incoming.accept()?.await };
+            let quic = match tokio::time::timeout(limit, connecting).await {
+                Ok(Ok(quic)) => quic,
+                Ok(Err(error)) => {
+                    return worker.shared.refuse(peer, Refused::of_quic(&error), Some(&error));
+                }
+                Err(slow) => {
+                    let reason = Refused::Handshake(Fault::Slow);
+                    return worker.shared.refuse(peer, Some(reason), Some(&slow));
+                }
+            };
             drop(place);
             serve(&worker, quic, port).await;
         });
@@ -160,7 +178,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, endpoint: Endpoint, port: u16) {
 
 /// Serves a connection to its end.
 async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
-    let _messaging = Messaging::begin(worker);
+    let messaging = Messaging::begin(worker);
+    quic.set_receive_window(client_window_bytes(messaging.count()).into());
     let config = &worker.shared.config;
     let Some(https) = &config.https else { return };
     let name = quic
@@ -172,12 +191,13 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
     let covered = Rc::new(covered.with_client(chain.as_deref().map(Vec::as_slice)));
     let client_at = |peer: SocketAddr| {
         let trusted = worker.is_trusted(peer.ip());
-        Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))))
+        let local = quic.local_ip().map(|ip| SocketAddr::new(ip, port));
+        Rc::new(Client::new(peer, port, trusted, Some(Rc::clone(&covered))).at(local))
     };
     let mut peer = quic.remote_address();
     let mut client = client_at(peer);
     let mut builder = h3::server::builder();
-    builder.max_field_section_size(HEAD_BYTES_MAX).send_grease(false);
+    builder.max_field_section_size(HEAD_BYTES_MAX.into()).send_grease(false);
     let gate = Rc::new(Gate::default());
     let transport = Transport::new(quic.clone(), Rc::clone(&gate));
     let built = builder.build::<_, Bytes>(transport);
@@ -200,7 +220,7 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
             biased;
             accepted = connection.accept() => match accepted {
                 Ok(Some(resolver)) => {
-                    patience = config.idle_timeout;
+                    patience = if ending { LOOK_EVERY } else { config.idle_timeout };
                     if tracker.is_abused() {
                         tracing::debug!(client = %client.address, "a client gives up its requests");
                         let code = varint(Code::H3_EXCESSIVE_LOAD.value());
@@ -213,11 +233,18 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
                     }
                     let Some(out) = gate.latest() else { continue };
                     let serving = Serving::begin(&tracker, worker);
+                    let unheard = Unheard::begin(&tracker);
                     let (worker, client) = (Rc::clone(worker), Rc::clone(&client));
-                    tokio::task::spawn_local(async move {
-                        // In a box: a task is moved when it begins and when it ends.
-                        Box::pin(answer(&worker, &client, (resolver, out), &serving)).await;
-                    });
+                    // In a box: a task is moved when it begins and when it ends.
+                    tokio::task::spawn_local(Box::pin(async move {
+                        answer(worker, client, (resolver, Rc::clone(&out)), serving).await;
+                        let heard = out.borrow().heard();
+                        drop(out);
+                        if let Some(heard) = heard {
+                            heard.await;
+                        }
+                        drop(unheard);
+                    }));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -240,6 +267,10 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
             () = &mut timer => {
                 let now = worker.clock.mono();
                 match tracker.quiet_since().map(|since| since.after(patience)) {
+                    // A slow client has until the end of the drain for what it was answered.
+                    Some(until) if until <= now && ending && tracker.is_unheard() => {
+                        timer.set(worker.clock.timer(now.after(patience)));
+                    }
                     Some(until) if until <= now => break,
                     Some(until) => timer.set(worker.clock.timer(until)),
                     None => timer.set(worker.clock.timer(now.after(patience))),
@@ -255,10 +286,10 @@ async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, port: u16) {
 }
 
 async fn answer(
-    worker: &Rc<Worker>,
-    client: &Client,
+    worker: Rc<Worker>,
+    client: Rc<Client>,
     (resolver, out): (RequestResolver<Transport, Bytes>, Rc<RefCell<Outgoing>>),
-    serving: &Serving,
+    serving: Serving,
 ) {
     let limit = worker.shared.config.header_timeout;
     let resolved = tokio::time::timeout(limit, resolver.resolve_request()).await;
@@ -277,13 +308,83 @@ async fn answer(
     let expected = parts.headers.get(http::header::CONTENT_LENGTH);
     let expected = expected.and_then(|value| value.to_str().ok()?.parse().ok());
     let stream = Stream::H3(Box::new(H3Stream::new(stream, out, expected)));
-    let request = (Version::Http3, parts, false);
-    serving.answered(exchange::single(worker, (stream, false), client, request).await);
+    let asking = Asking::new(Version::Http3, parts, false, false);
+    serving.answered(exchange::single(&worker, stream, &client, asking).await);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::net::Ipv4Addr;
+
+    use certs::{Certificates, Resolver, SelfSigned, ServerOptions};
+    use quinn::ConnectionError;
+    use quinn::crypto::rustls::QuicClientConfig;
+    use runtime::{Clock, Snapshot};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
+
+    const LOCAL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+    const IDLE: Duration = Duration::from_secs(2);
+
+    fn made() -> SelfSigned {
+        certs::self_signed(&["localhost"], Clock::system().now().wall).unwrap()
+    }
+
+    fn serving(made: SelfSigned) -> Arc<TlsConfig> {
+        let set = Certificates::new(vec![Arc::new(made.pair)]);
+        let options = ServerOptions { alpn: vec![b"h3".to_vec()], ..ServerOptions::default() };
+        options.quic(&Resolver::new(Snapshot::new(Arc::new(set))), Clock::system()).unwrap()
+    }
+
+    fn trusting(pem: &str) -> quinn::ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+        let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
+    }
+
+    /// A process that ends without a word, and the next one on the same port.
+    #[test]
+    fn a_client_of_a_process_that_was_killed_is_told_at_once() {
+        for (next_key, told) in [([1; 32], true), ([2; 32], false)] {
+            let runtime =
+                || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (made, client_runtime, killed) = (made(), runtime(), runtime());
+            let config = trusting(&made.cert_pem);
+            let tls = serving(made);
+            let socket = UdpSocket::bind(LOCAL).unwrap();
+            let address = socket.local_addr().unwrap();
+            let server = {
+                let _inside = killed.enter();
+                endpoint(socket, Arc::clone(&tls), &[1; 32], IDLE, (0, 1)).unwrap()
+            };
+            let thread = std::thread::spawn(move || {
+                killed.block_on(async { server.accept().await.unwrap().await.unwrap() });
+                // Without the runtime nobody sends what would be said in the end.
+                killed.shutdown_background();
+            });
+            let connection = client_runtime.block_on(async {
+                let client = Endpoint::client(LOCAL.into()).unwrap();
+                client.connect_with(config, address, "localhost").unwrap().await.unwrap()
+            });
+            thread.join().unwrap();
+            std::thread::spawn(move || {
+                runtime().block_on(async {
+                    let socket = UdpSocket::bind(address).unwrap();
+                    let _next = endpoint(socket, tls, &next_key, IDLE, (0, 1)).unwrap();
+                    std::future::pending::<()>().await;
+                });
+            });
+            let ended = client_runtime.block_on(async {
+                let mut stream = connection.open_uni().await.unwrap();
+                stream.write_all(&[0; 64]).await.unwrap();
+                connection.closed().await
+            });
+            assert_eq!(matches!(ended, ConnectionError::Reset), told, "{ended:?}");
+        }
+    }
 
     #[test]
     fn ids_say_whose_they_are() {

@@ -12,11 +12,10 @@ use h3::error::Code;
 use h3::server::RequestStream as H3RequestStream;
 use tokio::io::ReadBuf;
 
+use crate::bounds::PIECE_BYTES_MAX;
 use crate::h3_transport::{Outgoing, RequestStream};
-use crate::head::{Message, trailer_lines, trailers};
+use crate::head::{Ending, Message, trailer_lines, trailers};
 
-/// Payload of one DATA frame.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// The type and the longest length of a DATA frame (RFC 9114, 7.2.1).
 const FRAME_HEAD_BYTES_MAX: usize = 9;
 
@@ -34,8 +33,8 @@ pub(crate) struct H3Stream {
     trailers: Vec<u8>,
     /// Whether the final head was sent.
     answered: bool,
-    /// Payload that was announced and not sent yet.
-    left: Option<u64>,
+    /// How what is sent ends.
+    ending: Ending,
     ended: bool,
     stopped: Stopped,
 }
@@ -70,17 +69,17 @@ impl H3Stream {
             empty: 0,
             trailers: Vec::new(),
             answered: false,
-            left: None,
+            ending: Ending::Told,
             ended: false,
             stopped: Stopped::Unknown,
         }
     }
 
-    pub(crate) fn send_head(&mut self, message: Message, ended: bool) -> io::Result<()> {
+    pub(crate) fn send_head(&mut self, message: Message, ending: Ending) -> io::Result<()> {
         self.answered = true;
-        self.left = message.content_length();
+        self.ending = ending;
         now(self.request.send_response(message.into_response()))?;
-        if ended { self.end(b"") } else { Ok(()) }
+        if ending == Ending::Now { self.end(b"") } else { Ok(()) }
     }
 
     pub(crate) fn send_interim(&mut self, message: Message) -> io::Result<()> {
@@ -187,15 +186,13 @@ impl H3Stream {
         }
         let mut out = self.out.borrow_mut();
         // A head waits for the first piece, so that both go together.
-        if self.left.is_none_or(|left| left < bytes.len() as u64) && out.is_blocked() {
+        let fits = matches!(self.ending, Ending::After(left) if left >= bytes.len() as u64);
+        if !fits && out.is_blocked() {
             ready!(out.poll_flush(cx)).map_err(io::Error::other)?;
         }
         let len = bytes.len().min(PIECE_BYTES_MAX);
         out.push(data_frame(bytes.get(..len).unwrap_or_default()));
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(len as u64);
-        }
-        if self.left == Some(0) {
+        if self.ending.counts_down(len) {
             self.ended = true;
             out.finish();
         }

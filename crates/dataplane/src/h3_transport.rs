@@ -57,6 +57,8 @@ pub(crate) struct Outgoing {
     /// Nothing more comes; told when nothing is pending.
     finishing: bool,
     finished: bool,
+    /// Given up in the middle.
+    reset: bool,
     /// DATA frames without payload that came in the other direction.
     came_empty: u32,
 }
@@ -102,7 +104,8 @@ impl Transport {
 
 impl Outgoing {
     fn new(stream: quinn::SendStream) -> Self {
-        Self { stream, pending: VecDeque::new(), finishing: false, finished: false, came_empty: 0 }
+        let pending = VecDeque::new();
+        Self { stream, pending, finishing: false, finished: false, reset: false, came_empty: 0 }
     }
 
     /// Whether something waits to be written.
@@ -159,6 +162,7 @@ impl Outgoing {
     pub(crate) fn reset(&mut self, code: Code) {
         self.pending.clear();
         self.finished = true;
+        self.reset = true;
         let _ = self.stream.reset(varint(code.value()));
     }
 
@@ -168,6 +172,12 @@ impl Outgoing {
         Box::pin(async move {
             let _ = stopped.await;
         })
+    }
+
+    /// Waits until the other side has all of what was finished; nothing to wait for otherwise, since
+    /// nobody is told when a reset has arrived.
+    pub(crate) fn heard(&self) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        (self.finished && !self.reset).then(|| self.stopped())
     }
 
     fn id(&self) -> StreamId {

@@ -81,9 +81,35 @@ const FIELDS: usize = 24;
 
 impl Default for Message {
     fn default() -> Self {
-        let fields = HeaderMap::with_capacity(FIELDS);
-        let (method, status) = (Method::GET, StatusCode::OK);
-        Self { method, target: Vec::new(), authority: Vec::new(), status, fields }
+        Self::with_room(FIELDS)
+    }
+}
+
+/// How a message ends whose head is sent on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With its head.
+    Now,
+    /// With the last of so many bytes.
+    After(u64),
+    /// When that is told, perhaps with trailers.
+    Told,
+}
+
+impl Ending {
+    /// Of a message with a body. `is_counted` is whether nothing can follow the payload.
+    pub(crate) fn of_body(message: &Message, is_counted: bool) -> Self {
+        match message.content_length().filter(|_| is_counted) {
+            Some(length) if length > 0 => Self::After(length),
+            Some(_) | None => Self::Told,
+        }
+    }
+
+    /// Counts payload that is sent, and says whether it was the last.
+    pub(crate) fn counts_down(&mut self, len: usize) -> bool {
+        let Self::After(left) = self else { return false };
+        *left = left.saturating_sub(len as u64);
+        *left == 0
     }
 }
 
@@ -128,6 +154,13 @@ impl HeadOut for Message {
 }
 
 impl Message {
+    /// With room for so many fields; more make it grow.
+    pub(crate) fn with_room(fields: usize) -> Self {
+        let fields = HeaderMap::with_capacity(fields);
+        let (method, status) = (Method::GET, StatusCode::OK);
+        Self { method, target: Vec::new(), authority: Vec::new(), status, fields }
+    }
+
     /// As a response.
     pub(crate) fn into_response(self) -> Response<()> {
         let mut response = Response::new(());
@@ -150,7 +183,7 @@ impl Message {
     }
 
     /// How long the body is said to be.
-    pub(crate) fn content_length(&self) -> Option<u64> {
+    fn content_length(&self) -> Option<u64> {
         let value = self.fields.get(http::header::CONTENT_LENGTH)?;
         value.to_str().ok()?.parse().ok()
     }

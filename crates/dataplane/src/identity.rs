@@ -55,6 +55,8 @@ pub(crate) struct Client {
     /// The port it came to.
     pub(crate) port: Box<str>,
     pub(crate) port_number: u16,
+    /// Where it came to, if that cannot be asked of the connection.
+    pub(crate) local: Option<SocketAddr>,
     /// The field lines that are the same for all its requests.
     pub(crate) lines: Box<[u8]>,
     /// What the certificate of its connection is for, with TLS.
@@ -87,12 +89,18 @@ impl Client {
             address,
             peer: SocketAddr::new(address, peer.port()),
             port_number,
+            local: None,
             trusted,
             text: text.into(),
             port,
             lines: lines.into_bytes().into(),
             covered,
         }
+    }
+
+    /// The same, come to this address, unless it is known to have come to another.
+    pub(crate) fn at(self, local: Option<SocketAddr>) -> Self {
+        Self { local: self.local.or(local), ..self }
     }
 
     /// The certificate it showed, as `X-Forwarded-Client-Cert` says it.

@@ -158,6 +158,7 @@ impl Exchange<'_> {
             begun: &begun,
             request_moves: &moved,
             encoders: &worker.encoders,
+            draining: &worker.shared.draining,
             tally: &self.tally,
         };
         let (server, client) = (Shared::new(&mut upstream.stream), Shared::new(&mut *self.stream));

@@ -66,14 +66,14 @@ impl Plan {
 pub(crate) enum Look {
     /// The head is not all there.
     More,
-    /// Answered here.
-    Ours(Ours),
+    /// Answered here. In a box like the others: whoever waits for a backend holds room for it.
+    Ours(Box<Ours>),
     /// To be sent.
     Send(Box<Plan>),
     /// To be answered with a maintenance page.
     Page(Box<PagePlan>),
     /// To be looked at again when something changes, for at most this long; then answered.
-    Park(Duration, Ours),
+    Park(Duration, Box<Ours>),
 }
 
 /// A request that is answered here.
@@ -108,7 +108,7 @@ impl Ours {
 
 /// A request that is answered before anybody asks whose it is.
 fn early(head: &RequestHead<'_>, asked: Asked, answer: Answer) -> Look {
-    Look::Ours(Ours::of(head, asked, answer))
+    Look::Ours(Box::new(Ours::of(head, asked, answer)))
 }
 
 impl Facts<'_> {
@@ -117,7 +117,7 @@ impl Facts<'_> {
     }
 
     fn refuse(&self, answer: Answer, pool: Option<Arc<Pool>>) -> Look {
-        Look::Ours(self.ours(answer, pool))
+        Look::Ours(Box::new(self.ours(answer, pool)))
     }
 }
 
@@ -127,20 +127,20 @@ impl Exchange<'_> {
     pub(crate) fn look(
         &self,
         scan: &mut Scan,
-        id: &RequestId,
+        (id, now): (&RequestId, Instant),
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
         if let Some(asking) = &self.asking {
             let mut space = MessageSpace::new();
             return match asking.head(&mut space) {
-                Ok(head) => self.consider(&head, id, tried, out),
+                Ok(head) => self.consider(&head, (id, now), tried, out),
                 Err(error) => self.malformed(error),
             };
         }
         let mut space = HeadSpace::new();
         match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
-            Ok(Some(head)) => self.consider(&head, id, tried, out),
+            Ok(Some(head)) => self.consider(&head, (id, now), tried, out),
             Ok(None) => Look::More,
             Err(error) => self.malformed(error),
         }
@@ -154,7 +154,7 @@ impl Exchange<'_> {
     fn consider(
         &self,
         head: &RequestHead<'_>,
-        id: &RequestId,
+        which: (&RequestId, Instant),
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
@@ -181,7 +181,7 @@ impl Exchange<'_> {
         if let Some(look) = self.challenge(&facts).or_else(|| self.elsewhere(&facts)) {
             return look;
         }
-        self.decide(&facts, id, tried, out)
+        self.decide(&facts, which, tried, out)
     }
 
     /// A certificate authority's question about a name, in clear text (RFC 8555, section 8.3).
@@ -193,7 +193,7 @@ impl Exchange<'_> {
         }
         let text = challenges.http(facts.host?, &facts.path.forwarded)?;
         let ours = Ours { extra: Some(text), ..facts.ours(Answer::CHALLENGE, None) };
-        Some(Look::Ours(ours))
+        Some(Look::Ours(Box::new(ours)))
     }
 
     /// Requests that came by the wrong door: over a connection whose certificate is for somebody
@@ -216,7 +216,7 @@ impl Exchange<'_> {
         let target = forward::resolved(facts.head, &facts.path);
         let mut ours = facts.ours(Answer::TO_TLS, None);
         ours.extra = Some(format!("https://{host}{port}{target}").into());
-        Some(Look::Ours(ours))
+        Some(Look::Ours(Box::new(ours)))
     }
 
     /// The client's address as far as it is known, and the one it came to.
@@ -226,8 +226,11 @@ impl Exchange<'_> {
         let peer = self.client.peer;
         // Whoever stands behind another proxy, nobody knows the port of.
         let source = if asker == self.client.address { peer } else { SocketAddr::new(asker, 0) };
-        let local = self.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
-        (source, local.unwrap_or_else(|| SocketAddr::new(any_like(asker), self.client.port_number)))
+        let local =
+            self.client.local.or_else(|| self.stream.tcp().and_then(|tcp| tcp.local_addr().ok()));
+        let local =
+            local.unwrap_or_else(|| SocketAddr::new(any_like(asker), self.client.port_number));
+        (source, SocketAddr::new(local.ip().to_canonical(), local.port()))
     }
 
     /// Where the client could have asked by HTTP/3: at the port of the host it asked for, which may
@@ -242,7 +245,7 @@ impl Exchange<'_> {
     fn decide(
         &self,
         facts: &Facts<'_>,
-        id: &RequestId,
+        (id, now): (&RequestId, Instant),
         tried: &[EndpointId],
         out: &mut Vec<u8>,
     ) -> Look {
@@ -251,7 +254,6 @@ impl Exchange<'_> {
         let Some((pool, entered)) = worker.find(|table| table.find(head).cloned()) else {
             return facts.refuse(Answer::NO_ROUTE, None);
         };
-        let now = worker.clock.mono();
         let is_first = self.is_new.replace(false);
         let trusted = |ip| worker.is_trusted(ip);
         let asker = identity::asker(self.client, facts.head.fields(), trusted);
@@ -269,12 +271,12 @@ impl Exchange<'_> {
         // One that waits does not knock at every door again whenever something changes.
         if self.parked.get() && !park.is_zero() && is_out(&pool, sight, now) {
             let ours = facts.ours(Answer::unavailable(PARKED_RETRY_AFTER), Some(pool));
-            return Look::Park(park, ours);
+            return Look::Park(park, Box::new(ours));
         }
         match self.choose(&pool, sight, (now, draw), tried, cookie) {
             Chosen::Send(member, ticket) => {
                 let chosen = (pool, member, ticket, entered);
-                self.send(facts, chosen, cookie, (id, is_first), out)
+                self.send(facts, chosen, cookie, (id, is_first.then_some(now)), out)
             }
             Chosen::Page(member) => {
                 let request = (facts.head, &facts.path);
@@ -282,7 +284,7 @@ impl Exchange<'_> {
             }
             Chosen::Unavailable(answer) => {
                 let waits = !park.is_zero() && is_expected_back(&pool, sight, now);
-                let ours = facts.ours(answer, Some(pool));
+                let ours = Box::new(facts.ours(answer, Some(pool)));
                 if waits { Look::Park(park, ours) } else { Look::Ours(ours) }
             }
         }
@@ -332,7 +334,7 @@ impl Exchange<'_> {
         facts: &Facts<'_>,
         (pool, member, ticket, entered): (Arc<Pool>, usize, Ticket, Entered),
         cookie: Option<Cookie>,
-        (id, is_first): (&RequestId, bool),
+        (id, new_at): (&RequestId, Option<Instant>),
         out: &mut Vec<u8>,
     ) -> Look {
         let mut asked = facts.asked;
@@ -360,8 +362,8 @@ impl Exchange<'_> {
         if let Some(answer) = refused {
             return facts.refuse(answer, Some(pool));
         }
-        if is_first {
-            self.worker.budget.borrow_mut().request(self.worker.clock.mono());
+        if let Some(now) = new_at {
+            self.worker.budget.borrow_mut().request(now);
         }
         let message = if in_frames {
             let mut message = Box::<Message>::default();
@@ -369,7 +371,8 @@ impl Exchange<'_> {
             forward::request(head, &facts.path, to, from, &mut *message);
             Some(message)
         } else {
-            forward::request(head, &facts.path, (to, endpoint), (self.client, id), out);
+            let (to, from) = ((to, &**endpoint), (self.client, id));
+            asked.accept = forward::request(head, &facts.path, to, from, out);
             None
         };
         let framing = match (head.framing, in_frames) {
@@ -378,7 +381,11 @@ impl Exchange<'_> {
             (http1::Framing::UntilEnd, false) => Framing::Chunked,
             (http1::Framing::Chunked | http1::Framing::UntilEnd, true) => Framing::Bare,
         };
-        let mut body = Pump::new(Decoder::request(head.framing), framing, options.max_body);
+        let decoder = match &self.asking {
+            Some(asking) if !asking.ended => Decoder::request_in_frames(head.framing),
+            Some(_) | None => Decoder::request(head.framing),
+        };
+        let mut body = Pump::new(decoder, framing, options.max_body);
         let came = self.input.get(head.len..).unwrap_or_default();
         let used = match body.start(came, out) {
             Ok(used) => head.len + used,
@@ -387,13 +394,8 @@ impl Exchange<'_> {
                     PumpError::TooLarge => Answer::TOO_LARGE,
                     _ => Answer::BAD_BODY,
                 };
-                return Look::Ours(Ours {
-                    answer,
-                    asked,
-                    used: None,
-                    pool: Some(pool),
-                    extra: None,
-                });
+                let (pool, used, extra) = (Some(pool), None, None);
+                return Look::Ours(Box::new(Ours { answer, asked, used, pool, extra }));
             }
         };
         asked.keep_alive &= !self.worker.is_draining();
@@ -431,7 +433,8 @@ enum Chosen {
 }
 
 fn nobody(answer: Answer) -> Look {
-    Look::Ours(Ours { answer, asked: Asked::NOBODY, used: None, pool: None, extra: None })
+    let ours = Ours { answer, asked: Asked::NOBODY, used: None, pool: None, extra: None };
+    Look::Ours(Box::new(ours))
 }
 
 /// The address of nobody, of the same family.

@@ -17,13 +17,16 @@ use probe::{Policy, Tls};
 use resilience::Drain;
 use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
+use telemetry::{Refusals, Totals};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::endpoint::{Checked, Endpoints};
 use crate::ledger::Oldest;
 use crate::limits::Limits;
 use crate::monitor::{self, Watched};
+use crate::openings::Openings;
 use crate::peers::Peers;
+use crate::refusal::Refused;
 use crate::route::Routes;
 use crate::worker::{Worker, resting, view};
 
@@ -35,9 +38,9 @@ const NOTICES_MAX: usize = 4096;
 const ACCEPT_WHILE_DRAINING: Duration = Duration::from_millis(300);
 /// How often a drain looks whether it is over.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// How long connections of HTTP/2 and HTTP/3 may take for their last frames.
-const LAST_FRAMES: Duration = Duration::from_secs(2);
+/// How long connections in text that wait for their next request are kept from then on: a request
+/// that is on its way is answered, and told that it was the last. A tenth of the grace at most.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// How the data plane is set up.
 #[derive(Clone, Debug)]
@@ -80,6 +83,9 @@ pub struct Https {
     pub tls: Arc<ServerConfig>,
     /// How it is spoken over QUIC, on the same ports; without it there is no HTTP/3.
     pub quic: Option<Arc<ServerConfig>>,
+    /// By which clients of a process before this one are told that their connections are over: the same
+    /// as that one's.
+    pub reset_key: [u8; 32],
     /// Which certificates there are.
     pub resolver: Resolver,
     /// Whether requests in clear text for a host that has a certificate are sent here.
@@ -167,6 +173,8 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) peers: Peers,
+    pub(crate) openings: Openings,
+    pub(crate) refusals: Refusals<Refused>,
     /// Where clients are sent that came in clear text.
     pub(crate) https_port: AtomicU16,
     pub(crate) draining: AtomicBool,
@@ -176,6 +184,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: AtomicUsize,
     /// Client connections that carry frames.
     pub(crate) messaging: AtomicUsize,
+    /// Ends connections that wait for their next request.
+    pub(crate) leave: Notify,
     pub(crate) oldest: Arc<Oldest>,
     /// The registry ordered something: wakes the monitor.
     pub(crate) ordered: Notify,
@@ -304,16 +314,23 @@ impl Plane {
         tokio::time::sleep(ACCEPT_WHILE_DRAINING.min(grace)).await;
         // Under a steady load there would never be a moment without a request.
         self.shared.stop_accepting.notify_waiters();
-        let in_flight = || self.shared.in_flight.load(Ordering::Relaxed);
-        while in_flight() > 0 && clock.mono() < deadline {
+        let leave_at = deadline.min(clock.mono().after(LAST_REQUESTS.min(grace / 10)));
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let mut left = false;
+        loop {
+            let now = clock.mono();
+            if !left && (now >= leave_at || self.shared.openings.sum() == 0) {
+                left = true;
+                self.shared.leave.notify_waiters();
+            }
+            // The last frames are written by their connections, which end when their clients know.
+            let busy = count(&self.shared.in_flight) + count(&self.shared.messaging);
+            if now >= deadline || (left && busy == 0) {
+                break;
+            }
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
         }
-        let finished = in_flight() == 0;
-        // The last frames are written by their connections, which end when their clients know.
-        let deadline = deadline.min(clock.mono().after(LAST_FRAMES));
-        while self.shared.messaging.load(Ordering::Relaxed) > 0 && clock.mono() < deadline {
-            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
-        }
+        let finished = count(&self.shared.in_flight) == 0;
         let joins: Vec<_> = self
             .threads
             .into_iter()
@@ -389,6 +406,27 @@ impl Publisher {
         totals.unwrap_or_default().report(route)
     }
 
+    /// Tells what every published route did that anybody has met, in the order of their ids.
+    /// Nobody waits for it longer than for one route.
+    pub fn each_route(&self, mut tell: impl FnMut(RouteId, &Totals)) {
+        let table = self.shared.table.load();
+        for entry in table.entries() {
+            if let Some(state) = self.shared.routes.known(entry.route) {
+                tell(entry.route, &state.stats.totals());
+            }
+        }
+    }
+
+    /// The routing table that is published.
+    pub fn table(&self) -> Arc<Table> {
+        self.shared.table.load()
+    }
+
+    /// Open connections of clients, by worker.
+    pub fn connections(&self) -> Vec<usize> {
+        self.shared.openings.all()
+    }
+
     /// The circuit breaker of a route.
     pub fn circuit(&self, route: RouteId) -> CircuitReport {
         monitor::circuit(&self.shared, route)
@@ -438,6 +476,8 @@ pub(crate) fn shared(
         routes: Routes::new(workers),
         limits: Limits::new(),
         peers,
+        openings: Openings::new(workers),
+        refusals: Refusals::default(),
         oldest: Arc::new(Oldest::new(workers)),
         ordered: Notify::new(),
         changed: Notify::new(),
@@ -447,6 +487,7 @@ pub(crate) fn shared(
         stop_accepting: Notify::new(),
         in_flight: AtomicUsize::new(0),
         messaging: AtomicUsize::new(0),
+        leave: Notify::new(),
         notices,
     });
     (shared, receiver)

@@ -13,13 +13,20 @@ const START_BYTES: usize = 12;
 const V2_FIXED_BYTES: usize = 16;
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Reads the header and not a byte more: what follows may be a TLS handshake. Returns the address
-/// it names, or `peer` where it names none.
+/// Who connected, and to where, as a header names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+}
+
+/// Reads the header and not a byte more: what follows may be a TLS handshake. Returns the addresses
+/// it names, if it names any.
 ///
 /// # Errors
 ///
 /// The connection's; and [`io::ErrorKind::InvalidData`] for what is no header.
-pub(crate) async fn read(tcp: &mut TcpStream, peer: SocketAddr) -> io::Result<SocketAddr> {
+pub(crate) async fn read(tcp: &mut TcpStream) -> io::Result<Option<Named>> {
     let mut bytes = vec![0; START_BYTES];
     tcp.read_exact(&mut bytes).await?;
     if bytes == V2_SIGNATURE {
@@ -40,8 +47,8 @@ pub(crate) async fn read(tcp: &mut TcpStream, peer: SocketAddr) -> io::Result<So
     }
     match parse(&bytes) {
         Ok(Some(header)) => Ok(match header.from {
-            Origin::Local => peer,
-            Origin::Tcp { source, .. } => source,
+            Origin::Local => None,
+            Origin::Tcp { source, destination } => Some(Named { source, destination }),
         }),
         Ok(None) => Err(io::ErrorKind::InvalidData.into()),
         Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),

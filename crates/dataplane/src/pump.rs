@@ -131,6 +131,11 @@ impl Pump {
         self.decoder.is_done()
     }
 
+    /// Whether trailers may follow payload whose length is known.
+    pub(crate) fn has_end_to_come(&self) -> bool {
+        self.decoder.has_end_to_come()
+    }
+
     /// Bytes of payload that have been read.
     pub(crate) fn payload_bytes(&self) -> u64 {
         self.decoder.payload_bytes()

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use compression::Encoder;
@@ -20,7 +21,7 @@ use crate::buffers::{Buffer, read_into};
 use crate::coding::{self, Dressing, Place};
 use crate::forward::{self, Asked, Delivery};
 use crate::h2_stream::Arrived;
-use crate::head::Message;
+use crate::head::{Ending, Message};
 use crate::pump::{Framing, Progress, Pump, PumpError};
 use crate::stream::Half;
 use crate::tally::Tally;
@@ -28,6 +29,8 @@ use crate::ticket::{Ticket, outcome_of};
 use crate::upstream::{LocalEndpoint, Upstream};
 use crate::watch::{TimedOut, Watch};
 
+/// Fields that most responses get from us.
+const FIELDS_OF_OURS: usize = 2;
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
 
@@ -86,6 +89,8 @@ pub(crate) struct Receiver<'a> {
     pub(crate) request_moves: &'a Cell<u32>,
     /// Responses that this worker compresses.
     pub(crate) encoders: &'a Rc<Cell<usize>>,
+    /// Whether responses should be the last of their connections.
+    pub(crate) draining: &'a AtomicBool,
     /// Its status is set when the client has got the beginning of the final response.
     pub(crate) tally: &'a Tally,
 }
@@ -143,7 +148,7 @@ impl Receiver<'_> {
         let mut interims = 0;
         let mut deadline = None;
         let is_message = from.with(|from| from.is_message());
-        let Final { head, mut body, mut received } = loop {
+        let mut response = loop {
             let look = if is_message {
                 let arrived = self.arrived(watch, *from, &mut deadline).await?;
                 out = Buffer::take();
@@ -155,7 +160,7 @@ impl Receiver<'_> {
                 self.look_at_text(&input, &mut scan, &mut out)
             };
             match look {
-                Look::Final(response) => break *response,
+                Look::Final(response) => break response,
                 Look::Malformed => return Err(Failure::Malformed),
                 Look::Interim(len, head) => {
                     interims += 1;
@@ -182,8 +187,10 @@ impl Receiver<'_> {
                 }
             }
         };
-        let micros = self.clock.mono().since(self.began).as_micros();
+        // Stays in its box: whoever waits for a backend holds no room for it.
+        let Final { head, body, received } = &mut *response;
         let now = self.clock.mono();
+        let micros = now.since(self.began).as_micros();
         self.endpoint.state.answered(u32::try_from(micros).unwrap_or(u32::MAX), now);
         drop(input);
         let status = received.status;
@@ -194,10 +201,14 @@ impl Receiver<'_> {
         let head_bytes = (out.len() as u64).saturating_sub(body.sent_bytes());
         self.tally.sent.set(out.len() as u64);
         let mut whole = body.is_read();
-        if let Head::Message(message) = head {
+        if let Head::Message(message) = std::mem::replace(head, Head::Text) {
             self.begun.set(true);
             let ended = whole && out.is_empty() && body.trailers().is_empty() && !received.tunnel;
-            to.with(|to| to.send_head(*message, ended)).map_err(|_| Failure::Client)?;
+            let ending = match ended {
+                true => Ending::Now,
+                false => Ending::of_body(&message, !body.has_end_to_come()),
+            };
+            to.with(|to| to.send_head(*message, ending)).map_err(|_| Failure::Client)?;
         }
         self.write(watch, to, &out).await?;
         drop(out);
@@ -241,7 +252,7 @@ impl Receiver<'_> {
             }
         }
         received.upstream_reusable &= beyond.is_empty();
-        Ok(received)
+        Ok(response.received)
     }
 
     /// Reads more of the response head. `heard` is whether an interim response came before;
@@ -255,8 +266,8 @@ impl Receiver<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<(), Failure> {
         loop {
-            let (sent_before, limit) = self.patience(deadline);
-            match watch.within(limit, read_into(from, input)).await {
+            let (sent_before, until) = self.patience(deadline);
+            match watch.until(until, read_into(from, input)).await {
                 Ok(Ok(0)) if input.is_empty() && !heard => return Err(Failure::Ended),
                 Ok(Ok(0)) => return Err(self.failed(Failure::Malformed)),
                 Ok(Ok(_)) => return Ok(()),
@@ -283,9 +294,9 @@ impl Receiver<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<Arrived, Failure> {
         loop {
-            let (sent_before, limit) = self.patience(deadline);
+            let (sent_before, until) = self.patience(deadline);
             let head = poll_fn(|cx| from.with(|from| from.poll_head(cx)));
-            match watch.within(limit, head).await {
+            match watch.until(until, head).await {
                 Ok(Ok(arrived)) => return Ok(arrived),
                 Ok(Err(_)) if !self.begun.get() && from.with(|from| from.was_refused()) => {
                     return Err(Failure::Refused);
@@ -297,13 +308,13 @@ impl Receiver<'_> {
         }
     }
 
-    /// Whether the request is sent, and how long to wait for an answer.
-    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Duration) {
+    /// Whether the request is sent, and until when to wait for an answer.
+    fn patience(&self, deadline: &mut Option<Instant>) -> (bool, Instant) {
+        let from_now_on = || self.clock.mono().after(self.timeout);
         if !self.body_sent.get() {
-            return (false, self.timeout);
+            return (false, from_now_on());
         }
-        let now = self.clock.mono();
-        (true, deadline.get_or_insert_with(|| now.after(self.timeout)).since(now))
+        (true, *deadline.get_or_insert_with(from_now_on))
     }
 
     /// An interim response that went out does not hinder an answer of ours, only a retry.
@@ -353,7 +364,10 @@ impl Receiver<'_> {
         }
         let mut space = HeadSpace::new();
         match parse_response(input, self.asked.verb, scan, &Limits::STANDARD, &mut space) {
-            Ok(Some(head)) => self.look(&head, input.get(head.len..).unwrap_or_default(), out),
+            Ok(Some(head)) => {
+                let came = input.get(head.len..).unwrap_or_default();
+                self.look(&head, Decoder::response(head.framing), came, out)
+            }
             Ok(None) => Look::More,
             Err(error) => malformed(error),
         }
@@ -366,16 +380,28 @@ impl Receiver<'_> {
         let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let verb = self.asked.verb;
         match message_response(start, fields, verb, &Limits::STANDARD, &mut space) {
-            Ok(head) => self.look(&head, b"", out),
+            Ok(head) => {
+                let decoder = match ended {
+                    true => Decoder::response(head.framing),
+                    false => Decoder::response_in_frames(head.framing),
+                };
+                self.look(&head, decoder, b"", out)
+            }
             Err(error) => malformed(error),
         }
     }
 
     /// `came` is what came of the body.
-    fn look(&self, head: &ResponseHead<'_>, came: &[u8], out: &mut Vec<u8>) -> Look {
+    fn look(
+        &self,
+        head: &ResponseHead<'_>,
+        decoder: Decoder,
+        came: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Look {
         if head.is_interim() {
             let head_out = if self.asked.message {
-                let mut message = Message::default();
+                let mut message = Message::with_room(head.fields().len());
                 forward::interim(head, &mut message);
                 Head::Message(Box::new(message))
             } else {
@@ -390,7 +416,11 @@ impl Receiver<'_> {
             return Look::Malformed;
         }
         let tunnel = head.is_upgrade();
-        if tunnel && !(self.asked.websocket && head.upgrade_websocket) {
+        let agreed = || {
+            let accept = self.asked.accept.filter(|_| head.upgrade_websocket);
+            accept.is_some_and(|accept| accept.is_in(head))
+        };
+        if tunnel && !agreed() {
             return Look::Malformed;
         }
         // To whom a success is the open tunnel (RFC 8441, 5), nothing else may look like one.
@@ -407,12 +437,14 @@ impl Receiver<'_> {
             (BodyFraming::UntilClose, true) => (Framing::Bare, false),
             (BodyFraming::None | BodyFraming::Length(_), _) => (Framing::Kept, false),
         };
-        let keep_alive = self.asked.keep_alive && framing != Framing::Bare;
+        // A drain may have begun since the request came.
+        let goes_on = self.asked.keep_alive && !self.draining.load(Ordering::Relaxed);
+        let keep_alive = goes_on && framing != Framing::Bare;
         let (dressing, encoder) = self.dress(head, tunnel);
         let chunked = chunked || (encoder.is_some() && !self.asked.message);
         let delivery = Delivery { keep_alive, chunked, dressing };
         let head_out = if self.asked.message {
-            let mut message = Message::default();
+            let mut message = Message::with_room(head.fields().len() + FIELDS_OF_OURS);
             forward::response(head, &self.manner, self.asked, delivery, &mut message);
             Head::Message(Box::new(message))
         } else {
@@ -428,7 +460,6 @@ impl Receiver<'_> {
             return Look::Final(Box::new(Final { head: head_out, body, received }));
         }
         let until_close = head.framing == BodyFraming::UntilClose;
-        let decoder = Decoder::response(head.framing);
         let mut body = match encoder {
             Some(coding) if self.asked.message => Pump::coded(decoder, Framing::Bare, coding),
             Some(coding) => Pump::coded(decoder, Framing::Chunked, coding),

@@ -13,7 +13,7 @@ use tokio_rustls::TlsStream;
 
 use crate::h2_stream::{Arrived, H2Stream};
 use crate::h3_stream::H3Stream;
-use crate::head::Message;
+use crate::head::{Ending, Message};
 
 /// A connection to a client or to a backend.
 ///
@@ -65,12 +65,12 @@ impl Stream {
         }
     }
 
-    /// Sends the head of a response on a stream; `ended` is whether nothing follows.
-    pub(crate) fn send_head(&mut self, message: Message, ended: bool) -> io::Result<()> {
+    /// Sends the head of a response on a stream.
+    pub(crate) fn send_head(&mut self, message: Message, ending: Ending) -> io::Result<()> {
         match self {
             Self::Plain(_) | Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
-            Self::H2(stream) => stream.send_head(message, ended),
-            Self::H3(stream) => stream.send_head(message, ended),
+            Self::H2(stream) => stream.send_head(message, ending),
+            Self::H3(stream) => stream.send_head(message, ending),
         }
     }
 

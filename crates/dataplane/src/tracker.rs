@@ -27,12 +27,20 @@ pub(crate) struct Tracker {
     given_up: Cell<u32>,
     /// When the last one ended.
     quiet_since: Cell<Instant>,
+    /// Answers that are written, and that the client does not have yet.
+    unheard: Cell<u32>,
 }
 
 impl Tracker {
     pub(crate) fn new(now: Instant) -> Self {
         let (open, begun, given_up) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Self { open, begun, given_up, quiet_since: Cell::new(now) }
+        let (quiet_since, unheard) = (Cell::new(now), Cell::new(0));
+        Self { open, begun, given_up, quiet_since, unheard }
+    }
+
+    /// Whether the client does not have all that it was answered.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard.get() > 0
     }
 
     /// Since when nothing is in flight.
@@ -74,10 +82,28 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let tracker = &self.tracker;
         tracker.open.set(tracker.open.get() - 1);
-        tracker.quiet_since.set(self.worker.clock.mono());
+        if tracker.open.get() == 0 {
+            tracker.quiet_since.set(self.worker.clock.mono());
+        }
         if !self.answered.get() {
             tracker.given_up.set(tracker.given_up.get() + 1);
         }
+    }
+}
+
+/// An answer, for as long as it is on its way.
+pub(crate) struct Unheard(Rc<Tracker>);
+
+impl Unheard {
+    pub(crate) fn begin(tracker: &Rc<Tracker>) -> Self {
+        tracker.unheard.set(tracker.unheard.get() + 1);
+        Self(Rc::clone(tracker))
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.0.unheard.set(self.0.unheard.get() - 1);
     }
 }
 
@@ -88,6 +114,11 @@ impl<'w> Messaging<'w> {
     pub(crate) fn begin(worker: &'w Worker) -> Self {
         worker.shared.messaging.fetch_add(1, Ordering::Relaxed);
         Self(worker)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.shared.messaging.load(Ordering::Relaxed)
     }
 }
 

@@ -25,6 +25,8 @@ use crate::stream::Stream;
 const IDLE_MAX: usize = 512;
 /// How long an idle connection is kept; backends close theirs after 5 s to 75 s.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(60);
+/// How long a backend has at least to acknowledge what it was sent.
+const UNACKNOWLEDGED_MIN: Duration = Duration::from_secs(30);
 /// Addresses of one name that are tried for one request.
 const ADDRESSES_TRIED_MAX: usize = 3;
 
@@ -141,6 +143,9 @@ pub(crate) struct Upstreams {
     /// Where backends may be (SPEC 10).
     policy: Policy,
     tls: Tls,
+    /// How long a backend may leave unacknowledged what it was sent: as long as it may take
+    /// nothing of a body. Otherwise the kernel goes on for a quarter of an hour.
+    unacknowledged_max: Duration,
 }
 
 /// What connections have in common that can stand for each other: the address, and whom the other
@@ -148,8 +153,11 @@ pub(crate) struct Upstreams {
 type PoolKey = (SocketAddr, Option<BackendHost>);
 
 impl Upstreams {
-    pub(crate) fn new(clock: Clock, policy: Policy, tls: Tls) -> Self {
-        Self { clock, by_address: RefCell::default(), names: Names::new(clock), policy, tls }
+    /// `patience` is how long a backend may take nothing of a body.
+    pub(crate) fn new(clock: Clock, policy: Policy, tls: Tls, patience: Duration) -> Self {
+        let (by_address, names) = (RefCell::default(), Names::new(clock));
+        let unacknowledged_max = patience.max(UNACKNOWLEDGED_MIN);
+        Self { clock, by_address, names, policy, tls, unacknowledged_max }
     }
 
     /// An endpoint of this worker.
@@ -290,6 +298,7 @@ impl Upstreams {
         let mut tcp = TcpStream::connect(pool.address).await?;
         tcp.set_nodelay(true)?;
         runtime::net::keep_alive(&tcp)?;
+        runtime::net::give_up_after(&tcp, Some(self.unacknowledged_max))?;
         if let Some((source, destination)) = origin {
             let mut header = Vec::new();
             proxyproto::encode_v2(source, destination, &mut header);

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use model::Instant;
@@ -68,15 +68,37 @@ impl Watch {
                 return Poll::Ready(Ok(done));
             }
             let deadline = *deadline.get_or_insert_with(|| self.clock.mono().after(limit));
-            loop {
-                ready!(self.timer(deadline).poll(cx));
-                self.timer = None;
-                if self.clock.mono() >= deadline {
-                    return Poll::Ready(Err(TimedOut));
-                }
-            }
+            self.poll_deadline(cx, deadline)
         })
         .await
+    }
+
+    /// Waits for `work`, at most until `deadline`.
+    pub(crate) async fn until<F: Future>(
+        &mut self,
+        deadline: Instant,
+        work: F,
+    ) -> Result<F::Output, TimedOut> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.poll_deadline(cx, deadline),
+        })
+        .await
+    }
+
+    fn poll_deadline<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+    ) -> Poll<Result<T, TimedOut>> {
+        loop {
+            ready!(self.timer(deadline).poll(cx));
+            self.timer = None;
+            if self.clock.mono() >= deadline {
+                return Poll::Ready(Err(TimedOut));
+            }
+        }
     }
 
     /// The timer, armed for `deadline` or earlier.

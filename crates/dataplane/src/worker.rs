@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::{BackendUrl, Balance, Generation, Instant, RouteId};
 use resilience::{ClientKey, Phase, RetryBudget};
-use routing::{EndpointHealth, EndpointId, EndpointView, Live, Member, Pool, Table};
+use routing::{EndpointHealth, EndpointId, EndpointView, Fixed, Live, Member, Pool, Table};
 use runtime::{Clock, Reader};
 use tokio::net::TcpListener;
 
@@ -21,6 +21,8 @@ use crate::h3_server;
 use crate::identity;
 use crate::ledger::Ledger;
 use crate::plane::{Door, Shared};
+use crate::quiet::Quiet;
+use crate::refusal::Refused;
 use crate::route::RouteState;
 use crate::ticket::LocalRoute;
 use crate::upstream::{LocalEndpoint, Upstreams};
@@ -43,14 +45,15 @@ pub(crate) struct Worker {
     pub(crate) upstreams: Upstreams,
     pub(crate) budget: RefCell<RetryBudget>,
     table: RefCell<Reader<Table>>,
-    endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
-    routes: RefCell<HashMap<RouteId, Rc<LocalRoute>>>,
+    endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>, Fixed>>,
+    routes: RefCell<HashMap<RouteId, Rc<LocalRoute>, Fixed>>,
     ledger: Ledger,
     /// Where `balance=round_robin` has come to, by the oldest route of the pool.
     rotations: RefCell<HashMap<RouteId, u64>>,
     /// Servers of maintenance pages.
     pages: RefCell<HashMap<BackendUrl, Rc<LocalEndpoint>>>,
-    connections: Cell<usize>,
+    /// Connections that wait for their next request.
+    pub(crate) quiet: Quiet,
     /// Connections that wait for their next request without being quiet.
     pub(crate) pausing: Cell<usize>,
     /// Responses that are compressed on their way.
@@ -63,9 +66,10 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
         let clock = shared.clock;
         let table = RefCell::new(shared.table.reader());
+        let (policy, tls) = (shared.config.policy.clone(), shared.tls.clone());
         Rc::new(Self {
             clock,
-            upstreams: Upstreams::new(clock, shared.config.policy.clone(), shared.tls.clone()),
+            upstreams: Upstreams::new(clock, policy, tls, shared.config.body_timeout),
             budget: RefCell::new(RetryBudget::new(clock.mono())),
             table,
             endpoints: RefCell::default(),
@@ -74,7 +78,7 @@ impl Worker {
             number,
             rotations: RefCell::default(),
             pages: RefCell::default(),
-            connections: Cell::new(0),
+            quiet: Quiet::default(),
             pausing: Cell::new(0),
             encoders: Rc::default(),
             parked: Cell::new((0, 0)),
@@ -94,17 +98,25 @@ impl Worker {
             let port = socket.local_addr()?.port();
             let place = (self.number, self.shared.config.workers.max(1));
             let idle = self.shared.config.idle_timeout;
-            let endpoint = h3_server::endpoint(socket, Arc::clone(quic), idle, place)?;
+            let endpoint =
+                h3_server::endpoint(socket, Arc::clone(quic), &https.reset_key, idle, place)?;
             tokio::task::spawn_local(h3_server::accept(Rc::clone(&self), endpoint, port));
         }
         for (listener, door) in listeners {
             let listener = TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::clone(&self).accept(listener, door));
         }
+        tokio::task::spawn_local(Rc::clone(&self).leave());
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             self.sweep();
         }
+    }
+
+    /// Ends what waits for its next request, once that is to be.
+    async fn leave(self: Rc<Self>) {
+        self.shared.leave.notified().await;
+        self.quiet.end();
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener, door: Door) {
@@ -122,7 +134,10 @@ impl Worker {
             match accepted {
                 Ok((stream, peer)) => {
                     // Closing at once says more than a queue that never moves.
-                    let Some(open) = self.open() else { continue };
+                    let Some(open) = self.open() else {
+                        self.shared.refuse(peer, Some(Refused::Full), None);
+                        continue;
+                    };
                     tokio::task::spawn_local(async move {
                         connection::welcome(&open, stream, (peer, port), door).await;
                     });
@@ -138,10 +153,11 @@ impl Worker {
 
     /// A place for one more connection, if there is one.
     pub(crate) fn open(self: &Rc<Self>) -> Option<Open> {
-        if self.connections.get() >= self.shared.config.connections_max {
+        let open = self.shared.openings.get(self.number);
+        if open >= self.shared.config.connections_max {
             return None;
         }
-        self.connections.set(self.connections.get() + 1);
+        self.shared.openings.set(self.number, open + 1);
         Some(Open { worker: Rc::clone(self), counted: Cell::new(None) })
     }
 
@@ -239,6 +255,7 @@ impl Worker {
 
     fn sweep(&self) {
         let now = self.clock.mono();
+        self.shared.tell_refusals();
         self.upstreams.sweep(now);
         self.with_table(|table| {
             self.endpoints.borrow_mut().retain(|endpoint, _| table.has_endpoint(*endpoint));
@@ -336,7 +353,8 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.worker.connections.set(self.worker.connections.get() - 1);
+        let (openings, number) = (&self.worker.shared.openings, self.worker.number);
+        openings.set(number, openings.get(number).saturating_sub(1));
         if let Some(key) = self.counted.get() {
             self.worker.shared.peers.leave(key);
         }

@@ -68,7 +68,8 @@ impl Access {
             // A page that was rebound to this address by DNS has the same host as we do: only
             // names that are ours for sure count.
             let listed = self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin));
-            if !listed && !(own && is_local(&host)) {
+            let ours = own && is_local(&host);
+            if !(listed || ours) {
                 return Err(Denied::Origin);
             }
         }

@@ -7,12 +7,14 @@
 
 mod access;
 mod changes;
+mod door;
 mod feed;
 mod handle;
 mod task;
 
 pub use access::{Access, Denied, Secret};
 pub use changes::{Changes, Missed};
+pub use door::{Bounds, Door, Guest, Guests, Leaving};
 pub use feed::Feed;
 pub use handle::{ChangeError, Handle};
 pub use task::start;

@@ -36,6 +36,11 @@ pub struct Decoder {
 enum Mode {
     /// So many bytes are left.
     Length(u64),
+    /// So many bytes are left, and then the end is to be told.
+    LengthAndEnd {
+        left: u64,
+        ended: bool,
+    },
     UntilClose,
     Chunked(Chunked),
 }
@@ -126,6 +131,30 @@ impl Decoder {
         Decoder { mode, payload: 0 }
     }
 
+    /// For the body of a request that comes in frames, and whose stream has not ended yet: the
+    /// frames say where it ends, trailers may come before that, and [`Decoder::finish`] is told.
+    pub fn request_in_frames(framing: Framing) -> Decoder {
+        Decoder::request(framing).in_frames()
+    }
+
+    /// The same for a response.
+    pub fn response_in_frames(framing: BodyFraming) -> Decoder {
+        Decoder::response(framing).in_frames()
+    }
+
+    fn in_frames(self) -> Decoder {
+        let mode = match self.mode {
+            Mode::Length(left) => Mode::LengthAndEnd { left, ended: false },
+            mode => mode,
+        };
+        Decoder { mode, ..self }
+    }
+
+    /// Whether trailers may follow payload whose length is known.
+    pub fn has_end_to_come(&self) -> bool {
+        matches!(self.mode, Mode::LengthAndEnd { ended: false, .. })
+    }
+
     /// Says what the start of `input` is. Call again with what follows until
     /// [`Step::More`] or [`Step::Done`].
     ///
@@ -137,6 +166,14 @@ impl Decoder {
             Mode::Length(0) => Step::Done,
             Mode::Length(_) | Mode::UntilClose if input.is_empty() => Step::More,
             Mode::Length(left) => Step::Payload(take(left, input)),
+            Mode::LengthAndEnd { ended: true, .. } => Step::Done,
+            Mode::LengthAndEnd { .. } if input.is_empty() => Step::More,
+            // More than was said is nobody's, and no trailers follow it.
+            Mode::LengthAndEnd { left: 0, ended } => {
+                *ended = true;
+                Step::Done
+            }
+            Mode::LengthAndEnd { left, .. } => Step::Payload(take(left, input)),
             Mode::UntilClose => Step::Payload(input.len()),
             Mode::Chunked(chunked) => match chunked.next(input)? {
                 Part::Payload(len) => Step::Payload(len),
@@ -161,6 +198,10 @@ impl Decoder {
     pub fn pass<'a>(&'a mut self, input: &'a [u8]) -> Result<Pass<'a>, BodyError> {
         let (len, done) = match &mut self.mode {
             Mode::Length(left) => (take(left, input), *left == 0),
+            Mode::LengthAndEnd { left, ended } => {
+                *ended |= *left == 0 && !input.is_empty();
+                (take(left, input), *ended)
+            }
             Mode::UntilClose => (input.len(), false),
             Mode::Chunked(chunked) => return pass_chunked(chunked, &mut self.payload, input),
         };
@@ -172,6 +213,7 @@ impl Decoder {
     pub fn is_done(&self) -> bool {
         match &self.mode {
             Mode::Length(left) => *left == 0,
+            Mode::LengthAndEnd { ended, .. } => *ended,
             Mode::UntilClose => false,
             Mode::Chunked(chunked) => chunked.is_done(),
         }
@@ -182,14 +224,16 @@ impl Decoder {
         self.payload
     }
 
-    /// Takes the end of the connection.
+    /// Takes the end of the connection, or of the stream.
     ///
     /// # Errors
     ///
     /// [`BodyError::Truncated`] if the body was not over.
     pub fn finish(&mut self) -> Result<(), BodyError> {
-        if let Mode::UntilClose = self.mode {
-            self.mode = Mode::Length(0);
+        match &mut self.mode {
+            Mode::UntilClose => self.mode = Mode::Length(0),
+            Mode::LengthAndEnd { left: 0, ended } => *ended = true,
+            Mode::Length(_) | Mode::LengthAndEnd { .. } | Mode::Chunked(_) => {}
         }
         if self.is_done() { Ok(()) } else { Err(BodyError::Truncated) }
     }
@@ -201,7 +245,9 @@ impl Decoder {
     pub fn trailers(&self) -> &[u8] {
         match &self.mode {
             Mode::Chunked(chunked) if chunked.is_done() => chunked.trailers().lines(),
-            Mode::Chunked(_) | Mode::Length(_) | Mode::UntilClose => b"",
+            Mode::Chunked(_) | Mode::Length(_) | Mode::LengthAndEnd { .. } | Mode::UntilClose => {
+                b""
+            }
         }
     }
 }

@@ -5,6 +5,9 @@
 //! of them, which fills up with time and with every frame of a message in either direction: one
 //! that keeps a quiet connection alive, or measures how fast an answer comes, never gets to its
 //! end.
+//!
+//! Since it sees every frame in both directions, it also knows which answers are not all on their
+//! way yet: whoever ends a connection waits for these.
 
 use std::time::Duration;
 
@@ -23,7 +26,13 @@ const HEAD_BYTES: usize = 9;
 /// Frame types (section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
+/// The flag of DATA and HEADERS.
+const END_STREAM: u8 = 1;
+/// Streams whose answers are waited for; more are never open at a time, and those in excess are
+/// taken as answered.
+const UNANSWERED_MAX: usize = 1024;
 
 /// Looks at the bytes of one connection as they come and go.
 #[derive(Clone, Debug)]
@@ -33,6 +42,9 @@ pub struct H2Guard {
     stock: u32,
     /// How old the connection was, in seconds, when the stock was filled up last.
     filled: u64,
+    /// The last request, and those whose answers are not all written.
+    last: u32,
+    unanswered: Vec<u32>,
 }
 
 /// Why a connection is refused: `ENHANCE_YOUR_CALM`.
@@ -48,6 +60,15 @@ struct Cursor {
     head: [u8; HEAD_BYTES],
     /// How much of a head has come.
     len: usize,
+}
+
+/// What the head of a frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    length: u32,
 }
 
 /// What a frame is worth.
@@ -68,7 +89,14 @@ impl H2Guard {
             sent: Cursor::after(0),
             stock: H2_IDLE_FRAMES_MAX,
             filled: 0,
+            last: 0,
+            unanswered: Vec::new(),
         }
+    }
+
+    /// Requests whose answers are not all written, as far as the frames say that went by.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.len()
     }
 
     /// Takes the next bytes from the client, at this age of the connection.
@@ -83,8 +111,18 @@ impl H2Guard {
             let passed = u32::try_from(passed).unwrap_or(u32::MAX);
             self.add(passed.saturating_mul(H2_IDLE_FRAMES_PER_SECOND));
         }
-        while let Some(worth) = self.received.next(&mut bytes) {
-            match worth {
+        while let Some(frame) = self.received.next(&mut bytes) {
+            match frame.kind {
+                HEADERS if frame.stream > self.last => {
+                    self.last = frame.stream;
+                    if self.unanswered.len() < UNANSWERED_MAX {
+                        self.unanswered.push(frame.stream);
+                    }
+                }
+                RST_STREAM => self.answered(frame.stream),
+                _ => {}
+            }
+            match frame.worth() {
                 Worth::Message => self.add(H2_IDLE_FRAMES_PER_MESSAGE_FRAME),
                 Worth::Neutral => {}
                 Worth::Nothing => self.stock = self.stock.checked_sub(1).ok_or(H2Refused)?,
@@ -95,10 +133,19 @@ impl H2Guard {
 
     /// Takes the next bytes for the client.
     pub fn gave(&mut self, mut bytes: &[u8]) {
-        while let Some(worth) = self.sent.next(&mut bytes) {
-            if worth == Worth::Message {
+        while let Some(frame) = self.sent.next(&mut bytes) {
+            if frame.worth() == Worth::Message {
                 self.add(H2_IDLE_FRAMES_PER_MESSAGE_FRAME);
             }
+            if frame.ends_stream() {
+                self.answered(frame.stream);
+            }
+        }
+    }
+
+    fn answered(&mut self, stream: u32) {
+        if let Some(at) = self.unanswered.iter().position(|open| *open == stream) {
+            self.unanswered.swap_remove(at);
         }
     }
 
@@ -113,13 +160,36 @@ impl Default for H2Guard {
     }
 }
 
+impl Frame {
+    fn of([a, b, c, kind, flags, stream @ ..]: [u8; HEAD_BYTES]) -> Self {
+        let length = u32::from_be_bytes([0, a, b, c]);
+        // The first bit is reserved.
+        let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
+        Self { kind, flags, stream, length }
+    }
+
+    fn worth(self) -> Worth {
+        match self.kind {
+            HEADERS => Worth::Message,
+            DATA if self.length > 0 => Worth::Message,
+            WINDOW_UPDATE => Worth::Neutral,
+            _ => Worth::Nothing,
+        }
+    }
+
+    fn ends_stream(self) -> bool {
+        let may_end = matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0;
+        may_end || self.kind == RST_STREAM
+    }
+}
+
 impl Cursor {
     fn after(left: usize) -> Self {
         Self { left, head: [0; HEAD_BYTES], len: 0 }
     }
 
     /// The next frame whose head is whole; takes the bytes up to there.
-    fn next(&mut self, bytes: &mut &[u8]) -> Option<Worth> {
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
         let passed = self.left.min(bytes.len());
         *bytes = bytes.get(passed..).unwrap_or_default();
         self.left -= passed;
@@ -131,15 +201,9 @@ impl Cursor {
             self.len += 1;
             if self.len == HEAD_BYTES {
                 self.len = 0;
-                let [a, b, c, kind, ..] = self.head;
-                let length = u32::from_be_bytes([0, a, b, c]);
-                self.left = length as usize;
-                return Some(match kind {
-                    HEADERS => Worth::Message,
-                    DATA if length > 0 => Worth::Message,
-                    WINDOW_UPDATE => Worth::Neutral,
-                    _ => Worth::Nothing,
-                });
+                let frame = Frame::of(self.head);
+                self.left = frame.length as usize;
+                return Some(frame);
             }
         }
         None
@@ -217,5 +281,38 @@ mod tests {
         for tens in 1..7 * 24 * 360 {
             quiet.take(&ping, at(10 * tens)).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_not_answered_is_known() {
+        let frame = |kind, flags, stream: u8| vec![0, 0, 0, kind, flags, 0, 0, 0, stream];
+        let (received, sent) = (true, false);
+        let mut guard = H2Guard::new();
+        guard.take(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
+        for (comes, frame, expected, why) in [
+            (received, frame(HEADERS, 0, 1), 1, "a request"),
+            (received, frame(HEADERS, END_STREAM, 1), 1, "its trailers"),
+            (received, frame(HEADERS, END_STREAM, 3), 2, "another one"),
+            (sent, frame(HEADERS, 0, 1), 2, "a head"),
+            (sent, frame(DATA, 0, 1), 2, "payload"),
+            (sent, frame(DATA, END_STREAM, 1), 1, "the last of it"),
+            (sent, frame(RST_STREAM, 0, 1), 1, "no more of the request is wanted"),
+            (sent, frame(SETTINGS, END_STREAM, 0), 1, "an acknowledgement"),
+            (received, frame(HEADERS, END_STREAM, 5), 2, "one more"),
+            (received, frame(RST_STREAM, 0, 5), 1, "that is given up"),
+            (sent, frame(HEADERS, END_STREAM, 3), 0, "a head alone"),
+        ] {
+            match comes {
+                true => guard.take(&frame, Duration::ZERO).unwrap(),
+                false => guard.gave(&frame),
+            }
+            assert_eq!(guard.unanswered(), expected, "{why}");
+        }
+        let many = (0..2000_u32).flat_map(|n| {
+            let [a, b, c, d] = (2 * n + 7).to_be_bytes();
+            [0, 0, 0, HEADERS, END_STREAM, a, b, c, d]
+        });
+        guard.take(&many.collect::<Vec<u8>>(), Duration::ZERO).unwrap();
+        assert_eq!(guard.unanswered(), UNANSWERED_MAX);
     }
 }

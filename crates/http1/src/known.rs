@@ -132,9 +132,11 @@ const BY_LEN: [[u8; 2]; 24] = {
     table
 };
 
-/// Whether `name` is `lower`, ignoring case and taking underscores for hyphens.
+/// Whether `name` is `lower`, ignoring case and taking underscores for hyphens. In a token, case
+/// is one bit of a letter, and what else has it is neither a letter nor a hyphen.
 fn same(name: &[u8], lower: &[u8]) -> bool {
-    name.iter().zip(lower).all(|(n, l)| n.to_ascii_lowercase() == *l || (*n == b'_' && *l == b'-'))
+    const CASE: u8 = b'a' ^ b'A';
+    name.iter().zip(lower).all(|(n, l)| n | CASE == *l || (*n == b'_' && *l == b'-'))
 }
 
 #[cfg(test)]

@@ -16,20 +16,21 @@ use crate::{
 /// What each field counts besides its name and value (RFC 9113, 6.5.2, and RFC 9114, 4.2.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
 
-/// Room for the fields of one such head, used like [`HeadSpace`](crate::HeadSpace).
+/// Fields of most such heads.
+const FIELDS: usize = 24;
+
+/// Room for the fields of one such head, used like [`HeadSpace`](crate::HeadSpace). As much as is
+/// needed: clearing room for the most there can be takes longer.
 #[derive(Debug)]
 pub struct MessageSpace<'b> {
-    headers: [httparse::Header<'b>; Limits::FIELDS_MAX],
-    known: [Known; Limits::FIELDS_MAX],
+    headers: Vec<httparse::Header<'b>>,
+    known: Vec<Known>,
 }
 
 impl MessageSpace<'_> {
     /// Empty room.
     pub const fn new() -> Self {
-        MessageSpace {
-            headers: [httparse::EMPTY_HEADER; Limits::FIELDS_MAX],
-            known: [Known::Other; Limits::FIELDS_MAX],
-        }
+        MessageSpace { headers: Vec::new(), known: Vec::new() }
     }
 }
 
@@ -164,10 +165,14 @@ fn learn<'h, 'b: 'h>(
     limits: &Limits,
     space: &'h mut MessageSpace<'b>,
 ) -> Result<(Facts<'b>, Fields<'h>), HeadError> {
-    let room = &mut space.headers[..limits.fields.min(Limits::FIELDS_MAX)];
-    let (mut count, mut bytes) = (0, 0);
+    let MessageSpace { headers, known } = space;
+    headers.clear();
+    headers.reserve(FIELDS);
+    let mut bytes = 0;
     for (name, value) in fields {
-        let slot = room.get_mut(count).ok_or(HeadError::TooManyFields)?;
+        if headers.len() == limits.fields.min(Limits::FIELDS_MAX) {
+            return Err(HeadError::TooManyFields);
+        }
         bytes += name.len() + value.len() + FIELD_OVERHEAD_BYTES;
         if bytes > limits.head_bytes {
             return Err(HeadError::HeadTooLong);
@@ -178,11 +183,10 @@ fn learn<'h, 'b: 'h>(
         if !is_value(value) {
             return Err(HeadError::FieldValue);
         }
-        *slot = httparse::Header { name, value };
-        count += 1;
+        headers.push(httparse::Header { name, value });
     }
-    let headers = &space.headers[..count];
-    let known = &mut space.known[..count];
+    known.resize(headers.len(), Known::Other);
+    let (headers, known): (&'h [httparse::Header<'b>], &'h mut [Known]) = (headers, known);
     let facts = Facts::learn(headers, known, side)?;
     let of_this_hop = |(header, known): (&httparse::Header<'_>, &Known)| match known {
         Known::Connection

@@ -120,12 +120,16 @@ fn host(text: &str) -> Result<Box<str>, HostError> {
 /// Lower-case letters, digits, `-` and `_` in labels of 1 to 63 bytes, 253 in all. Underscores
 /// are no host names by the book, yet container networks are full of them.
 fn is_host_name(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name.len() <= HOST_BYTES_MAX
-        && name.split(|b| *b == b'.').all(|label| {
-            (1..=LABEL_BYTES_MAX).contains(&label.len())
-                && label.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-        })
+    // Of the label that the byte is in.
+    let mut len = 0;
+    for byte in name {
+        len = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if len < LABEL_BYTES_MAX => len + 1,
+            b'.' if len > 0 => 0,
+            _ => return false,
+        };
+    }
+    len > 0 && name.len() <= HOST_BYTES_MAX
 }
 
 /// The host of a request's authority (`Host`, `:authority`), as routes are looked up: without

@@ -5,6 +5,7 @@
 //! nonsense: a [`HostPattern`] was parsed, a [`BackendUrl`] has a host. Nothing here knows how a
 //! word is spelled on a wire, on disk or in a file, and nothing here does anything.
 
+mod calendar;
 mod config;
 mod event;
 mod header;

@@ -131,6 +131,8 @@ pub enum Reply {
     Reregister,
     /// `SESSIONS_OK|[...]`.
     Sessions(SessionListing),
+    /// `CATALOG_OK|{...}`: JSON of whoever owns the catalog.
+    Catalog(Box<str>),
     /// `ERROR|reason`.
     Refused(Refusal),
 }

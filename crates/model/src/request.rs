@@ -147,6 +147,13 @@ pub enum Request {
     Reconnect,
     /// `SESSIONS`: for operators.
     Sessions,
+    /// `CATALOG`: for operators. What is asked about the catalog, or changed in it.
+    Catalog {
+        /// In a word: `services`.
+        what: Box<str>,
+        /// A JSON object; what is in it is for whoever owns the catalog to read.
+        with: Box<str>,
+    },
     /// A bare `ACK`: accepted and answered with nothing.
     Ack,
 }

@@ -12,7 +12,7 @@ const START: u64 = 0x1319_8a2e_0370_7345;
 
 /// Builds [`Folding`] hashers, all alike.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fixed;
+pub struct Fixed;
 
 impl BuildHasher for Fixed {
     type Hasher = Folding;
@@ -24,7 +24,7 @@ impl BuildHasher for Fixed {
 
 /// Multiplies to 128 bits and folds the halves, eight bytes at a time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Folding(u64);
+pub struct Folding(u64);
 
 impl Hasher for Folding {
     fn write(&mut self, bytes: &[u8]) {

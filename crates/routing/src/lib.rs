@@ -43,6 +43,7 @@ pub use balance::choose;
 pub use decide::{Choice, Decision, Head, Sticky, Unavailable, decide};
 pub use entry::{Conflict, Edit, Entry, RouteKey, keys};
 pub use explain::explain;
+pub use hash::{Fixed, Folding};
 pub use live::{EndpointHealth, EndpointId, EndpointView, Live};
 pub use pool::{Member, Pool};
 pub use table::{Changed, RouteChange, Table};

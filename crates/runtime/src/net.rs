@@ -137,6 +137,16 @@ pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&probes)
 }
 
+/// Bounds how long a peer may leave unacknowledged what it was sent, or take nothing of it; without
+/// a limit the kernel goes on for about a quarter of an hour.
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn give_up_after(socket: &impl AsFd, limit: Option<Duration>) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(limit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

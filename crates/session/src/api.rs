@@ -1,17 +1,21 @@
 //! What goes in and what comes out.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Answer, BackendUrl, Batch, ConnId, Event, Generation, Guard, Line, Push, Reply, RouteId,
-    Target, Version,
+    Answer, BackendUrl, Batch, ConnId, Event, Generation, Guard, InstanceName, Line, Push, Reply,
+    RouteId, ServiceName, Target, Version,
 };
 use resilience::Drain;
 use routing::{EndpointId, Table};
 
 use crate::{Credential, Note};
+
+/// Backends of one instance that are told of.
+pub const MEMBER_BACKENDS_MAX: usize = 64;
 
 /// How long things last, and how many there may be.
 #[derive(Clone, Debug)]
@@ -93,6 +97,17 @@ pub enum Peer {
     Operator,
 }
 
+/// As the log names it.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Local => f.write_str("Unix socket"),
+            Self::Operator => f.write_str("admin socket"),
+        }
+    }
+}
+
 /// What happens to the machine.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -155,8 +170,25 @@ pub enum Output {
     Watch(QueryId, Option<(Vec<RouteId>, Guard)>),
     /// Answer this with [`Input::Answered`] within 4 s.
     Query(QueryId, Query),
+    /// What is known of an instance now; `None`: no session of it is left. Comes when something of
+    /// it may have changed, and for each instance after a restart.
+    Member(ServiceName, InstanceName, Option<Box<Member>>),
+    /// A backend of an instance was found well (`true`), or not, for this reason.
+    Checked(ServiceName, InstanceName, BackendUrl, bool, Box<str>),
     /// Tell the log.
     Note(Note),
+}
+
+/// An instance, as its sessions have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Whether somebody vouches for it: a connection, or an operator.
+    pub is_connected: bool,
+    /// As its newest session registered it.
+    pub metadata: Option<Box<str>>,
+    /// Where live routes of any of its sessions lead, in the order of their addresses; at most
+    /// [`MEMBER_BACKENDS_MAX`].
+    pub backends: Vec<BackendUrl>,
 }
 
 /// How a route answers.
@@ -204,6 +236,13 @@ pub enum Query {
         target: Target,
         /// These.
         routes: Vec<RouteId>,
+    },
+    /// CATALOG; answered by [`Reply::Catalog`] or [`Reply::Refused`].
+    Catalog {
+        /// What is asked.
+        what: Box<str>,
+        /// A JSON object.
+        with: Box<str>,
     },
     /// CIRCUIT_BREAKER_RESET, of these routes; answered by [`Reply::CircuitOk`].
     CircuitReset(Vec<RouteId>),

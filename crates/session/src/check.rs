@@ -8,7 +8,7 @@ use routing::EndpointId;
 
 use crate::Registry;
 use crate::deadline::Due;
-use crate::state::{Held, Session, Sid, Standing};
+use crate::state::{Held, Led, Session, Sid, Standing};
 
 /// Sessions, connections and routes that a sweep is not felt with.
 const SMALL: usize = 48;
@@ -91,7 +91,7 @@ impl Registry {
     }
 
     fn check_routes(&self, session: &Session) {
-        let mut endpoints: BTreeMap<EndpointId, usize> = BTreeMap::new();
+        let mut endpoints: BTreeMap<EndpointId, Led> = BTreeMap::new();
         for route in &session.active {
             let entry = self.table.get(*route).expect("an active route is live");
             assert_eq!(entry.service, session.identity.service);
@@ -99,7 +99,8 @@ impl Registry {
             let config: RouteConfig = session.settings.resolve(*route);
             assert_eq!(*entry.config, config, "{route} has what is set for it");
             let endpoint = self.table.endpoint_of(*route).expect("a live route leads somewhere");
-            *endpoints.entry(endpoint).or_default() += 1;
+            let backend = entry.spec.backend.clone();
+            endpoints.entry(endpoint).or_insert(Led { backend, routes: 0 }).routes += 1;
         }
         assert_eq!(session.endpoints, endpoints, "endpoints are counted");
         for route in session.resting.keys() {

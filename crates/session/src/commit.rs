@@ -27,9 +27,9 @@ impl Registry {
             let Some(endpoint) = self.table.endpoint_of(*route) else { continue };
             let Some(session) = self.sessions.get_mut(sid) else { continue };
             session.active.remove(route);
-            if let Some(count) = session.endpoints.get_mut(&endpoint) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(led) = session.endpoints.get_mut(&endpoint) {
+                led.routes -= 1;
+                if led.routes == 0 {
                     session.endpoints.remove(&endpoint);
                     touched.entry(*sid).or_default().insert(endpoint);
                 }
@@ -38,9 +38,9 @@ impl Registry {
         self.publish(edits, generation, now);
         for (sid, route) in coming {
             let Some(endpoint) = self.table.endpoint_of(*route) else { continue };
+            let Some(entry) = self.table.get(*route) else { continue };
             let Some(session) = self.sessions.get_mut(sid) else { continue };
-            session.active.insert(*route);
-            *session.endpoints.entry(endpoint).or_default() += 1;
+            session.lead(*route, endpoint, &entry.spec.backend);
             touched.entry(*sid).or_default().insert(endpoint);
         }
         self.hand_on_marks(marked, coming);

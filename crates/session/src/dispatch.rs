@@ -25,6 +25,13 @@ impl Registry {
         if line.request == Request::Sessions {
             return self.sessions(ticket);
         }
+        if let Request::Catalog { what, with } = &line.request {
+            if !self.is_operator(ticket.conn) {
+                return Err(Refusal::OPERATORS_ONLY);
+            }
+            let (what, with) = (what.clone(), with.clone());
+            return self.ask(ticket, Query::Catalog { what, with });
+        }
         if let (None, Request::Explain { method, host, path }) = (&line.session, &line.request)
             && self.is_operator(ticket.conn)
         {
@@ -51,6 +58,7 @@ impl Registry {
             | Request::Register(_)
             | Request::Reconnect
             | Request::Sessions
+            | Request::Catalog { .. }
             | Request::Ack => Err(Refusal::INVALID_SESSION),
             Request::RouteV1(spec) => self.route_at_once(ticket, sid, spec, line, now),
             Request::HeaderV1(rule) => self.header_at_once(ticket, sid, rule.clone(), now),
@@ -182,7 +190,8 @@ fn changes_something(request: &Request) -> bool {
         | Request::MaintStatus
         | Request::BackendTest(_)
         | Request::Explain { .. }
-        | Request::Sessions => false,
+        | Request::Sessions
+        | Request::Catalog { .. } => false,
         Request::RouteV1(_)
         | Request::HeaderV1(_)
         | Request::OptionV1(..)

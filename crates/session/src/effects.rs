@@ -54,6 +54,7 @@ pub(crate) fn is_supported(effects: &Effects, request: &Request) -> bool {
         | Request::ClientShutdown
         | Request::Reconnect
         | Request::Sessions
+        | Request::Catalog { .. }
         | Request::Ack => true,
     }
 }

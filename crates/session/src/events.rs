@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{ConnId, Event, EventKind, Push, Record, Refusal, Reply, Version};
+use model::{ConnId, Event, EventKind, Push, Record, Refusal, Reply, RouteId, Version};
 
 use crate::answering::Outcome;
 use crate::bounds::WATCHES_PER_CONNECTION_MAX;
@@ -129,8 +129,9 @@ impl Registry {
     /// Something happened outside: whose it is, is told, and what must outlive us is remembered.
     pub(crate) fn happened(&mut self, event: &Event) {
         let concerned: Vec<Sid> = match event {
-            Event::BackendHealthChanged { route, healthy, .. } => {
+            Event::BackendHealthChanged { route, healthy, reason } => {
                 self.remember_health(*route, *healthy);
+                self.tell_checked(*route, *healthy, reason);
                 self.owner_of(*route).map(|(sid, _)| sid).into_iter().collect()
             }
             Event::CircuitStateChanged { route, .. } => {
@@ -145,6 +146,13 @@ impl Registry {
             | Event::MaintenanceChanged { .. } => Vec::new(),
         };
         concerned.into_iter().for_each(|sid| self.tell(sid, event));
+    }
+
+    fn tell_checked(&mut self, route: RouteId, healthy: bool, reason: &str) {
+        let Some(entry) = self.table.get(route) else { return };
+        let (service, instance) = (entry.service.clone(), entry.instance.clone());
+        let backend = entry.spec.backend.clone();
+        self.emit(Output::Checked(service, instance, backend, healthy, reason.into()));
     }
 
     /// Sessions that want to know of a domain and have a route on it.

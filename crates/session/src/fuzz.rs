@@ -296,6 +296,8 @@ impl<'a> Run<'a> {
                 | Output::Failing(_)
                 | Output::Drain(..)
                 | Output::Maintenance(_)
+                | Output::Member(..)
+                | Output::Checked(..)
                 | Output::Note(_) => {}
             }
         }

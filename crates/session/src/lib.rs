@@ -76,7 +76,9 @@ mod trial;
 
 pub mod fuzz;
 
-pub use api::{Config, Effects, Input, Mode, Output, Peer, Query, QueryId};
+pub use api::{
+    Config, Effects, Input, MEMBER_BACKENDS_MAX, Member, Mode, Output, Peer, Query, QueryId,
+};
 pub use bounds::{
     HEADERS_PER_TARGET_MAX, MAINTENANCE_ITEMS_MAX, OFFERS_PER_SESSION_MAX, STAGED_BYTES_MAX,
     STAGED_BYTES_TOTAL_MAX, TOMBSTONES_MAX, WAITING_MAX, WATCHES_PER_CONNECTION_MAX,

@@ -73,6 +73,7 @@ impl Registry {
             | Request::Reconnect
             | Request::Ack
             | Request::Sessions
+            | Request::Catalog { .. }
             | Request::RouteUpdate(..)
             | Request::HandoverAccept { .. }
             | Request::HandoverOffer(_)

@@ -11,7 +11,7 @@ use resilience::Drain;
 use routing::EndpointId;
 
 use crate::state::{Held, Identity, Session};
-use crate::{Output, Registry};
+use crate::{MEMBER_BACKENDS_MAX, Member, Output, Registry};
 
 impl Registry {
     /// Tells what has changed about all endpoints of an identity.
@@ -61,6 +61,30 @@ impl Registry {
         if !full.is_empty() {
             self.emit(Output::Drain(full, None));
         }
+        self.tell_member(identity);
+    }
+
+    /// Tells what is known of an instance.
+    fn tell_member(&mut self, identity: &Identity) {
+        let newest = self.sessions_of(identity).last();
+        let member = newest.map(|newest| {
+            let endpoints =
+                self.sessions_of(identity).flat_map(|session| session.endpoints.values());
+            let mut backends = BTreeSet::new();
+            for led in endpoints {
+                if backends.len() >= MEMBER_BACKENDS_MAX {
+                    break;
+                }
+                backends.insert(led.backend.clone());
+            }
+            Box::new(Member {
+                is_connected: self.sessions_of(identity).any(|session| self.is_present(session)),
+                metadata: newest.metadata.clone(),
+                backends: backends.into_iter().collect(),
+            })
+        });
+        let (service, instance) = (identity.service.clone(), identity.instance.clone());
+        self.emit(Output::Member(service, instance, member));
     }
 
     /// Whether an endpoint is present, and its drain, by the newest session that leads to it;

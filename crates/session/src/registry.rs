@@ -146,6 +146,11 @@ impl Registry {
         &self.table
     }
 
+    /// How many sessions there are, those included whose connection is lost.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Carries on what waited for an operation that has ended meanwhile, until nothing can.
     fn settle(&mut self, now: Now) {
         self.advance(now);

@@ -26,9 +26,9 @@ impl Registry {
         self.restore_table(entries, image.generation);
         for (route, sid) in routes {
             let Some(endpoint) = self.table.endpoint_of(route) else { continue };
+            let Some(entry) = self.table.get(route) else { continue };
             let Some(session) = self.sessions.get_mut(&sid) else { continue };
-            session.active.insert(route);
-            *session.endpoints.entry(endpoint).or_default() += 1;
+            session.lead(route, endpoint, &entry.spec.backend);
         }
         self.emit(Output::Publish(Arc::clone(&self.table)));
         self.restore_health(image.failing);

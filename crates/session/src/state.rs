@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use model::{
-    ConnId, EventKind, Generation, Guard, InstanceName, Instant, Line, MaintenanceRow, RouteConfig,
-    RouteId, ServiceName, SessionId, SessionRow, Settings, TryRow, TxnId, UnixMillis, Version,
+    BackendUrl, ConnId, EventKind, Generation, Guard, InstanceName, Instant, Line, MaintenanceRow,
+    RouteConfig, RouteId, ServiceName, SessionId, SessionRow, Settings, TryRow, TxnId, UnixMillis,
+    Version,
 };
 use resilience::Drain;
 use routing::{EndpointId, RouteKey};
@@ -52,8 +53,8 @@ pub(crate) struct Session {
     pub(crate) watchers: BTreeMap<ConnId, BTreeSet<EventKind>>,
     /// Its live routes; what they are is in the table.
     pub(crate) active: BTreeSet<RouteId>,
-    /// Where its live routes lead, and how many of them.
-    pub(crate) endpoints: BTreeMap<EndpointId, usize>,
+    /// Where its live routes lead.
+    pub(crate) endpoints: BTreeMap<EndpointId, Led>,
     pub(crate) settings: Settings,
     /// What holds for a route without settings of its own: nearly all of them share it.
     pub(crate) base: Arc<RouteConfig>,
@@ -66,6 +67,14 @@ pub(crate) struct Session {
     pub(crate) trial: Option<Trial>,
     /// Offers of handovers, by token.
     pub(crate) offers: BTreeSet<Box<str>>,
+}
+
+/// Where routes of one session lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Led {
+    pub(crate) backend: BackendUrl,
+    /// How many.
+    pub(crate) routes: usize,
 }
 
 /// What keeps a session.
@@ -179,6 +188,13 @@ pub(crate) struct Pending {
 }
 
 impl Session {
+    /// One more of its routes is live.
+    pub(crate) fn lead(&mut self, route: RouteId, endpoint: EndpointId, backend: &BackendUrl) {
+        self.active.insert(route);
+        let led = self.endpoints.entry(endpoint);
+        led.or_insert_with(|| Led { backend: backend.clone(), routes: 0 }).routes += 1;
+    }
+
     /// A session as it begins, held by nobody yet.
     pub(crate) fn new(row: SessionRow, at: UnixMillis) -> Self {
         Self {

@@ -288,16 +288,15 @@ mod tests {
             let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
             let put = Record::Put(entry("web", Source::Manual, Facts::default()));
             store.catalog().write(vec![put]).await.unwrap();
-            let done = store.catalog().0.ask(move |connection| {
+            let rows = store.catalog();
+            let done = rows.0.ask(move |connection| {
                 connection.execute(&format!("UPDATE catalog_entries SET {change}"), [])
             });
             done.await.unwrap();
             let error = store.catalog().load().await.unwrap_err().to_string();
             assert!(error.contains(what) && error.contains("catalog_entries"), "{error}");
-            let swept = store
-                .catalog()
-                .0
-                .ask(|connection| connection.execute("DELETE FROM catalog_entries", []));
+            let swept =
+                rows.0.ask(|connection| connection.execute("DELETE FROM catalog_entries", []));
             swept.await.unwrap();
             store.close().unwrap();
         }

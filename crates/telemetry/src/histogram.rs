@@ -68,6 +68,11 @@ pub(crate) fn percentile(counts: &[u64], quantile: f64) -> Option<Duration> {
     counts.iter().position(reaches).map(middle)
 }
 
+/// How many are in the bucket of `bound` or below.
+pub(crate) fn within(counts: &[u64], bound: Duration) -> u64 {
+    counts.iter().take(bucket(ticks(bound)) + 1).sum()
+}
+
 /// Which of `all`, from 1.
 fn rank(all: u64, quantile: f64) -> Option<u64> {
     let rank = (all as f64 * quantile).ceil() as u64;

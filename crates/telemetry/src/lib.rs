@@ -5,14 +5,18 @@
 //! [`Totals`] are values: add those of several routes, or subtract an earlier look to see what
 //! happened since. A route that never serves costs a few words; histograms of latency are made at
 //! the first request, and are bounded in number ([`HistogramPool`]).
+//!
+//! [`Refusals`] are what the log tells of clients that are not let in.
 
 mod counter;
 mod histogram;
 mod pool;
+mod refusals;
 mod route;
 mod status;
 mod totals;
 
 pub use pool::HistogramPool;
+pub use refusals::{Refusals, TOLD_EVERY};
 pub use route::{RouteStats, Sample};
 pub use totals::Totals;

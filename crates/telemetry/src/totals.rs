@@ -42,6 +42,15 @@ impl Totals {
         histogram::percentile(&self.latencies, quantile).unwrap_or_else(|| self.latency_mean())
     }
 
+    /// How many requests took no longer than `bound`, within what [`Totals::percentile`] is.
+    /// Requests without a histogram count as the mean.
+    pub fn within(&self, bound: Duration) -> u64 {
+        let seen: u64 = self.latencies.iter().sum();
+        let others =
+            if self.latency_mean() <= bound { self.requests.saturating_sub(seen) } else { 0 };
+        histogram::within(&self.latencies, bound) + others
+    }
+
     /// Adds what others did.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
@@ -162,6 +171,29 @@ mod tests {
             (report.latency_p95, report.latency_p99),
             (report.latency_mean, report.latency_mean)
         );
+    }
+
+    #[test]
+    fn within_a_bound() {
+        let histogram = histogram::Histogram::default();
+        for millis in [1, 10, 10, 100] {
+            histogram.record(histogram::ticks(Duration::from_millis(millis)));
+        }
+        let counts: Vec<u64> = histogram.counts().collect();
+        // totals: a mean of 10 ms.
+        #[rustfmt::skip]
+        let table = [
+            // requests  histogram   within 9 ms  10 ms  2 min
+            (0,          &[][..],    [0,          0,     0]),
+            (4,          &counts,    [1,          3,     4]),
+            (6,          &counts,    [1,          5,     6]),
+            (6,          &[],        [0,          6,     6]),
+        ];
+        for (requests, latencies, expected) in table {
+            let totals = totals(requests, latencies);
+            let found = [9, 10, 120_000].map(|ms| totals.within(Duration::from_millis(ms)));
+            assert_eq!(found, expected, "{requests}");
+        }
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub const COMMANDS: &[Command] = &[
     ours("HANDOVER_OFFER", &["session_id", "route_id"], "HANDOVER_OK|token", "Offers a route to another service."),
     ours("HANDOVER_ACCEPT", &["session_id", "token", "backend_url"], "ROUTE_OK|route_id", "Stages taking an offered route over."),
     Command { txn: false, ..ours("SESSIONS", &["[txn_id]"], "SESSIONS_OK|[...]", "Lists all sessions; for operators.") },
+    Command { txn: false, ..ours("CATALOG", &["what", "json"], "CATALOG_OK|{...}", "Asks about the catalog, or changes it; for operators.") },
     v2("CLIENT_SHUTDOWN", SID, "SHUTDOWN_OK", "Removes all routes and ends the session."),
 ];
 

@@ -64,6 +64,11 @@ pub fn decode(line: &str, dialect: Dialect) -> Result<Line, DecodeError> {
             let token = field::token(token).map_err(plain)?;
             return Ok(Line { session: None, txn: None, request: Request::Auth(token) });
         }
+        "CATALOG" => {
+            let (what, with) = rest.split_once('|').ok_or_else(wrong_count)?;
+            let request = Request::Catalog { what: what.into(), with: with.into() };
+            return Ok(Line { session: None, txn: None, request });
+        }
         "REGISTER" => {
             let registration =
                 register(rest).map_err(|reason| reason.map_or_else(wrong_count, plain))?;

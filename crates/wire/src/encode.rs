@@ -5,7 +5,6 @@ use model::{Reply, RouteListing};
 
 use crate::{
     ANSWER_BYTES_MAX, ANSWER_BYTES_MAX_V1, COMPRESSED_BYTES_MAX, Dialect, compress, json, report,
-    time,
 };
 
 /// Writes an answer with its line feed. What would not fit is an `ERROR` instead, never a cut
@@ -115,7 +114,7 @@ fn body(reply: &Reply, room: usize) -> Body {
         }
         Reply::Pong => Word("PONG"),
         Reply::Session(session) => Text("SESSION_OK", report::session(session, room)),
-        Reply::DrainStarted(ends) => Text("DRAIN_OK", time::rfc3339(*ends)),
+        Reply::DrainStarted(ends) => Text("DRAIN_OK", ends.to_string()),
         Reply::DrainStatus(drain) => Text("DRAIN_STATUS_OK", report::drain(drain)),
         Reply::DrainCancelled => Word("DRAIN_OK"),
         Reply::MaintenanceAccepted => Word("ACK"),
@@ -136,6 +135,8 @@ fn body(reply: &Reply, room: usize) -> Body {
         Reply::ShutdownOk => Word("SHUTDOWN_OK"),
         Reply::Reregister => Word("REREGISTER"),
         Reply::Sessions(sessions) => Text("SESSIONS_OK", report::sessions(sessions, room)),
+        // Outside of its strings JSON has no such character.
+        Reply::Catalog(json) => Text("CATALOG_OK", json.replace('|', "\\u007c")),
         Reply::Refused(refusal) => Text("ERROR", refusal.as_str().to_owned()),
     }
 }
@@ -181,7 +182,7 @@ fn event_json(event: &Event) -> String {
     // Each as an object of its own, so that its keys keep the order written here.
     match event {
         Event::CertRenewed { domain, expiry } => {
-            object(&[("domain", json!(domain)), ("expiry", json!(time::rfc3339(*expiry)))])
+            object(&[("domain", json!(domain)), ("expiry", json!(expiry.to_string()))])
         }
         Event::GlobalConfigChanged { reason } => object(&[("reason", short(reason))]),
         Event::BackendHealthChanged { route, healthy, reason } => object(&[
@@ -189,7 +190,7 @@ fn event_json(event: &Event) -> String {
             ("healthy", json!(healthy)),
             ("reason", short(reason)),
         ]),
-        Event::Drained { at } => object(&[("at", json!(time::rfc3339(*at)))]),
+        Event::Drained { at } => object(&[("at", json!(at.to_string()))]),
         Event::CircuitStateChanged { route, state } => {
             object(&[("route_id", json!(route.to_string())), ("state", json!(state))])
         }

@@ -211,6 +211,19 @@ fn lists_of_sessions() {
 }
 
 #[test]
+fn the_catalog_for_operators() {
+    let request = Request::Catalog { what: "put".into(), with: r#"{"name":"a|b"}"#.into() };
+    let line = Line { session: None, txn: None, request };
+    assert_eq!(decode(r#"CATALOG|put|{"name":"a|b"}"#, Dialect::Fresh), Ok(line));
+    for line in ["CATALOG", "CATALOG|services"] {
+        let refused = decode(line, Dialect::Fresh).unwrap_err();
+        assert_eq!(refused.reason.as_str(), "usage: CATALOG what json", "{line}");
+    }
+    let reply = Reply::Catalog(r#"{"name":"a|b"}"#.into());
+    assert_eq!(shown(reply), r#"CATALOG_OK|{"name":"a\u007cb"}"#);
+}
+
+#[test]
 fn questions_without_a_session() {
     let session = |line: &str, dialect| decode(line, dialect).unwrap().session;
     for (line, txn) in [("SESSIONS", None), ("SESSIONS|", None), ("SESSIONS|t|", Some("t"))] {

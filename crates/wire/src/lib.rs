@@ -17,12 +17,12 @@ mod encode;
 mod field;
 mod framer;
 pub mod fuzz;
+pub mod heartbeat;
 mod json;
 mod line;
 pub mod option;
 mod report;
 mod tail;
-pub mod time;
 
 #[cfg(test)]
 mod golden;

@@ -15,7 +15,9 @@ pub fn encode_line(line: &Line, out: &mut Vec<u8>) {
     let (name, fields) = spelled(&line.request);
     let mut parts = vec![name.to_owned()];
     let (has_session, has_txn) = match line.request {
-        Request::Auth(_) | Request::Register(_) | Request::Ack => (false, false),
+        Request::Auth(_) | Request::Register(_) | Request::Catalog { .. } | Request::Ack => {
+            (false, false)
+        }
         Request::Sessions => (false, true),
         _ => (true, true),
     };
@@ -143,6 +145,7 @@ fn spelled(request: &Request) -> (&'static str, Vec<String>) {
         Request::ClientShutdown => ("CLIENT_SHUTDOWN", vec![]),
         Request::Reconnect => ("RECONNECT", vec![]),
         Request::Sessions => ("SESSIONS", vec![]),
+        Request::Catalog { what, with } => ("CATALOG", vec![what.to_string(), with.to_string()]),
         Request::Ack => ("ACK", vec![]),
     }
 }

@@ -8,7 +8,7 @@ use model::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{json, time};
+use crate::json;
 
 /// Ids shown where the whole list would not fit (SPEC 12).
 pub(crate) const IDS_MAX: usize = 1000;
@@ -66,7 +66,7 @@ fn cut(routes: &[RouteId], room: usize) -> String {
 }
 
 fn stamp(at: Option<UnixMillis>) -> Option<String> {
-    at.map(time::rfc3339)
+    at.map(|at| at.to_string())
 }
 
 pub(crate) fn bulk(routes: &[RouteId], room: usize) -> String {
@@ -188,13 +188,13 @@ fn session_with(report: &SessionReport, metadata: Option<&str>) -> String {
         session_id: report.session.as_str(),
         service_name: report.service.as_str(),
         instance_name: report.instance.as_str(),
-        connected_at: time::rfc3339(report.connected_at),
+        connected_at: report.connected_at.to_string(),
         uptime_seconds: report.uptime.as_secs(),
         routes_active: report.routes_active,
         routes_staged: report.routes_staged,
         last_apply: stamp(report.last_apply),
         metadata,
-        last_activity: time::rfc3339(report.last_activity),
+        last_activity: report.last_activity.to_string(),
         generation: report.generation.map(|generation| generation.0),
     })
 }
@@ -228,7 +228,7 @@ pub(crate) fn sessions(listing: &SessionListing, room: usize) -> String {
 pub(crate) fn drain(report: &DrainReport) -> String {
     json::text(&json::Drain {
         active: report.active,
-        started_at: time::rfc3339(report.started_at),
+        started_at: report.started_at.to_string(),
         duration_seconds: report.duration.as_secs(),
         elapsed_seconds: report.elapsed.as_secs(),
         remaining_seconds: report.remaining.as_secs(),
@@ -241,7 +241,7 @@ pub(crate) fn maintenance(report: &MaintenanceReport, room: usize) -> String {
     let target = |entry: &MaintenanceEntry| json::MaintenanceTarget {
         target: entry.target.to_string(),
         maintenance_backend: page(entry),
-        entered_at: time::rfc3339(entry.entered_at),
+        entered_at: entry.entered_at.to_string(),
     };
     let newest = report.targets.last();
     let (targets, targets_cut) = first_within(report.targets.iter().map(target), room / 2);
@@ -250,7 +250,7 @@ pub(crate) fn maintenance(report: &MaintenanceReport, room: usize) -> String {
         json::text(&json::Maintenance {
             in_maintenance: first_ids(&report.in_maintenance, count),
             maintenance_backend: newest.and_then(page),
-            entered_at: newest.map(|entry| time::rfc3339(entry.entered_at)),
+            entered_at: newest.map(|entry| entry.entered_at.to_string()),
             targets: &targets,
             count: cut.then_some(report.in_maintenance.len()),
             truncated: (cut || targets_cut).then_some(true),

@@ -4,6 +4,9 @@ import sys
 
 from quic import *
 
+# RFC 9001, 4.8, and alerts of RFC 8446, 6.
+CRYPTO_ERROR, UNKNOWN_CA, CERTIFICATE_REQUIRED = 0x100, 48, 116
+
 
 async def exchanges(port):
     async with await dial(port) as client:
@@ -192,6 +195,37 @@ async def drained(port):
             equal(await each.close_code(), NO_ERROR)
 
 
+async def slow_to_the_end(port):
+    """A client that takes nothing for a while, when all it asked for was answered."""
+    size = 300_000
+    async with await dial(port) as client:
+        sid = client.say(head(path=f"/bytes/{size}"), end=True)
+        await client.answered(sid)
+        takes, client.datagram_received = client.datagram_received, lambda data, address: None
+        told("begun")
+        await heard("terminated")
+        await asyncio.sleep(4)
+        client.datagram_received = takes
+        got = await client.ended(sid)
+        equal((got.status, len(got.body), got.reset), (200, size, None))
+        equal(await client.close_code(), NO_ERROR)
+
+
+async def shows_certificates(port, host, ca, good, good_key, foreign, foreign_key):
+    """A client that shows a certificate of its own, or another one, or none."""
+    async with await dial(port, sni=host, cafile=ca, pair=(good, good_key)) as client:
+        got = await client.fetch(host=host, more=[("x-forwarded-client-cert", "Hash=00")])
+        equal(got.status, 200)
+        shown = [l for l in got.body.decode().splitlines() if "forwarded-client-cert" in l.lower()]
+        equal(len(shown), 1, shown)
+        assert 'Subject="CN=blue"' in shown[0], shown
+    # By then the client's side of the handshake is over.
+    for pair, alert in [(None, CERTIFICATE_REQUIRED), ((foreign, foreign_key), UNKNOWN_CA)]:
+        async with await dial(port, sni=host, cafile=ca, pair=pair) as client:
+            client.say(head(host=host), end=True)
+            equal(await client.close_code(), CRYPTO_ERROR + alert, pair)
+
+
 async def undisturbed(port):
     """Long exchanges while the test applies configurations."""
     async with await dial(port) as client:
@@ -258,10 +292,22 @@ async def killed(port):
         equal((await old.fetch()).status, 200)
         told("begun")
         await heard("restarted")
+        # aioquic keeps the tokens of stateless resets, and looks at none that comes.
+        ids = [old._quic._peer_cid, *old._quic._peer_cid_available]
+        tokens = [known.stateless_reset_token for known in ids if known.stateless_reset_token]
+        came, takes = asyncio.Event(), old.datagram_received
+
+        def watch(data, address):
+            if data[-16:] in tokens:
+                came.set()
+            takes(data, address)
+
+        old.datagram_received = watch
         asked = old.say(head(path="/lost"), end=True)
+        await asyncio.wait_for(came.wait(), 3)
         async with await dial(port) as new:
             equal((await new.fetch()).status, 200)
-        # Its keys died with the process that had them: nobody answers, and nobody is told a lie.
+        # Nobody is told a lie.
         reply = old.reply(asked)
         assert reply.status is None and not reply.ended, reply
 

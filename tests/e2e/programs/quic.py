@@ -259,8 +259,10 @@ class Client(QuicConnectionProtocol):
         await self.leave()
 
 
-async def dial(port, sni=HOST, cafile=None, begin=True, ticket=None, local="127.0.0.1", **more):
+async def dial(port, sni=HOST, cafile=None, begin=True, ticket=None, local="127.0.0.1", pair=None, **more):
     config = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=sni, **more)
+    if pair:
+        config.load_cert_chain(*pair)
     if cafile:
         config.load_verify_locations(cafile)
     else:

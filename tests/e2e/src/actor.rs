@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::client::{field, read_head};
 use crate::server::{FREE, Server};
+use crate::websocket::accept;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -149,9 +150,13 @@ fn play(stream: TcpStream, state: &State) -> std::io::Result<()> {
             }
             Act::HangUp => return writer.shutdown(Shutdown::Both),
             Act::Echo => {
-                writer.write_all(
-                    b"HTTP/1.1 101 -\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-                )?;
+                let key = field(&asked.head, "sec-websocket-key").unwrap_or_default();
+                let text = format!(
+                    "HTTP/1.1 101 -\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Accept: {}\r\n\r\n",
+                    accept(key)
+                );
+                writer.write_all(text.as_bytes())?;
                 std::io::copy(&mut reader, &mut writer)?;
                 return writer.shutdown(Shutdown::Both);
             }

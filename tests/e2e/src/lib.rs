@@ -38,7 +38,7 @@ pub use script::{Origin, Script};
 pub use session::Session;
 pub use site::{Files, Site, free_port};
 pub use tuned::Tuned;
-pub use websocket::{Echo, WebSocket};
+pub use websocket::{Echo, WebSocket, accept};
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 //! A certificate authority of the tests' own: Debian's `pebble`, with a name server that sends
 //! every name to loopback.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
@@ -66,6 +67,22 @@ impl PebblePlan {
     ///
     /// When it is not installed.
     pub fn start(self, http: u16, tls: u16, seconds: u64) -> Pebble {
+        self.start_wanting(None, http, tls, seconds)
+    }
+
+    /// The same, and new accounts must belong to the one with this id and key (URL-safe Base64).
+    ///
+    /// # Panics
+    ///
+    /// As [`PebblePlan::start`].
+    pub fn start_wanting(
+        self,
+        account: Option<(&str, &str)>,
+        http: u16,
+        tls: u16,
+        seconds: u64,
+    ) -> Pebble {
+        let keys: BTreeMap<_, _> = account.into_iter().collect();
         let Self { folder, listen, management } = self;
         let file = |name: &str| folder.path().join(name);
         let config = serde_json::json!({ "pebble": {
@@ -76,6 +93,8 @@ impl PebblePlan {
             "httpPort": http,
             "tlsPort": tls,
             "certificateValidityPeriod": seconds,
+            "externalAccountBindingRequired": account.is_some(),
+            "externalAccountMACKeys": keys,
         }});
         std::fs::write(file("pebble.json"), config.to_string()).expect("a file");
         let (dns, dns_management) = (free_udp(), free());

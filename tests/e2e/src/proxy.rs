@@ -109,6 +109,21 @@ impl Proxy {
         String::from_utf8_lossy(&got).into_owned()
     }
 
+    /// What it logged since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until it logs that a client is refused for this reason, and gives the line.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn refused(&self, reason: &str) -> String {
+        let told = format!("client is refused: {reason}");
+        wait_for(&told, || self.log().lines().find(|line| line.contains(&told)).map(str::to_owned))
+    }
+
     /// Its folder, for more files of a test.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -122,6 +137,11 @@ impl Proxy {
     /// Where clients connect with TLS.
     pub fn https(&self) -> SocketAddr {
         self.address("https")
+    }
+
+    /// Where operators' tools ask, if the configuration says that they may.
+    pub fn admin_http(&self) -> SocketAddr {
+        self.address("admin.http")
     }
 
     /// Where backends register.

@@ -5,8 +5,18 @@
 use std::io::{BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::client::{field, read_head};
 use crate::{Draw, PATIENCE};
+
+/// What a server answers to a key (RFC 6455, 4.2.2).
+pub fn accept(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
+}
 
 /// The key of RFC 6455, section 1.3.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use proxyd_e2e::{Backend, Pebble, PebblePlan, Proxy, Registry, wait_for};
+use proxyd_e2e::{Backend, Client, Pebble, PebblePlan, Proxy, Registry, wait_for};
 
 /// Ninety days.
 const USUAL: u64 = 90 * 86_400;
@@ -53,10 +53,6 @@ fn curl(proxy: &Proxy, root: &Path, host: &str) -> (i32, String) {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.code().unwrap_or(-1), text + &String::from_utf8_lossy(&output.stderr))
-}
-
-fn log(proxy: &Proxy) -> String {
-    std::fs::read_to_string(proxy.folder().join("log")).unwrap_or_default()
 }
 
 fn a_registered_domain_is_issued(challenge: &str, in_clear_text: bool) {
@@ -129,11 +125,38 @@ fn the_next_authority_is_asked_when_one_is_away() {
     let (_lease, _) = issued(&proxy, &backend, "a.example.com");
     let (code, said) = curl(&proxy, &pebble.root(), "a.example.com");
     assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
-    let log = log(&proxy);
+    let log = proxy.log();
     assert!(
         log.contains("no certificate; trying again") && log.contains("localhost:1/dir"),
         "{log}"
     );
+}
+
+/// The account is to belong to one that was opened elsewhere, and is found again after a restart.
+#[test]
+fn an_account_is_bound_to_another() {
+    // 32 bytes, as `openssl rand` gives them.
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wE";
+    let plan = PebblePlan::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, format!("{KEY}\n")).unwrap();
+    let eab = format!("eab = {{ key_id = \"kid-1\", hmac_key_file = {file:?} }}\n");
+    let section = plan.section("\"http-01\"");
+    let mut proxy =
+        Proxy::start_with(&format!("[https]\nlisten = [\"127.0.0.1:0\"]\n{section}{eab}"));
+    let (http, tls) = (proxy.http().port(), proxy.https().port());
+    let pebble = plan.start_wanting(Some(("kid-1", KEY)), http, tls, USUAL);
+    let backend = Backend::start("web");
+    let (lease, _) = issued(&proxy, &backend, "a.example.com");
+    let (code, said) = curl(&proxy, &pebble.root(), "a.example.com");
+    assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
+    drop(lease);
+    let accounts = || pebble.said().matches("accounts in memory").count();
+    assert_eq!(accounts(), 1, "{}", pebble.said());
+    proxy.kill_and_restart();
+    let (_lease, _) = issued(&proxy, &backend, "b.example.com");
+    assert_eq!(accounts(), 1, "it is the same one: {}", pebble.said());
 }
 
 /// A challenge that a backend has set for itself is the backend's (SPEC 4).
@@ -150,7 +173,8 @@ fn challenges_of_others_pass() {
 /// At two thirds of its life.
 #[test]
 fn a_certificate_is_renewed() {
-    let (proxy, pebble) = start("\"http-01\", \"tls-alpn-01\"", 12, "");
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"";
+    let (proxy, pebble) = start("\"http-01\", \"tls-alpn-01\"", 12, admin);
     let backend = Backend::start("web");
     let (mut registry, first) = issued(&proxy, &backend, "a.example.com");
     let second = loop {
@@ -162,7 +186,12 @@ fn a_certificate_is_renewed() {
     assert_ne!(first, second, "it expires later");
     let (code, said) = curl(&proxy, &pebble.root(), "a.example.com");
     assert!(code == 0 && said.contains("HTTP/1.1 200"), "{code} {said}");
-    let log = log(&proxy);
+    let numbers = Client::new(proxy.admin_http()).get("localhost", "/metrics").unwrap().text();
+    assert!(numbers.contains("proxyd_acme_issued_total 2\n"), "{numbers}");
+    assert!(!numbers.contains("proxyd_acme_renewed_total 0\n"), "{numbers}");
+    let expiry = "proxyd_certificate_expiry_timestamp_seconds{name=\"a.example.com\"} ";
+    assert!(numbers.contains(expiry), "{numbers}");
+    let log = proxy.log();
     assert!(log.contains("certificate issued") && log.contains("certificate renewed"), "{log}");
 }
 
@@ -183,7 +212,7 @@ fn a_hundred_starts_order_no_more_than_the_ledger_allows() {
         // Every other one is killed wherever it is.
         if start % 2 == 0 {
             wait_for("a failure, or a full ledger", || {
-                let is_over = log(&proxy).contains("no certificate") || ledger(&proxy) >= 4;
+                let is_over = proxy.log().contains("no certificate") || ledger(&proxy) >= 4;
                 is_over.then_some(())
             });
         }

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use proxyd_e2e::{Authority, Backend, Pair, Registry, Tuned, binary, quoted};
+use proxyd_e2e::{Authority, Backend, Pair, Registry, Script, Tuned, binary, quoted};
 
 const HOST: &str = "a.example.com";
 
@@ -98,6 +98,61 @@ fn where_it_is_optional_one_may_come_without_and_cannot_pretend() {
     assert_eq!(told(&world.get(Some(&good), &[]).1).len(), 1);
     let foreign = world.servers.issue("foreign", &[]);
     assert_ne!(world.get(Some(&foreign), &[]).0, 0);
+}
+
+#[test]
+fn http3_asks_for_certificates_as_well() {
+    let world = World::start("client_certificates = \"required\"", "");
+    let (good, foreign) =
+        (world.clients.issue("blue", &["blue.example"]), world.servers.issue("foreign", &[]));
+    let (port, ca) = (world.proxy.https().port().to_string(), world.servers.ca());
+    let files = [&ca, &good.cert, &good.key, &foreign.cert, &foreign.key];
+    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let arguments: Vec<&str> =
+        [&*port, HOST].into_iter().chain(files.iter().map(String::as_str)).collect();
+    Script::run("http3.py", "shows_certificates", &arguments);
+    for reason in ["no client certificate", "a client certificate that is not accepted"] {
+        world.proxy.refused(reason);
+    }
+}
+
+/// Sends on for a while after its side of the handshake is over, and says what it hears then.
+/// Arguments: port, host, authority, certificate, key.
+const SENDS_ON: &str = r#"
+import socket, ssl, sys, time
+port, host, ca, cert, key = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.load_cert_chain(cert, key)
+try:
+    client = context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname=host)
+    for _ in range(10):
+        client.sendall(b"x" * 1000)
+        time.sleep(0.02)
+    print("heard", client.recv(1))
+except OSError as error:
+    print(error)
+"#;
+
+/// A client that is refused hears why. In TLS 1.3 it has sent its request by then, and a reset would
+/// overtake the alert.
+#[test]
+fn who_is_refused_gets_an_alert() {
+    let world = World::start("client_certificates = \"optional\"", "");
+    let foreign = world.servers.issue("foreign", &[]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut client = Command::new("openssl");
+        client.args(["s_client", "-servername", HOST, version, "-connect"]);
+        client.arg(world.proxy.https().to_string());
+        client.arg("-cert").arg(&foreign.cert).arg("-key").arg(&foreign.key);
+        let output = client.args(["-quiet"]).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("alert unknown ca"), "{version}: {said}");
+    }
+    let mut client = Command::new("python3");
+    client.args(["-c", SENDS_ON, &world.proxy.https().port().to_string(), HOST]);
+    let output = client.arg(world.servers.ca()).arg(&foreign.cert).arg(&foreign.key).output();
+    let said = String::from_utf8_lossy(&output.unwrap().stdout).into_owned();
+    assert!(said.contains("ALERT_UNKNOWN_CA"), "{said}");
 }
 
 /// A balancer is believed what it says of its clients if it shows who it is itself.

@@ -1,9 +1,11 @@
 //! TERM: what is in flight finishes, and those who registered hear of it.
 
+use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
-use proxyd_e2e::{Backend, Proxy, get, wait_for};
+use proxyd_e2e::frames::{self, setting, window_update};
+use proxyd_e2e::{Act, Actor, Backend, Caller, Frames, Outcome, Proxy, Session, get, wait_for};
 
 #[test]
 fn a_request_in_flight_finishes_and_sessions_are_told() {
@@ -19,6 +21,74 @@ fn a_request_in_flight_finishes_and_sessions_are_told() {
         client.join().expect("no panic")
     });
     assert_eq!(status, 200);
+    assert_eq!(proxy.wait_code(), Some(0));
+}
+
+/// An answer in flight says that it was the last of its connection. A connection that waits for its
+/// next request is kept for a moment, in which one may be on its way, and not for the whole grace.
+#[test]
+fn connections_in_text_end_with_their_next_answer_or_soon() {
+    let (fast, slow) =
+        (Backend::start("fast"), Backend::start_slow("slow", Duration::from_secs(4)));
+    let mut proxy = Proxy::start();
+    let mut registry = proxy.registry();
+    let (fast_url, slow_url) = (fast.url(), slow.url());
+    registry.serve(
+        "web",
+        "web.1",
+        &[("fast.example.com", "/", &fast_url), ("slow.example.com", "/", &slow_url)],
+    );
+    let mut kept: Vec<_> = (0..2).map(|_| Caller::connect(proxy.http()).unwrap()).collect();
+    for caller in &mut kept {
+        let said = caller.get("fast.example.com", "/", "").unwrap();
+        assert_eq!((said.status, said.field("connection")), (200, None));
+    }
+    let mut silent = Caller::connect(proxy.http()).unwrap();
+    let mut in_flight = Caller::connect(proxy.http()).unwrap();
+    let asking = thread::spawn(move || in_flight.get("slow.example.com", "/", ""));
+    wait_for("the request", || (slow.requests() == 1).then_some(()));
+    proxy.terminate();
+    assert_eq!(registry.line(), "SHUTDOWN");
+    // The registry hears of it a moment before.
+    wait_for("the last answer", || {
+        let said = kept[0].get("fast.example.com", "/", "").unwrap();
+        assert_eq!(said.status, 200);
+        (said.field("connection") == Some("close")).then_some(())
+    });
+    for caller in kept.iter_mut().chain([&mut silent]) {
+        assert_eq!(caller.stream.read(&mut [0]).unwrap(), 0, "a good end");
+    }
+    assert!(!asking.is_finished(), "others are still served");
+    let said = asking.join().unwrap().unwrap();
+    assert_eq!((said.status, said.field("connection")), (200, Some("close")));
+    assert_eq!(proxy.wait_code(), Some(0));
+}
+
+/// What was answered is still to arrive: a client of HTTP/2 that is slow to read has the rest of the
+/// grace for it.
+#[test]
+fn a_slow_client_gets_the_last_frames() {
+    // More than the kernel takes for a client that reads nothing; each fits into what waits of a
+    // stream, so that nothing is in flight.
+    const STREAMS: u32 = 120;
+    const BYTES: usize = 30_000;
+    let mut proxy = Proxy::start();
+    let backend = Actor::start(|_| Act::say(200, &"x".repeat(BYTES)));
+    let (_session, _) = Session::serve(&proxy, "web", "1", ("a.test", &backend.url()));
+    let windows = [(setting::INITIAL_WINDOW_SIZE, 1 << 20)];
+    let mut client = Frames::connect_with(proxy.http(), &windows).unwrap();
+    let gets = (0..STREAMS).flat_map(|n| frames::get(2 * n + 1, "a.test", "/"));
+    client.send(&window_update(0, 1 << 24)).unwrap();
+    client.send(&gets.collect::<Vec<_>>()).unwrap();
+    wait_for("the requests", || (backend.requests() == STREAMS as usize).then_some(()));
+    proxy.terminate();
+    // Two seconds until clients hear of it, and more than idle ones are kept.
+    thread::sleep(Duration::from_secs(6));
+    for n in 0..STREAMS {
+        let Outcome::Answer(answer) = client.outcome(2 * n + 1).unwrap() else { panic!("cut") };
+        assert_eq!(answer.body.len(), BYTES, "{n}");
+    }
+    drop(client);
     assert_eq!(proxy.wait_code(), Some(0));
 }
 

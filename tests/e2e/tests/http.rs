@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-use proxyd_e2e::{Backend, PATIENCE, Proxy, Registry, curl, get};
+use proxyd_e2e::{Backend, Caller, PATIENCE, Proxy, Registry, accept, curl, get};
 
 /// A backend that says exactly these bytes once it has read a request that ends in `until`, and
 /// hands back what it read.
@@ -179,18 +179,45 @@ fn our_own_answers_say_what_and_not_where() {
     assert!(!answer.text.contains("127.0.0.1"), "{}", answer.text);
 }
 
+const HANDSHAKE: &[u8] = b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A backend's agreement to [`HANDSHAKE`], its first frame behind it.
+fn agreement(lines: &str) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{lines}\r\n"
+    );
+    [head.as_bytes(), b"\x81\x05hello"].concat()
+}
+
 #[test]
 fn a_tunnel_carries_the_frame_glued_to_the_101() {
-    let says = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n\x81\x05hello";
-    let (url, backend) = scripted(b"\r\n\r\n", says);
+    let says = agreement(&format!("Sec-WebSocket-Accept: {}\r\n", accept("x")));
+    let (url, backend) = scripted(b"\r\n\r\n", says.leak());
     let (proxy, _lease) = with_route(&url);
-    let answer = proxy.raw(b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    );
+    let answer = proxy.raw(HANDSHAKE);
     assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n\u{fffd}\u{5}hello"), "{answer:?}");
     assert!(answer.to_ascii_lowercase().contains("connection: upgrade\r\n"), "{answer}");
     let request = String::from_utf8(backend.join().unwrap()).unwrap().to_ascii_lowercase();
     assert!(request.contains("upgrade: websocket\r\n"), "{request}");
+}
+
+/// Whoever answers no key, or another one's, does not speak the protocol: no tunnel to it.
+#[test]
+fn a_handshake_whose_key_is_not_answered_is_refused() {
+    for lines in [
+        "",
+        "Sec-WebSocket-Accept: x\r\n",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+    ] {
+        let (url, _backend) = scripted(b"\r\n\r\n", agreement(lines).leak());
+        let (proxy, _lease) = with_route(&url);
+        let mut caller = Caller::connect(proxy.http()).unwrap();
+        caller.stream.write_all(HANDSHAKE).unwrap();
+        let said = caller.read().unwrap();
+        assert_eq!(said.status, 502, "{lines}: {said:?}");
+        assert!(!said.body.contains("hello"), "{lines}: {said:?}");
+    }
 }
 
 #[test]

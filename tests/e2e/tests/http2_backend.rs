@@ -50,6 +50,18 @@ const answer = (req, res) => {
     // Once: a second one may not name a later stream.
     const session = req.stream.session; if (!session.gone) session.goaway(0);
     session.gone = true; res.setHeader("content-length", 4); return res.end("last"); }
+  if (url.startsWith("/ends/") && res.stream) {
+    res.stream.on("close", () => console.log(url, "ended with code", res.stream.rstCode));
+    return req.on("data", () => {}).on("end", () => {
+      const sum = String(req.trailers["x-sum"]);
+      res.writeHead(200, { "content-length": 4 });
+      // The end comes by itself: the last byte does not know of it.
+      res.write("body", () => setTimeout(() => {
+        if (url === "/ends/trailers") res.addTrailers({ "x-back": sum });
+        res.end();
+      }, 20));
+    });
+  }
   if (url === "/empty") { res.stream.respond({ ":status": 201 }, { endStream: true }); return; }
   if (url === "/no-body") { res.writeHead(204); return res.end(); }
   let length = 0, sum = 0;
@@ -131,6 +143,9 @@ fn requests_in_text_and_in_frames_go_on_in_frames() {
     let mut client = Frames::connect(proxy.http()).unwrap();
     let Outcome::Answer(answer) = client.get(1, HOST, "/f").unwrap() else { panic!("no answer") };
     assert!(answer.text().contains(r#""url":"/f""#), "{answer:?}");
+    // A fragment is nobody's business but the client's: no second reading of the path.
+    let Outcome::Answer(answer) = client.get(3, HOST, "/f#x?y").unwrap() else { panic!("none") };
+    assert!(answer.text().contains(r#""url":"/f""#), "{answer:?}");
     // No body is no body, and HEAD none either.
     caller.send(&format!("HEAD / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).unwrap();
     let mut text = [0; 12];
@@ -192,6 +207,49 @@ fn large_bodies_and_trailers_go_both_ways() {
     let mut text = String::new();
     stream.stream.read_to_string(&mut text).unwrap();
     assert!(text.ends_with("4\r\nbody\r\n0\r\nx-back: 8\r\n\r\n"), "{text}");
+}
+
+/// A length says where the payload ends, and not the message: that is said by its stream.
+#[test]
+fn messages_with_a_length_end_with_their_streams() {
+    let (node, proxy, _session) = h2c();
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    let post = |stream, path, length| {
+        head(stream, &frames::request("POST", HOST, path, &[("content-length", length)]), false)
+    };
+    let trailers = |stream| head(stream, &fields(&[("x-sum", "7")]), true);
+    for (stream, body, path, back) in [
+        (1, [data(1, b"abc", false), trailers(1)].concat(), "/ends/trailers", Some("7")),
+        (
+            3,
+            [data(3, b"abc", false), data(3, b"", true)].concat(),
+            "/ends/trailers",
+            Some("undefined"),
+        ),
+        (5, [data(5, b"abc", false), trailers(5)].concat(), "/ends/empty", None),
+        (7, data(7, b"abc", true), "/ends/empty", None),
+        (9, trailers(9), "/ends/trailers", Some("7")),
+        (11, data(11, b"", true), "/ends/trailers", Some("undefined")),
+    ] {
+        let length = if stream < 9 { "3" } else { "0" };
+        client.send(&[post(stream, path, length), body].concat()).unwrap();
+        let Outcome::Answer(answer) = client.outcome(stream).unwrap() else { panic!("{stream}") };
+        assert_eq!((answer.status, &*answer.text()), (200, "body"), "{stream}");
+        let back: Vec<_> =
+            back.map(|sum| ("x-back".to_owned(), sum.to_owned())).into_iter().collect();
+        assert_eq!(answer.trailers, back, "{stream}");
+    }
+    // In text there is no place for trailers after a length; the backend's stream ends well.
+    let mut caller = Caller::connect(proxy.http()).unwrap();
+    for path in ["/ends/trailers", "/ends/empty"] {
+        let said = caller.get(HOST, path, "").unwrap();
+        assert_eq!((said.status, &*said.body), (200, "body"), "{path}");
+    }
+    let ended = wait_for("all streams to end", || {
+        let said = node.program.said();
+        (said.matches("ended with code").count() == 8).then_some(said)
+    });
+    assert_eq!(ended.matches("ended with code 0\n").count(), 8, "{ended}");
 }
 
 #[test]
@@ -443,9 +501,8 @@ fn small_messages_may_wait_for_a_slow_client() {
     assert!(calm.load(Ordering::SeqCst), "the proxy ended a connection");
 }
 
-/// The same in the other direction: a backend that takes nothing yet.
-#[test]
-fn small_messages_may_wait_for_a_slow_backend() {
+/// A backend that takes nothing of any body.
+fn takes_nothing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -455,7 +512,13 @@ fn small_messages_may_wait_for_a_slow_backend() {
             thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
         }
     });
-    let (proxy, _session) = proxy(&url, "");
+    url
+}
+
+/// The same in the other direction: a backend that takes nothing yet.
+#[test]
+fn small_messages_may_wait_for_a_slow_backend() {
+    let (proxy, _session) = proxy(&takes_nothing(), "");
     let mut client = Frames::connect(proxy.http()).unwrap();
     client.send(&head(1, &frames::request("POST", HOST, "/", &[]), false)).unwrap();
     // As much as the window of a stream takes.
@@ -463,6 +526,25 @@ fn small_messages_may_wait_for_a_slow_backend() {
     client.send(&messages).unwrap();
     assert!(client.is_alive().unwrap(), "{:?}", client.goaway());
     assert_eq!(client.get(3, "nobody.test", "/").unwrap().status(), 404);
+}
+
+/// Uploads that nobody takes leave room for others over the same connection.
+#[test]
+fn stuck_uploads_do_not_stop_their_connection() {
+    let (proxy, mut session) = proxy(&takes_nothing(), "");
+    let node = Node::start("h2c", 0, &[]);
+    session.stage("b.test", "/", &format!("h2c://127.0.0.1:{}", node.port));
+    session.expect("CONFIG_APPLY|$sid", "OK");
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    for stream in (1..15).step_by(2) {
+        client.send(&head(stream, &frames::request("POST", HOST, "/", &[]), false)).unwrap();
+        client.send(&data(stream, &[b'x'; 16 * 1024], false).repeat(16)).unwrap();
+    }
+    assert!(client.is_alive().unwrap(), "{:?}", client.goaway());
+    let request = frames::request("POST", "b.test", "/large", &[]);
+    client.send(&[head(15, &request, false), data(15, &[b'x'; 16_000], true)].concat()).unwrap();
+    let Outcome::Answer(answer) = client.outcome(15).unwrap() else { panic!("none") };
+    assert_eq!((answer.status, answer.body.len()), (200, 16_000));
 }
 
 /// As small as of server-sent events.

@@ -147,10 +147,21 @@ fn a_drain_lets_everything_in_flight_finish() {
     assert!(!late, "what was rejected reached nobody");
 }
 
-/// The keys of its connections die with a process. Whoever held one finds out by silence, and a
-/// new connection is served at once.
 #[test]
-fn after_a_kill_new_connections_are_served() {
+fn a_drain_lets_slow_clients_have_what_they_were_answered() {
+    let mut site = Site::start();
+    let mut script = Script::start("http3.py", "slow_to_the_end", &[&site.port()]);
+    script.wait_for("begun");
+    site.proxy.terminate();
+    script.tell("terminated");
+    script.finish();
+    assert!(site.proxy.wait(), "a good end");
+}
+
+/// The keys of its connections die with a process. Whoever held one is told by a stateless reset
+/// (RFC 9000, 10.3), and a new connection is served at once.
+#[test]
+fn after_a_kill_old_connections_are_reset_and_new_ones_served() {
     let mut site = Site::start_at(free_port(), "");
     let mut script = Script::start("http3.py", "killed", &[&site.port()]);
     script.wait_for("begun");

@@ -116,11 +116,30 @@ fn who_is_not_meant_is_told_so() {
     let more = ["-H", "Host: other.example.com"];
     let (code, said) = curl(proxy.https(), &ca, "https://a.example.com/", &more);
     assert!(code == 0 && said.starts_with("HTTP/1.1 421"), "{code} {said}");
-    // Clear text where TLS is expected hurts nobody.
-    let url = format!("http://{}/", proxy.https());
-    let _ = Command::new("curl").args(["-sS", "-m", "20", &url]).output().unwrap();
-    let (code, _) = curl(proxy.https(), &ca, "https://a.example.com/", &[]);
-    assert_eq!(code, 0);
+    assert!(proxy.refused("no certificate for the name it asks for").contains("127.0.0.1:"));
+}
+
+/// With a body larger than every buffer the answer still arrives.
+#[test]
+fn clear_text_where_tls_is_spoken_is_told_so() {
+    let files = Files::new(&["a.example.com"]);
+    let proxy = Proxy::start_with(&files.section());
+    let body = files.path("body");
+    std::fs::write(&body, "x".repeat(50_000)).unwrap();
+    let (url, data) = (format!("http://{}/", proxy.https()), format!("@{}", body.display()));
+    for more in [&[][..], &["--data-binary", &data]] {
+        let output =
+            Command::new("curl").args(["-sS", "-i", "-m", "20", &url]).args(more).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{more:?}: {output:?}");
+        assert!(said.contains("Connection: close\r\n"), "{said}");
+        assert!(said.ends_with("\r\n\r\nthis port speaks TLS: use https://\n"), "{said}");
+        assert!(output.status.success(), "nothing is missing, nothing too much: {output:?}");
+    }
+    proxy.refused("clear text where TLS is spoken");
+    let ca = files.path("cert.pem");
+    let (code, said) = curl(proxy.https(), &ca, "https://a.example.com/", &[]);
+    assert!(code == 0 && said.starts_with("HTTP/1.1 404"), "{code} {said}");
 }
 
 /// SPEC 6: "http to https redirect where a certificate exists".
@@ -187,4 +206,23 @@ fn without_a_certificate_one_stands_in() {
     let url = "https://anything.example.com/";
     let (code, said) = curl(proxy.https(), Path::new("/dev/null"), url, &["-k"]);
     assert!(code == 0 && said.starts_with("HTTP/1.1 200"), "{code} {said}");
+}
+
+/// Whoever was told to trust it need not be told again.
+#[test]
+fn the_one_that_stands_in_stays_the_same_over_a_restart() {
+    let mut proxy = Proxy::start_with("[https]\nlisten = [\"127.0.0.1:0\"]\n");
+    let shown = |proxy: &Proxy| {
+        let more = ["-k", "-w", "%{certs}"];
+        let (_, said) = curl(proxy.https(), Path::new("/dev/null"), "https://localhost/", &more);
+        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("{said}"));
+        said[begin..].to_owned()
+    };
+    let first = shown(&proxy);
+    let trusted = proxy.folder().join("trusted.pem");
+    std::fs::write(&trusted, &first).unwrap();
+    proxy.kill_and_restart();
+    assert_eq!(shown(&proxy), first);
+    let (code, said) = curl(proxy.https(), &trusted, "https://localhost/", &[]);
+    assert!(code == 0 && said.starts_with("HTTP/1.1 404"), "{code} {said}");
 }

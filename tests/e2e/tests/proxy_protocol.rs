@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
-use proxyd_e2e::{Backend, PATIENCE, Proxy, Tuned, wait_for};
+use proxyd_e2e::{Backend, Frames, PATIENCE, Proxy, Tuned, wait_for};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -27,12 +27,21 @@ fn a_trusted_peer_says_who_the_client_is() {
     v2.extend_from_slice(&"2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
     v2.extend_from_slice(&[0x13, 0x88, 0x00, 0x50]);
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
-    let v1 = b"PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\n".to_vec();
-    for (header, told) in [(v1, "203.0.113.9"), (v2, "2001:db8::7"), (local, "127.0.0.1")] {
+    let v1 = b"PROXY TCP4 203.0.113.9 127.0.0.1 5000 8080\r\n".to_vec();
+    // Whoever is trusted says the port itself.
+    for (header, told, port) in
+        [(v1, "203.0.113.9", Some(8080)), (v2, "2001:db8::7", Some(80)), (local, "127.0.0.1", None)]
+    {
         let said = proxy.raw(&[&header, REQUEST].concat());
         assert!(said.starts_with("HTTP/1.1 200"), "{told}: {said}");
         let line = format!("X-Forwarded-For: {told}\r\n");
         assert!(said.contains(&line), "{told}: {said}");
+        // The port that the client knows.
+        let ports: Vec<_> =
+            said.lines().filter(|line| line.starts_with("X-Forwarded-Port")).collect();
+        let expected: Vec<_> =
+            port.map(|port| format!("X-Forwarded-Port: {port}")).into_iter().collect();
+        assert_eq!(ports, expected, "{told}");
     }
     for bad in [&b"PROXY TCP4 1.2.3.4 5.6.7.8 70000 80\r\n"[..], b"GET / HTTP/1.1\r\n"] {
         assert_eq!(proxy.raw(&[bad, REQUEST].concat()), "", "closed without a word");
@@ -140,6 +149,17 @@ fn a_backend_is_told_who_asks() {
             client.write_all(b"GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
         }
     }
+    // Over HTTP/2 as well, whose streams have no address of their own.
+    let mut client = Frames::connect(proxy.http()).unwrap();
+    assert_eq!(client.get(1, "a.test", "/").unwrap().status(), 200);
+    let addresses = loop {
+        let (header, addresses, _) = heard.recv_timeout(PATIENCE).unwrap();
+        if header[12] == 0x21 {
+            break addresses;
+        }
+    };
+    assert_eq!(addresses[..8], [127, 0, 0, 1, 127, 0, 0, 1]);
+    assert_eq!(addresses[10..], proxy.http().port().to_be_bytes());
     let refused = "ERROR|route r1: proxy_protocol needs a backend that speaks HTTP/1.1";
     let line = format!("ROUTE_UPDATE|{sid}|r1|backend_url|grpc://{at}");
     assert!(registry.ask(&line).ends_with("_OK"), "it is only staged");

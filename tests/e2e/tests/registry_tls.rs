@@ -175,6 +175,64 @@ fn what_is_not_granted_is_refused_by_name() {
     }
 }
 
+/// What goes wrong is told with the object, the reason and the way out.
+#[test]
+fn whoever_cannot_speak_is_told_what_to_do() {
+    let world = World::start(", client_ca = [@]", "");
+    let open = World::start("", "token_file = \"$/blue.token\"\n");
+    let plain = Proxy::start();
+    let named = open.servers.issue("elsewhere", &["elsewhere.example"]);
+    let elsewhere = Proxy::start_with(&format!("tls = {{ {} }}\n", named.toml()));
+    let (ours, others) = (world.servers.ca(), world.clients.ca());
+    let foreign = world.servers.issue("foreign", &[]);
+    let wrong = world.file("red.token");
+    let ca = |file: &Path| vec!["--ca".to_owned(), file.display().to_string()];
+    let shown = |pair: &Pair| {
+        let files = [&pair.cert, &pair.key].map(|file| file.display().to_string());
+        let [cert, key] = files;
+        [ca(&ours), vec!["--cert".to_owned(), cert, "--key".to_owned(), key]].concat()
+    };
+    let mut with_token = ca(&open.servers.ca());
+    with_token.extend(["--token-file".to_owned(), wrong.display().to_string()]);
+    std::fs::write(&wrong, "no-such-secret").unwrap();
+    #[rustfmt::skip]
+    let table = [
+        // at               options                    code  reason                                             way out
+        (&world.proxy,      vec![],                    3,    "this port speaks TLS",                            "--ca or REGCTL_CACERT"),
+        (&plain,            ca(&ours),                 4,    "it speaks no TLS there",                          "leave out --ca"),
+        (&world.proxy,      ca(&others),               4,    "its certificate was issued by nobody we believe", "--ca or REGCTL_CACERT"),
+        (&elsewhere,        ca(&open.servers.ca()),    4,    "its certificate is for another host",             "--addr as its certificate does"),
+        (&world.proxy,      ca(&ours),                 4,    "it wants a certificate of ours",                  "--cert and --key"),
+        (&world.proxy,      shown(&foreign),           4,    "it does not believe our certificate",             "client_ca"),
+        (&open.proxy,       with_token,                3,    "authentication failed",                           "--token-file"),
+        (&open.proxy,       ca(&open.servers.ca()),    3,    "authentication required",                         "--token-file"),
+    ];
+    for (proxy, options, code, reason, way_out) in table {
+        let address = proxy.registry_address().to_string();
+        let mut regctl = Command::new(binary("regctl"));
+        regctl.args(["--timeout", "20s", "--addr", &address, "-r", "blue/b1"]).args(&options);
+        let said = Said(regctl.arg("session-info").output().unwrap());
+        let text = said.text();
+        assert_eq!(said.code(), code, "{options:?}: {text}");
+        assert!(text.contains(reason) && text.contains(way_out), "{options:?}: {text}");
+        assert!(code == 3 || text.contains(&address), "{options:?}: {text}");
+    }
+    // And so is whoever reads the log.
+    #[rustfmt::skip]
+    let table = [
+        (&world.proxy, "clear text where TLS is spoken"),
+        (&world.proxy, "a TLS handshake that failed"),
+        (&world.proxy, "no client certificate"),
+        (&world.proxy, "a client certificate that is not accepted"),
+        (&plain,       "TLS where clear text is spoken"),
+        (&open.proxy,  "authentication failed"),
+    ];
+    for (proxy, reason) in table {
+        let line = proxy.refused(reason);
+        assert!(line.contains("\"peer\":\"127.0.0.1\""), "{line}");
+    }
+}
+
 /// The certificate is read again when its files change.
 #[test]
 fn the_registrys_certificate_is_renewed() {

@@ -29,7 +29,7 @@ def serve(plain):
                     data += more
                 head, data = data.split(b"\r\n\r\n", 1)
                 if b"upgrade: websocket" in head.lower():
-                    s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + b"hello")
+                    s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" + b"hello")
                     while True:
                         more = s.recv(65536)
                         if not more: return

@@ -322,6 +322,7 @@ impl World {
             Output::Maintenance(modes) => self.plane.maintenance(&modes),
             Output::Query(query, question) => self.questions.push_back((query, question)),
             Output::Note(note) => self.notes.push(note),
+            Output::Member(..) | Output::Checked(..) => {}
             Output::Watch(watch, Some(_)) => {
                 assert!(self.watches.insert(watch), "{watch:?} is watched twice");
             }

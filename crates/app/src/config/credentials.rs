@@ -5,12 +5,12 @@ use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::config::raw;
 use control::Token;
+use ipnet::IpNet;
 use model::{HostPattern, RoutePath};
-use serde::Deserialize;
 use session::{Credential, Grants, ServicePattern};
 
-use super::raw::Network;
 use super::{ConfigError, read_token, value};
 
 /// Credentials there may be: each is looked at when a token is shown.
@@ -21,19 +21,6 @@ const NAME_BYTES_MAX: usize = 64;
 pub(crate) const TOKEN: &str = "token";
 
 const KEY: &str = "registry.credentials";
-
-/// As it is typed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawCredential {
-    pub(super) name: String,
-    token_file: Option<PathBuf>,
-    certificate: Option<String>,
-    services: Option<Vec<String>>,
-    domains: Option<Vec<String>>,
-    paths: Option<Vec<String>>,
-    networks: Option<Vec<Network>>,
-}
 
 /// A credential, and what has to be shown for it.
 #[derive(Clone, Debug)]
@@ -48,7 +35,7 @@ pub struct Shown {
 
 /// Reads all of them.
 pub(super) fn read(
-    raw: Vec<RawCredential>,
+    raw: Vec<raw::Credential>,
     token_file: Option<&(PathBuf, Token)>,
 ) -> Result<Vec<Shown>, ConfigError> {
     if raw.len() > CREDENTIALS_MAX {
@@ -56,30 +43,32 @@ pub(super) fn read(
     }
     let mut names = BTreeSet::new();
     let mut all: Vec<Shown> = Vec::new();
-    for raw in raw {
+    for (at, raw) in raw.into_iter().enumerate() {
+        let this = format!("{KEY}[{at}]");
         let name = raw.name.clone();
-        let fail = |what: &dyn Display| value(KEY, &format!("{name}: {what}"));
+        let bad_name = |message: &str| Err(value(&format!("{this}.name"), message));
         if !is_name(&name) {
-            return Err(value(
-                KEY,
-                "want names of 1 to 64 letters, digits, dots, underscores or hyphens",
-            ));
+            return bad_name("want 1 to 64 letters, digits, dots, underscores or hyphens");
         }
         if name == TOKEN {
-            return Err(fail(&"that is the name of whoever shows token_file's token"));
+            return bad_name("token is the name of whoever shows token_file's token; want another");
         }
         if !names.insert(name.clone()) {
-            return Err(fail(&"is there twice"));
+            return bad_name(&format!("{name} is there twice"));
         }
-        let shown = one(raw).map_err(|error| fail(&error))?;
+        let shown = one(&this, raw)?;
         let token = shown.token.as_ref().map(|(_, token)| token);
         let is_it = |other: &(PathBuf, Token)| Some(&other.1) == token;
+        let same = |whose: &str| {
+            let message = format!("{name} has the token of {whose}; want one of its own");
+            Err(value(&format!("{this}.token_file"), &message))
+        };
         if token_file.is_some_and(is_it) {
-            return Err(fail(&"has the token of token_file"));
+            return same("registry.token_file");
         }
         let has_it = |other: &Shown| other.token.as_ref().is_some_and(is_it);
         if let Some(other) = all.iter().find(|other| has_it(other)) {
-            return Err(fail(&format!("has the token of {}", other.credential.name)));
+            return same(&other.credential.name);
         }
         all.push(shown);
     }
@@ -87,50 +76,55 @@ pub(super) fn read(
 }
 
 /// A token, with where it stands.
-pub(super) fn token(file: PathBuf) -> Result<(PathBuf, Token), ConfigError> {
-    let token = read_token(&file)?;
+pub(super) fn token(key: &str, file: PathBuf) -> Result<(PathBuf, Token), ConfigError> {
+    let token = read_token(key, &file)?;
     Ok((file, token))
 }
 
-fn one(raw: RawCredential) -> Result<Shown, String> {
+/// `this` is its key.
+fn one(this: &str, raw: raw::Credential) -> Result<Shown, ConfigError> {
     if raw.token_file.is_none() && raw.certificate.is_none() {
-        return Err("want a token_file or a certificate".to_owned());
+        return Err(value(this, &format!("{}: want a token_file or a certificate", raw.name)));
     }
     if raw.certificate.as_ref().is_some_and(|name| name.trim().is_empty()) {
-        return Err("certificate: want a common name or an alternative name".to_owned());
+        let key = format!("{this}.certificate");
+        return Err(value(&key, "want a common name or an alternative name"));
     }
-    let token = raw.token_file.map(token).transpose().map_err(|error| error.to_string())?;
+    let token = |file| token(&format!("{this}.token_file"), file);
+    let token = raw.token_file.map(token).transpose()?;
+    let key = |name: &str| format!("{this}.{name}");
     let grants = Grants {
-        services: list("services", raw.services, |text| {
+        services: parsed(&key("services"), raw.services, |text| {
             ServicePattern::parse(text).ok_or("must be a name, or the beginning of one and *")
         })?,
-        domains: list("domains", raw.domains, HostPattern::parse)?,
-        paths: list("paths", raw.paths, RoutePath::parse)?,
-        networks: match raw.networks {
-            Some(networks) if networks.is_empty() => return Err(empty("networks")),
-            networks => networks.into_iter().flatten().map(|network| network.0.trunc()).collect(),
-        },
+        domains: parsed(&key("domains"), raw.domains, HostPattern::parse)?,
+        paths: parsed(&key("paths"), raw.paths, RoutePath::parse)?,
+        networks: named::<IpNet>(&key("networks"), raw.networks)?,
     };
     let credential = Arc::new(Credential { name: raw.name.into(), grants });
     Ok(Shown { credential, token, certificate: raw.certificate })
 }
 
-/// Nothing named grants everything, so an empty list is one that somebody forgot to fill.
-fn list<T, E: Display>(
+fn parsed<T, E: Display>(
     key: &str,
     texts: Option<Vec<String>>,
     parse: impl Fn(&str) -> Result<T, E>,
-) -> Result<Vec<T>, String> {
-    let Some(texts) = texts else { return Ok(Vec::new()) };
-    if texts.is_empty() {
-        return Err(empty(key));
-    }
-    let one = |text: &String| parse(text).map_err(|error| format!("{key}: {text:?} {error}"));
-    texts.iter().map(one).collect()
+) -> Result<Vec<T>, ConfigError> {
+    let one = |(at, text): (usize, &String)| {
+        parse(text).map_err(|error| value(&format!("{key}[{at}]"), &format!("{text:?} {error}")))
+    };
+    named(key, texts)?.iter().enumerate().map(one).collect()
 }
 
-fn empty(key: &str) -> String {
-    format!("{key}: name at least one, or leave it out to grant all")
+/// Nothing named grants everything, so an empty list is one that somebody forgot to fill.
+fn named<T>(key: &str, list: Option<Vec<T>>) -> Result<Vec<T>, ConfigError> {
+    match list {
+        None => Ok(Vec::new()),
+        Some(list) if list.is_empty() => {
+            Err(value(key, "name at least one, or leave it out to grant all"))
+        }
+        Some(list) => Ok(list),
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -168,17 +162,19 @@ fn listed<T: Display>(key: &str, values: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, load_text, shown_again};
+    use crate::config::{Config, load_text, shown_again, without_place};
 
-    /// `@` in the text is a folder with the tokens `a` and `b`, and an issuer's `ca.pem`.
+    /// `@` in the text is a folder with the tokens `a` and `b`, the certificate `ca.pem` of an issuer
+    /// and its key, `key.pem`.
     fn load(text: &str) -> Result<Config, String> {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display().to_string();
         for (name, content) in [("a", "secret-a"), ("b", "secret-b"), ("none", "")] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
-        let ca = certs::self_signed(&["ca"], model::UnixMillis(0)).unwrap().cert_pem;
-        std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
+        let ca = certs::self_signed(&["ca"], model::UnixMillis(0)).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), ca.cert_pem).unwrap();
+        std::fs::write(folder.path().join("key.pem"), ca.key_pem).unwrap();
         let config = load_text(&text.replace('@', &at)).map_err(|error| error.replace(&at, "@"))?;
         shown_again(&config);
         Ok(config)
@@ -212,30 +208,30 @@ mod tests {
         };
         #[rustfmt::skip]
         let table = [
-            (one(""),                                   "registry.credentials: x: want a token_file or a certificate"),
-            (one("token_file = \"@/gone\""),            "registry.credentials: x: cannot read @/gone: No such file"),
-            (one("token_file = \"@/none\""),            "registry.credentials: x: registry.token_file: want one line"),
-            (one("certificate = \" \""),                "registry.credentials: x: certificate: want a common name"),
-            (one("certificate = \"x\""),                "registry.credentials: x: certificate wants registry.tls with client_ca"),
-            (with_token("services = []"),               "registry.credentials: x: services: name at least one, or leave it out"),
-            (with_token("networks = []"),               "registry.credentials: x: networks: name at least one, or leave it out"),
-            (with_token("services = [\"a b\"]"),        "registry.credentials: x: services: \"a b\" must be a name"),
-            (with_token("domains = [\"a:80\"]"),        "registry.credentials: x: domains: \"a:80\" must be a host name alone"),
-            (with_token("paths = [\"x\"]"),             "registry.credentials: x: paths: \"x\" must begin with /"),
-            (with_token("networks = [\"10/8\"]"),       "F:4:12: want an address or a network like 10.0.0.0/8"),
-            (with_token("domain = []"),                 "F:4:1: unknown field `domain`, did you mean `domains`?"),
-            (named(""),                                 "registry.credentials: want names of 1 to 64 letters"),
-            (named("a b"),                              "registry.credentials: want names of 1 to 64 letters"),
-            (named("cert:a"),                           "registry.credentials: want names of 1 to 64 letters"),
-            (named(&"x".repeat(65)),                    "registry.credentials: want names of 1 to 64 letters"),
-            (named("token"),                            "registry.credentials: token: that is the name of whoever shows token_file's"),
-            (named("x") + &named("y"),                  "registry.credentials: y: has the token of x"),
-            ("[registry]\ntoken_file = \"@/a\"\n".to_owned() + &named("x"), "registry.credentials: x: has the token of token_file"),
-            (named("x") + &named("x"),                  "registry.credentials: x: is there twice"),
+            (one(""),                                   "registry.credentials[0]: x: want a token_file or a certificate"),
+            (one("token_file = \"@/gone\""),            "registry.credentials[0].token_file: cannot read @/gone: No such file"),
+            (one("token_file = \"@/none\""),            "registry.credentials[0].token_file: @/none: want one line"),
+            (one("certificate = \" \""),                "registry.credentials[0].certificate: want a common name"),
+            (one("certificate = \"x\""),                "registry.credentials[0].certificate: is wanted with registry.tls and its client_ca"),
+            (with_token("services = []"),               "registry.credentials[0].services: name at least one, or leave it out"),
+            (with_token("networks = []"),               "registry.credentials[0].networks: name at least one, or leave it out"),
+            (with_token("services = [\"a b\"]"),        "registry.credentials[0].services[0]: \"a b\" must be a name"),
+            (with_token("domains = [\"a:80\"]"),        "registry.credentials[0].domains[0]: \"a:80\" must be a host name alone"),
+            (with_token("paths = [\"x\"]"),             "registry.credentials[0].paths[0]: \"x\" must begin with /"),
+            (with_token("networks = [\"10/8\"]"),       "registry.credentials[0].networks[0]: want an address or a network like 10.0.0.0/8"),
+            (with_token("domain = []"),                 "unknown field `domain`, did you mean `domains`?"),
+            (named(""),                                 "registry.credentials[0].name: want 1 to 64 letters"),
+            (named("a b"),                              "registry.credentials[0].name: want 1 to 64 letters"),
+            (named("cert:a"),                           "registry.credentials[0].name: want 1 to 64 letters"),
+            (named(&"x".repeat(65)),                    "registry.credentials[0].name: want 1 to 64 letters"),
+            (named("token"),                            "registry.credentials[0].name: token is the name of whoever shows token_file's"),
+            (named("x") + &named("y"),                  "registry.credentials[1].token_file: y has the token of x"),
+            ("[registry]\ntoken_file = \"@/a\"\n".to_owned() + &named("x"), "registry.credentials[0].token_file: x has the token of registry.token_file"),
+            (named("x") + &named("x"),                  "registry.credentials[1].name: x is there twice"),
         ];
         for (text, says) in table {
             let error = load(&text).unwrap_err();
-            assert!(error.starts_with(says), "{text}: {error}");
+            assert!(without_place(&error).starts_with(says), "{text}: {error}");
         }
         assert!(load(&named(&"x".repeat(64))).is_ok());
     }
@@ -246,24 +242,23 @@ mod tests {
             let credentials = (0..count).map(|at| {
                 format!("[[registry.credentials]]\nname = \"c{at}\"\ncertificate = \"c{at}\"\n")
             });
-            let tls =
-                "[registry]\ntls = { cert = \"c\", key = \"k\", client_ca = [\"@/ca.pem\"] }\n";
+            let tls = "[registry]\ntls = { cert = \"@/ca.pem\", key = \"@/key.pem\", client_ca = [\"@/ca.pem\"] }\n";
             load(&format!("{tls}{}", credentials.collect::<String>()))
         };
         assert_eq!(many(CREDENTIALS_MAX).unwrap().credentials.len(), CREDENTIALS_MAX);
-        assert_eq!(
-            many(CREDENTIALS_MAX + 1).unwrap_err(),
-            "registry.credentials: want at most 1000"
-        );
+        let error = many(CREDENTIALS_MAX + 1).unwrap_err();
+        assert_eq!(without_place(&error), "registry.credentials: want at most 1000");
     }
 
     /// Off loopback a token or certificates are wanted, whoever has them.
     #[test]
     fn what_opens_the_registry_to_others() {
         let exposed = "[registry]\nlisten = [\"0.0.0.0:81\"]\n";
-        let tls = "tls = { cert = \"c\", key = \"k\" }\n";
+        let tls = "tls = { cert = \"@/ca.pem\", key = \"@/key.pem\" }\n";
         let mtls = |more: &str| {
-            format!("tls = {{ cert = \"c\", key = \"k\", client_ca = [\"@/ca.pem\"]{more} }}\n")
+            format!(
+                "tls = {{ cert = \"@/ca.pem\", key = \"@/key.pem\", client_ca = [\"@/ca.pem\"]{more} }}\n"
+            )
         };
         #[rustfmt::skip]
         let table = [

@@ -1,13 +1,14 @@
 //! The configuration as it is used: every value checked, every default filled in.
 //!
 //! Flag over environment over file over default (SPEC 9). What is wrong is shown with file, line,
-//! column and the name that was probably meant; the process then ends with 78.
+//! column and key, or with the flag or variable that says it; the process then ends with 78. Texts
+//! are read in `crates/config`.
 
 mod acme;
+mod admin;
 mod clients;
 mod credentials;
-mod nearest;
-mod raw;
+mod dialects;
 mod show;
 
 use std::collections::BTreeMap;
@@ -15,16 +16,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use certs::PairPaths;
-use control::{Address, Credentials, Exposed, Protection, Token, check_exposure};
+use ::config::raw::Raw;
+use ::config::{ReadError, Source, variable_of};
+use certs::{LoadError, PairPaths};
+use control::{Address, Credentials, Protection, Token, check_exposure};
 use ipnet::IpNet;
 use probe::Tls;
-use raw::Raw;
 use session::{Credential, Grants};
 
 pub use self::acme::AcmeConfig;
+pub use self::admin::AdminConfig;
 pub(crate) use clients::{ClientCertificates, RegistryTls};
 pub(crate) use credentials::Shown;
+pub use dialects::DialectsConfig;
+pub(crate) use dialects::ServiceApiConfig;
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -52,10 +57,16 @@ pub struct Config {
     pub insecure: bool,
     /// How long things last in the registry, and how many there may be.
     pub session: session::Config,
+    /// How long things last in the catalog, and how many there may be.
+    pub catalog: catalog::Config,
+    /// How else the catalog is fed and read.
+    pub dialects: DialectsConfig,
     /// The database.
     pub store: PathBuf,
     /// The operators' socket.
     pub admin_socket: PathBuf,
+    /// HTTP for operators and their tools.
+    pub admin: Option<AdminConfig>,
     /// How long a TERM waits for what is in flight.
     pub shutdown_grace: Duration,
     /// Files of certificates that backends' may be signed by, besides whom the system trusts.
@@ -100,44 +111,51 @@ pub struct Flags {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No such file, or not readable.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {}: {source}; --config or PROXYD_CONFIG can name another file", file.display())]
     Read {
         /// Which.
         file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// Not TOML, an unknown key, or a value of the wrong type.
-    #[error("{file}:{line}:{column}: {message}")]
-    Parse {
-        /// Which.
-        file: String,
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-        /// What is wrong and what was probably meant.
-        message: String,
-    },
-    /// Asks for something that does not exist yet.
-    #[error("{file}: {what} is not built yet; leave it out")]
-    NotBuiltYet {
-        /// Which file.
-        file: String,
-        /// The section or key.
-        what: &'static str,
-    },
-    /// A value that makes no sense.
-    #[error("{key}: {message}")]
+    /// Not TOML, an unknown key, or a value of the wrong form.
+    #[error(transparent)]
+    Text(#[from] ReadError),
+    /// A value that makes no sense, or leads to a file that does not.
+    #[error("{}{key}: {message}", place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default())]
     Value {
-        /// `registry.session_expiry`.
-        key: &'static str,
+        /// Who says it: the file with line and column, a variable or a flag.
+        place: Option<String>,
+        /// `registry.credentials[0].token_file`.
+        key: String,
         /// What was wanted.
         message: String,
     },
-    /// The registry would be open to strangers.
-    #[error("registry.listen: {0}")]
-    Open(#[from] Exposed),
+}
+
+impl ConfigError {
+    fn placed(self, place: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Value { key, message, .. } => {
+                Self::Value { place: Some(place(&key)), key, message }
+            }
+            Self::Read { .. } | Self::Text(_) => self,
+        }
+    }
+}
+
+impl Flags {
+    /// The flag that stands for a key and is given.
+    fn name_of(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "http.listen" if !self.http.is_empty() => Some("--http"),
+            "registry.listen" if !self.registry.is_empty() => Some("--registry"),
+            "store.path" => self.store.is_some().then_some("--store"),
+            "admin.socket" => self.admin_socket.is_some().then_some("--admin-socket"),
+            "workers" => self.workers.is_some().then_some("--workers"),
+            _ => None,
+        }
+    }
 }
 
 impl Config {
@@ -159,11 +177,25 @@ impl Config {
             }
             None => ("(defaults)".to_owned(), String::new()),
         };
-        let mut raw = parse(&name, &text)?;
-        raw.override_by(environment)
-            .map_err(|key| ConfigError::Value { key, message: "cannot be read".to_owned() })?;
-        let mut config = Self::from_raw(raw, &name)?;
-        config.file = file;
+        let source = Source { name: &name, text: &text };
+        let mut raw = source.read()?;
+        raw.override_by(environment)?;
+        let place = |key: &str| {
+            let variable = variable_of(key).filter(|name| environment.contains_key(*name));
+            let said = flags.name_of(key).or(variable);
+            said.map_or_else(|| source.place(key), str::to_owned)
+        };
+        Self::checked(raw, file, flags, environment).map_err(|error| error.placed(place))
+    }
+
+    fn checked(
+        raw: Raw,
+        file: Option<PathBuf>,
+        flags: &Flags,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self { file, ..Self::from_raw(raw)? };
+        config.dialects.look_around(environment)?;
         config.override_by(flags);
         config.check()?;
         config.check_pairs()?;
@@ -172,46 +204,46 @@ impl Config {
 
     /// Whether what clients are shown can be shown to them.
     fn check_pairs(&self) -> Result<(), ConfigError> {
-        for pair in self.https.iter().flat_map(|https| &https.certificates) {
-            pair.check().map_err(|error| value("https.certificates", &error.to_string()))?;
+        let https = self.https.iter().flat_map(|https| https.certificates.iter().enumerate());
+        let https = https.map(|(at, pair)| (format!("https.certificates[{at}]"), pair));
+        let registry = self.registry_tls.iter().map(|tls| ("registry.tls".to_owned(), &tls.files));
+        let api = self.dialects.service_api.as_ref().and_then(|api| api.files.as_ref());
+        let api = api.map(|files| ("service_api".to_owned(), files));
+        for (key, pair) in https.chain(registry).chain(api) {
+            pair.check().map_err(|error| {
+                let key = format!("{key}{}", one_of_the_two(pair, &error));
+                value(&key, &error.to_string())
+            })?;
         }
         Ok(())
     }
 
-    fn from_raw(raw: Raw, name: &str) -> Result<Self, ConfigError> {
-        if let Some(what) = raw.not_built_yet() {
-            return Err(ConfigError::NotBuiltYet { file: name.to_owned(), what });
-        }
+    fn from_raw(raw: Raw) -> Result<Self, ConfigError> {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let workers = raw.workers.unwrap_or(cores);
         let listen = raw.http.listen.unwrap_or_else(|| vec![any(80)]);
         let mut http = dataplane::Config::new(listen, workers);
-        let trusted = raw.http.trusted_proxies.into_iter().flatten();
-        http.trusted_proxies.extend(trusted.map(|network| network.0.trunc()));
+        http.trusted_proxies.extend(raw.http.trusted_proxies.into_iter().flatten());
         set(&mut http.proxy_protocol, raw.http.proxy_protocol);
         set(&mut http.connections_max, raw.http.connections_max);
         set(&mut http.connections_per_peer_max, raw.http.connections_per_peer_max);
-        duration("http.header_timeout", raw.http.header_timeout, &mut http.header_timeout)?;
-        duration("http.idle_timeout", raw.http.idle_timeout, &mut http.idle_timeout)?;
-        duration("http.connect_timeout", raw.http.connect_timeout, &mut http.connect_timeout)?;
-        duration("http.body_timeout", raw.http.body_timeout, &mut http.body_timeout)?;
+        set(&mut http.header_timeout, raw.http.header_timeout);
+        set(&mut http.idle_timeout, raw.http.idle_timeout);
+        set(&mut http.connect_timeout, raw.http.connect_timeout);
+        set(&mut http.body_timeout, raw.http.body_timeout);
         let mut session = default_session();
         let given = raw.registry;
-        if let Some(text) = &given.session_expiry {
-            let expiry = Some(text.clone());
-            duration("registry.session_expiry", expiry.clone(), &mut session.session_expiry)?;
-            duration("registry.session_expiry", expiry, &mut session.v1_route_grace)?;
-        }
-        duration("registry.staged_expiry", given.staged_expiry, &mut session.staged_expiry)?;
-        duration("registry.route_grace", given.route_grace, &mut session.route_grace)?;
+        set(&mut session.session_expiry, given.session_expiry);
+        set(&mut session.v1_route_grace, given.session_expiry);
+        set(&mut session.staged_expiry, given.staged_expiry);
+        set(&mut session.route_grace, given.route_grace);
         set(&mut session.sessions_max, given.sessions_max);
         set(&mut session.routes_max, given.routes_max);
         set(&mut session.routes_per_session_max, given.routes_per_session_max);
         set(&mut session.sessions_per_peer_max, given.sessions_per_peer_max);
-        let mut shutdown_grace = Duration::from_secs(30);
-        duration("shutdown.grace", raw.shutdown.grace, &mut shutdown_grace)?;
+        let shutdown_grace = raw.shutdown.grace.unwrap_or(Duration::from_secs(30));
         let store = raw.store.path.unwrap_or_else(|| PathBuf::from("proxyd.db"));
         let https = raw.https.map(|https| -> Result<_, ConfigError> {
             let demand = https.client_certificates;
@@ -228,7 +260,15 @@ impl Config {
                 clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
             })
         });
-        let token = given.token_file.map(credentials::token).transpose()?;
+        let (dialects, catalog) = DialectsConfig::from_raw(dialects::Sections {
+            heartbeat: raw.heartbeat,
+            dns: raw.dns,
+            service_proxy: raw.service_proxy,
+            service_api: raw.service_api,
+            json_rpc: raw.json_rpc,
+        })?;
+        let token = |file| credentials::token("registry.token_file", file);
+        let token = given.token_file.map(token).transpose()?;
         Ok(Self {
             file: None,
             http,
@@ -238,14 +278,17 @@ impl Config {
             registry_socket: given.socket,
             credentials: credentials::read(given.credentials.unwrap_or_default(), token.as_ref())?,
             token,
-            registry_tls: given.tls.map(RegistryTls::of).transpose()?,
+            registry_tls: given.tls.map(RegistryTls::from_raw).transpose()?,
             insecure: given.insecure.unwrap_or(false),
             session,
-            admin_socket: raw.admin.socket.unwrap_or_else(|| beside(&store)),
+            catalog,
+            dialects,
+            admin_socket: raw.admin.socket.clone().unwrap_or_else(|| beside(&store)),
+            admin: AdminConfig::from_raw(raw.admin)?,
             store,
             shutdown_grace,
             backend_ca: raw.backends.ca.unwrap_or_default(),
-            backend_allow: raw.backends.allow.into_iter().flatten().map(|n| n.0.trunc()).collect(),
+            backend_allow: raw.backends.allow.unwrap_or_default(),
         })
     }
 
@@ -337,11 +380,10 @@ impl Config {
         if let Some(clients) = asks {
             clients.load()?;
         }
-        let named = self.credentials.iter().find(|shown| shown.certificate.is_some());
-        if let Some(shown) = named.filter(|_| asks.is_none()) {
-            let name = &shown.credential.name;
-            let message = format!("{name}: certificate wants registry.tls with client_ca");
-            return Err(value("registry.credentials", &message));
+        let named = self.credentials.iter().position(|shown| shown.certificate.is_some());
+        if let Some(at) = named.filter(|_| asks.is_none()) {
+            let key = format!("registry.credentials[{at}].certificate");
+            return Err(value(&key, "is wanted with registry.tls and its client_ca"));
         }
         let has_token = self.token.is_some() || self.credentials.iter().any(|c| c.token.is_some());
         let protection = match (has_token, asks, self.insecure) {
@@ -351,7 +393,8 @@ impl Config {
             (false, None, false) => Protection::None,
         };
         for address in self.registry_addresses() {
-            check_exposure(&address, protection)?;
+            check_exposure(&address, protection)
+                .map_err(|error| value("registry.listen", &error.to_string()))?;
         }
         Ok(())
     }
@@ -395,39 +438,36 @@ fn find(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     places.into_iter().flatten().find(|path| path.is_file())
 }
 
-/// Whether a text reads as a configuration, the files it names left aside.
-pub(crate) fn check_text(name: &str, text: &str) -> Result<(), ConfigError> {
-    parse(name, text).map(drop)
-}
-
-fn parse(name: &str, text: &str) -> Result<Raw, ConfigError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = text.get(..at).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let message = nearest::with_hint(error.message());
-        ConfigError::Parse { file: name.to_owned(), line, column, message }
-    })
+/// `.cert` or `.key`, if it is only one that is no good.
+fn one_of_the_two(pair: &PairPaths, error: &LoadError) -> &'static str {
+    match error.path() {
+        None => "",
+        Some(path) if *path == pair.cert => ".cert",
+        Some(_) => ".key",
+    }
 }
 
 /// Trusts whom the system trusts and the certificates in these files. Reads files.
-fn tls_trusting(key: &'static str, files: &[PathBuf]) -> Result<Tls, ConfigError> {
+fn tls_trusting(key: &str, files: &[PathBuf]) -> Result<Tls, ConfigError> {
     if files.is_empty() {
         return Ok(Tls::new());
     }
     let mut pem = Vec::new();
-    for file in files {
+    for (at, file) in files.iter().enumerate() {
         let text = std::fs::read(file)
-            .map_err(|source| ConfigError::Read { file: file.clone(), source })?;
+            .map_err(|error| value(&format!("{key}[{at}]"), &unreadable(file, &error)))?;
         pem.extend_from_slice(&text);
         pem.push(b'\n');
     }
     Tls::trusting(&pem).map_err(|bad| value(key, &bad.to_string()))
 }
 
-fn value(key: &'static str, message: &str) -> ConfigError {
-    ConfigError::Value { key, message: message.to_owned() }
+fn unreadable(file: &Path, error: &std::io::Error) -> String {
+    format!("cannot read {}: {error}", file.display())
+}
+
+fn value(key: &str, message: &str) -> ConfigError {
+    ConfigError::Value { place: None, key: key.to_owned(), message: message.to_owned() }
 }
 
 fn set<T>(into: &mut T, given: Option<T>) {
@@ -436,25 +476,12 @@ fn set<T>(into: &mut T, given: Option<T>) {
     }
 }
 
-fn duration(
-    key: &'static str,
-    given: Option<String>,
-    into: &mut Duration,
-) -> Result<(), ConfigError> {
-    let Some(text) = given else { return Ok(()) };
-    let parsed = wire::duration::parse(&text);
-    *into = parsed.map_err(|error| ConfigError::Value { key, message: error.to_string() })?;
-    if into.is_zero() {
-        return Err(value(key, "must be longer than zero"));
-    }
-    Ok(())
-}
-
-fn read_token(file: &Path) -> Result<Token, ConfigError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+fn read_token(key: &str, file: &Path) -> Result<Token, ConfigError> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| value(key, &unreadable(file, &error)))?;
     Token::new(text.trim()).ok_or_else(|| {
-        value("registry.token_file", "want one line of 1 to 1024 bytes without pipes")
+        let want = "want one line of 1 to 1024 bytes without pipes";
+        value(key, &format!("{}: {want}", file.display()))
     })
 }
 
@@ -469,11 +496,19 @@ fn load_text(text: &str) -> Result<Config, String> {
         .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
 }
 
+/// What is said, and not where.
+#[cfg(test)]
+fn without_place(error: &str) -> &str {
+    let (place, rest) = error.split_once(": ").unwrap_or_default();
+    assert!(place.starts_with("F:"), "{error}");
+    rest
+}
+
 /// What [`show`] says of a configuration, read again.
 #[cfg(test)]
 fn shown_again(config: &Config) -> Config {
     let shown = show(config);
-    let again = Config::from_raw(parse("shown", &shown).unwrap(), "shown").unwrap();
+    let again = Config::from_raw(Source { name: "shown", text: &shown }.read().unwrap()).unwrap();
     let again = Config { file: config.file.clone(), ..again };
     assert_eq!(show(&again), shown);
     again
@@ -487,12 +522,40 @@ mod tests {
     #[test]
     fn certificates_are_looked_at_before_anybody_needs_them() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("proxyd.toml");
-        let pair = "{ cert = \"/nope.pem\", key = \"/nope.key\" }";
-        std::fs::write(&file, format!("[https]\ncertificates = [{pair}]\n")).unwrap();
-        let flags = Flags { file: Some(file), ..Flags::default() };
-        let error = Config::load(&flags, &BTreeMap::new()).unwrap_err().to_string();
-        assert!(error.starts_with("https.certificates: cannot read /nope.pem"), "{error}");
+        let at = folder.path().display().to_string();
+        let made = certs::self_signed(&["a"], model::UnixMillis(0)).unwrap();
+        let other = certs::self_signed(&["a"], model::UnixMillis(0)).unwrap();
+        for (name, text) in [("c", &made.cert_pem), ("k", &made.key_pem), ("x", &other.key_pem)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        #[rustfmt::skip]
+        let table = [
+            ("certificates = [{ cert = \"@/c\", key = \"@/k\" }, { cert = \"@/no\", key = \"@/k\" }]",
+             "F:2:59: https.certificates[1].cert: cannot read @/no: No such file"),
+            ("certificates = [{ cert = \"@/c\", key = \"@/no\" }]",
+             "F:2:41: https.certificates[0].key: cannot read @/no: No such file"),
+            ("certificates = [{ cert = \"@/c\", key = \"@/x\" }]",
+             "F:2:17: https.certificates[0]: @/c with @/x: "),
+            ("[registry.tls]\ncert = \"@/c\"\nkey = \"@\"",
+             "F:4:7: registry.tls.key: cannot read @: it must be a file"),
+            ("[registry.tls]\ncert = \"@/c\"\nkey = \"@/x\"",
+             "F:2:11: registry.tls: @/c with @/x: "),
+            ("[registry]\ntls = { cert = \"@/c\", key = \"@/k\", client_ca = [\"@/no\"] }",
+             "F:3:49: registry.tls.client_ca: cannot read @/no"),
+            ("certificates = [{ cert = \"@/c\", key = \"@/k\" }]", ""),
+        ];
+        for (text, says) in table {
+            let text = format!("[https]\n{text}\n");
+            let error = load(&text.replace('@', &at)).err().unwrap_or_default();
+            let error = error.replace(&at, "@");
+            // The columns of what is written behind a path depend on how long it is.
+            let (_, says) = says.split_once(": ").unwrap_or_default();
+            let (place, said) = error.split_once(": ").unwrap_or_default();
+            assert!(
+                said.starts_with(says) && place.is_empty() == says.is_empty(),
+                "{text}: {error}"
+            );
+        }
     }
 
     #[test]
@@ -513,34 +576,65 @@ mod tests {
     fn mistakes_are_shown_where_they_are() {
         #[rustfmt::skip]
         let table = [
-            ("workers = 1\n[http]\nlisen = []\n", "F:3:1: unknown field `lisen`, did you mean `listen`?"),
-            ("[registri]\n", "F:1:2: unknown field `registri`, did you mean `registry`?"),
-            ("[http]\nlisten = [\"x\"]\n", "F:2:11: "),
-            ("[dns]\nlisten = \"127.0.0.1:5353\"\n", "F: [dns] is not built yet; leave it out"),
-            ("[store]\netcd = []\n", "F: [store] etcd is not built yet; leave it out"),
-            ("[registry]\nroute_grace = \"soon\"\n", "registry.route_grace: "),
-            ("workers = 0\n", "workers: want 1 to 1024"),
-            ("[acme]\n", "acme.accept_terms: want true"),
-            ("[acme]\naccept_terms = false\n", "acme.accept_terms: want true"),
-            ("[acme]\naccept_terms = true\n", "acme: want a section [https]"),
+            ("workers = 0\n", "F:1:11: workers: want 1 to 1024"),
+            ("[acme]\n", "F:1:2: acme.accept_terms: want true"),
+            ("[acme]\naccept_terms = false\n", "F:2:16: acme.accept_terms: want true"),
+            ("[acme]\naccept_terms = true\n", "F:1:2: acme: want a section [https]"),
             ("[https]\n[acme]\naccept_terms = true\nmail = \"x\"\n", "F:4:1: unknown field `mail`"),
-            ("[https]\n[acme]\naccept_terms = true\nemail = \"nobody\"\n", "acme.email: want"),
-            ("[https]\n[acme]\naccept_terms = true\ndirectories = []\n", "acme.directories: want 1 to 8"),
-            ("[https]\n[acme]\naccept_terms = true\ndirectories = [\"http://a\"]\n", "acme.directories: want addresses"),
-            ("[https]\n[acme]\naccept_terms = true\ndirectories = [\"https://a\", \"https://a\"]\n", "acme.directories: want each"),
-            ("[https]\n[acme]\naccept_terms = true\nchallenges = [\"dns-01\"]\n", "acme.challenges: want"),
-            ("[https]\n[acme]\naccept_terms = true\nchallenges = []\n", "acme.challenges: want"),
-            ("[https]\n[acme]\naccept_terms = true\nca = [\"/dev/null\"]\n", "acme.ca: "),
-            ("[http]\nlisten = []\n", "http.listen: want at least one address"),
-            ("[http]\nconnections_max = 0\n", "http.connections_max: want at least 1"),
-            ("[http]\nconnections_per_peer_max = 0\n", "http.connections_per_peer_max: want at least 1"),
-            ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "registry.listen: the registry may not listen on 0.0.0.0:81"),
+            ("[https]\n[acme]\naccept_terms = true\nemail = \"nobody\"\n", "F:4:9: acme.email: want"),
+            ("[https]\n[acme]\naccept_terms = true\ndirectories = []\n", "F:4:1: acme.directories: want 1 to 8"),
+            ("[https]\n[acme]\naccept_terms = true\ndirectories = [\"http://a\"]\n", "F:4:1: acme.directories: want addresses"),
+            ("[https]\n[acme]\naccept_terms = true\ndirectories = [\"https://a\", \"https://a\"]\n", "F:4:1: acme.directories: want each"),
+            ("[https]\n[acme]\naccept_terms = true\nchallenges = [\"dns-01\"]\n", "F:4:1: acme.challenges: want"),
+            ("[https]\n[acme]\naccept_terms = true\nchallenges = []\n", "F:4:1: acme.challenges: want"),
+            ("[https]\n[acme]\naccept_terms = true\nca = [\"/dev/null\"]\n", "F:4:1: acme.ca: "),
+            ("[backends]\nca = [\"/gone.pem\"]\n", "F:2:7: backends.ca[0]: cannot read /gone.pem: No such file"),
+            ("[registry]\ntoken_file = \"/gone\"\n", "F:2:14: registry.token_file: cannot read /gone: No such file"),
+            ("[registry]\ntoken_file = \"/dev/null\"\n", "F:2:14: registry.token_file: /dev/null: want one line"),
+            ("[http]\nproxy_protocol = true\n", "F:2:18: http.proxy_protocol: want trusted_proxies"),
+            ("[http]\nlisten = []\n", "F:2:1: http.listen: want at least one address"),
+            ("[http]\nconnections_max = 0\n", "F:2:19: http.connections_max: want at least 1"),
+            ("[http]\nconnections_per_peer_max = 0\n", "F:2:28: http.connections_per_peer_max: want at least 1"),
+            ("[registry]\nlisten = [\"0.0.0.0:81\"]\n", "F:2:1: registry.listen: the registry may not listen on 0.0.0.0:81"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"\", hmac_key_file = \"/dev/null\" }\n", "F:4:18: acme.eab.key_id: want"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/dev/null\" }\n", "F:4:39: acme.eab.hmac_key_file: want one line"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\" }\n", "F:4:39: acme.eab.hmac_key_file: cannot read /gone"),
+            ("[https]\n[acme]\naccept_terms = true\neab = { key_id = \"a\", hmac_key_file = \"/gone\", directory = \"https://b\" }\n", "F:4:60: acme.eab.directory: want one"),
         ];
         for (text, shown) in table {
             let error = load(text).unwrap_err();
             assert!(error.starts_with(shown), "{text}: {error}");
         }
         assert!(load("[registry]\nlisten = [\"0.0.0.0:81\"]\ninsecure = true\n").is_ok());
+    }
+
+    #[test]
+    fn who_says_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxyd.toml");
+        std::fs::write(&file, "workers = 0\n").unwrap();
+        let shown = file.display();
+        let environment = BTreeMap::from([("PROXYD_WORKERS".to_owned(), "1025".to_owned())]);
+        let (nothing, bad) = (BTreeMap::new(), "want 1 to 1024");
+        let flag = Flags { file: Some(file.clone()), workers: Some(0), ..Flags::default() };
+        let flags = Flags { file: Some(file.clone()), ..Flags::default() };
+        let gone = Flags { file: Some(folder.path().join("no")), ..Flags::default() };
+        let folder = folder.path().display();
+        for (flags, environment, says) in [
+            (&flag, &environment, format!("--workers: workers: {bad}")),
+            (&flags, &environment, format!("PROXYD_WORKERS: workers: {bad}")),
+            (&flags, &nothing, format!("{shown}:1:11: workers: {bad}")),
+            (
+                &gone,
+                &nothing,
+                format!(
+                    "cannot read {folder}/no: No such file or directory (os error 2); --config"
+                ),
+            ),
+        ] {
+            let error = Config::load(flags, environment).unwrap_err().to_string();
+            assert!(error.starts_with(&says), "{error}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use certs::PairPaths;
 
-use super::Config;
 use super::acme::spelled;
+use super::{AdminConfig, Config};
 
 /// Writes the effective configuration.
 pub fn show(config: &Config) -> String {
@@ -50,7 +50,7 @@ pub fn show(config: &Config) -> String {
         "insecure = {}\nsession_expiry = {}\nstaged_expiry = {}\nroute_grace = {}\n\
          sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\
          sessions_per_peer_max = {}\n\n[store]\npath = {:?}\n\n\
-         [admin]\nsocket = {:?}\n\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n\
+         [admin]\nsocket = {:?}\n{}\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n\
          allow = [{}]\n",
         config.insecure,
         text(session.session_expiry),
@@ -62,6 +62,7 @@ pub fn show(config: &Config) -> String {
         session.sessions_per_peer_max,
         config.store.display().to_string(),
         config.admin_socket.display().to_string(),
+        config.admin.as_ref().map(AdminConfig::show).unwrap_or_default(),
         text(config.shutdown_grace),
         files.collect::<Vec<_>>().join(", "),
         allowed.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
@@ -97,7 +98,11 @@ pub fn show(config: &Config) -> String {
             ca.collect::<Vec<_>>(),
             methods.collect::<Vec<_>>(),
         );
+        if let Some(eab) = &acme.eab {
+            out.push_str(&eab.show());
+        }
     }
+    out.push_str(&config.dialects.show(&config.catalog));
     out
 }
 

@@ -108,6 +108,19 @@ fn a_name_lives_as_long_as_its_heartbeats() {
     assert_eq!(catalog.register_heartbeat(&name, peer(2), now(91)).unwrap().port, 9000);
 }
 
+/// Whoever made the address real has to know that it is free again.
+#[test]
+fn an_address_that_goes_is_told_although_another_source_is_believed() {
+    let name = Identity::alone("web").unwrap();
+    let mut catalog = catalog();
+    catalog.put_session(&name, Some((facts(4), true)), now(0));
+    let before = catalog.view().seq();
+    catalog.register_heartbeat(&name, peer(1), now(1)).unwrap();
+    catalog.expire(now(61));
+    assert_eq!(told(&catalog, before), ["~web/web", "~web/web"]);
+    assert_eq!(catalog.view().instance(&name).unwrap().given, None);
+}
+
 #[test]
 fn addresses_and_ports_run_out() {
     let last = Ipv4Addr::new(10, 0, 0, 100);

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Waits that double, with jitter, so that a thousand services that lost one proxy do not come
 /// back in the same millisecond.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     /// Attempts that failed since the last success.
@@ -13,12 +13,12 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(min: Duration, max: Duration) -> Self {
+    pub(crate) fn new(min: Duration, max: Duration) -> Self {
         Self { min, max, failed: 0 }
     }
 
     /// The next wait: half of it certain, half drawn.
-    pub(super) fn next(&mut self, draw: u64) -> Duration {
+    pub(crate) fn next(&mut self, draw: u64) -> Duration {
         let factor = 1_u32.checked_shl(self.failed).unwrap_or(u32::MAX);
         let whole = self.min.saturating_mul(factor).min(self.max);
         self.failed = self.failed.saturating_add(1);
@@ -29,7 +29,7 @@ impl Backoff {
     }
 
     /// An attempt succeeded.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failed = 0;
     }
 }

@@ -56,6 +56,14 @@ async fn a_line_may_come_byte_by_byte() {
     assert!(world.nothing_asked());
 }
 
+/// What follows may hold no line feed for a long time.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_is_told_that_there_is_no_tls() {
+    let mut world = World::new(None).await;
+    world.send("\u{16}\u{3}\u{1}").await;
+    assert_eq!(world.line().await, "ERROR|this port does not speak TLS");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_line_has_thirty_seconds_from_its_first_byte() {
     let mut world = World::new(None).await;

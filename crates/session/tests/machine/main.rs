@@ -9,6 +9,7 @@ mod corpus;
 mod effects;
 mod grants;
 mod health;
+mod members;
 mod operators;
 mod persisting;
 mod telling;

@@ -31,7 +31,8 @@ fn story(world: &World) -> Vec<String> {
         Output::Watch(_, Some(_)) => "watch".to_owned(),
         Output::Watch(_, None) => "unwatch".to_owned(),
         Output::Query(..) => "query".to_owned(),
-        Output::Note(_) => "note".to_owned(),
+        // Told at any time: the catalog has no part in this order.
+        Output::Member(..) | Output::Checked(..) | Output::Note(_) => "note".to_owned(),
     };
     world.outputs.iter().map(word).filter(|word| word != "note").collect()
 }

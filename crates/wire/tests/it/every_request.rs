@@ -13,7 +13,7 @@ use proptest::strategy::ValueTree;
 use proxyd_wire::{Dialect, decode, encode_line};
 
 /// Above every number that [`number_of`] gives.
-const VARIANTS: usize = 48;
+const VARIANTS: usize = 49;
 
 proptest! {
     #[test]
@@ -56,7 +56,7 @@ fn any_line() -> impl Strategy<Value = Line> {
 fn head(request: &Request) -> (bool, bool) {
     use Request as R;
     match request {
-        R::Auth(_) | R::Register(_) | R::Ack => (false, false),
+        R::Auth(_) | R::Register(_) | R::Catalog { .. } | R::Ack => (false, false),
         R::RouteV1(_) | R::HeaderV1(_) | R::OptionV1(..) | R::ValidateV1 | R::ShutdownV1 => {
             (true, false)
         }
@@ -84,6 +84,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         R::ClientShutdown,
         R::Reconnect,
         R::Sessions,
+        R::Catalog { what: "service".into(), with: r#"{"name":"a|b"}"#.into() },
         R::Ack,
     ]);
     prop_oneof![5 => bare, 4 => routes(), 4 => settings(), 6 => others()]
@@ -325,5 +326,6 @@ fn number_of(request: &Request) -> usize {
         R::Reconnect => 45,
         R::Ack => 46,
         R::Sessions => 47,
+        R::Catalog { .. } => 48,
     }
 }

@@ -1,14 +1,18 @@
-//! Wall time as the protocol writes it: RFC 3339, UTC, whole seconds.
+//! Wall time as people and the protocol write it: RFC 3339, UTC, whole seconds.
 
-use model::UnixMillis;
+use std::fmt;
 
-/// Writes `2024-12-20T10:30:00Z`.
-pub fn rfc3339(at: UnixMillis) -> String {
-    let seconds = at.seconds();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+use crate::UnixMillis;
+
+/// As `2024-12-20T10:30:00Z`.
+impl fmt::Display for UnixMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.seconds();
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 /// Year, month and day of a day counted from 1970-01-01, by the Gregorian calendar: years begin
@@ -40,7 +44,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ];
         for (seconds, text) in table {
-            assert_eq!(rfc3339(UnixMillis(seconds * 1000 + 999)), text);
+            assert_eq!(UnixMillis(seconds * 1000 + 999).to_string(), text);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proxyd_app::fuzz;
+use proxyd_config::fuzz;
 
 #[test]
 fn configurations() {

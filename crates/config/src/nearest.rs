@@ -4,7 +4,7 @@
 const DISTANCE_MAX: usize = 3;
 
 /// Turns `unknown field `x`, expected one of `a`, `b`` into a question about the nearest name.
-pub(super) fn with_hint(message: &str) -> String {
+pub(crate) fn with_hint(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field `") else { return message.to_owned() };
     let Some((given, expected)) = rest.split_once('`') else { return message.to_owned() };
     // Every second piece between backticks is a name.

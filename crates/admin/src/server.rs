@@ -1,0 +1,182 @@
+//! HTTP for operators and their tools.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, WWW_AUTHENTICATE};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::hosts::Hosts;
+use crate::metrics;
+use crate::source::Source;
+
+/// Open connections; who comes when there are as many waits.
+const CONNECTIONS_MAX: usize = 64;
+/// For the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// For one request from its connection to the end of its response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long accepting pauses when the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener of its own; nobody accepts on it yet.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+    hosts: Hosts,
+}
+
+#[derive(Clone, Debug)]
+struct Served {
+    source: Arc<dyn Source>,
+    hosts: Arc<Hosts>,
+    /// One at a time: they take memory.
+    scrapes: Arc<Semaphore>,
+}
+
+impl Admin {
+    /// Binds the address. Besides it and loopback, requests may name these hosts.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub async fn bind(listen: SocketAddr, hosts: &[String]) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, hosts: Hosts::new(listen.ip(), hosts) })
+    }
+
+    /// The address really bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers for ever, from what `source` says. A connection carries one request.
+    pub async fn serve(self, source: Arc<dyn Source>) {
+        let router = router(source, self.hosts);
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            // Never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let router = router.clone();
+                    tokio::spawn(async move {
+                        let _place = place;
+                        answer(stream, router).await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin port cannot accept; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, router: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).keep_alive(false);
+    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match tokio::time::timeout(REQUEST_TIMEOUT, served).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection to the admin port"),
+        Err(_) => tracing::debug!("a connection to the admin port took too long"),
+    }
+}
+
+fn router(source: Arc<dyn Source>, hosts: Hosts) -> Router {
+    let served = Served { source, hosts: Arc::new(hosts), scrapes: Arc::new(Semaphore::new(1)) };
+    Router::new()
+        .route("/metrics", get(numbers))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(ready))
+        .layer(middleware::from_fn_with_state(served.clone(), named))
+        .with_state(served)
+}
+
+/// Lets requests through that name a host of ours.
+async fn named(State(served): State<Served>, request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_ours = match (hosts.next().map(|host| host.to_str()), hosts.next()) {
+        (Some(Ok(host)), None) => served.hosts.admits(host),
+        _ => false,
+    };
+    // The target may name a host as well, and comes first where it does.
+    let target = request.uri().authority().is_none_or(|a| served.hosts.admits(a.as_str()));
+    if is_ours && target {
+        return next.run(request).await;
+    }
+    let says =
+        "this host is not the proxy's: ask for an address, localhost, or a name in [admin] hosts\n";
+    (StatusCode::MISDIRECTED_REQUEST, says).into_response()
+}
+
+async fn ready(State(served): State<Served>) -> Response {
+    if served.source.is_ready() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+    }
+}
+
+async fn numbers(State(served): State<Served>, headers: HeaderMap) -> Response {
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if !served.source.admits(shown.and_then(bearer)) {
+        let wants = [(WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, wants, "want the token of [admin]\n").into_response();
+    }
+    // Never closed.
+    let Ok(_turn) = served.scrapes.acquire().await else { return broken() };
+    let source = Arc::clone(&served.source);
+    // Beside the threads that have something better to do.
+    match tokio::task::spawn_blocking(move || metrics::render(&source)).await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(_)) | Err(_) => broken(),
+    }
+}
+
+fn broken() -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// The token in `Authorization` (RFC 6750, section 2.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_shown_as_bearers() {
+        #[rustfmt::skip]
+        let table = [
+            ("Bearer secret",  Some("secret")),
+            ("bearer  secret", Some("secret")),
+            ("Basic secret",   None),
+            ("secret",         None),
+            ("Bearer",         None),
+        ];
+        for (value, token) in table {
+            assert_eq!(bearer(value), token, "{value}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whoever knows the numbers.
+
+use std::fmt::Debug;
+
+use model::{RouteId, UnixMillis};
+use telemetry::Totals;
+
+/// Asked once for each request to us, from any thread. May take its time, and never waits.
+pub trait Source: Debug + Send + Sync + 'static {
+    /// Whether new requests are welcome: everything listens, and nothing ends.
+    fn is_ready(&self) -> bool;
+
+    /// Whether the numbers are for somebody who showed this token, or none.
+    fn admits(&self, token: Option<&str>) -> bool;
+
+    /// What is counted once for the process.
+    fn numbers(&self) -> Numbers;
+
+    /// Tells what every published route did that has served, in the order of their ids.
+    fn each_route(&self, tell: &mut dyn FnMut(RouteId, &Totals));
+}
+
+/// What is counted once for the process.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    /// Of the program.
+    pub version: &'static str,
+    /// Of the routing table.
+    pub generation: u64,
+    /// Published ones.
+    pub routes: usize,
+    /// In the registry, those included whose connection is lost.
+    pub sessions: usize,
+    /// Requests being worked on, tunnels included.
+    pub in_flight: usize,
+    /// Open connections of clients, by worker.
+    pub connections: Vec<usize>,
+    /// Of certificates that clients are shown; the same name may be there several times.
+    pub certificates: Vec<Expiry>,
+    /// Of certificates that clients of the registry are shown.
+    pub registry_certificates: Vec<Expiry>,
+    /// Certificates from authorities, if any are ordered.
+    pub issued: Option<Issued>,
+}
+
+/// When a certificate for a name ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiry {
+    /// A host, or a wildcard.
+    pub name: String,
+    /// The last moment that it is valid.
+    pub at: UnixMillis,
+}
+
+/// What became of orders, since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Issued {
+    /// First certificates for a name.
+    pub issued: u64,
+    /// Certificates for a name that had one.
+    pub renewed: u64,
+    /// Attempts without a certificate.
+    pub failed: u64,
+}

@@ -1,0 +1,526 @@
+//! `[heartbeat]`, `[dns]`, `[service_proxy]`, `[service_api]` and `[json_rpc]`: how else the catalog is
+//! fed and read. Each is off unless its section is there.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ::config::raw::{self, Demand};
+use catalog::Config as CatalogConfig;
+use certs::PairPaths;
+use discovery::{Access, Secret};
+use dns::Zone;
+use ipnet::IpNet;
+use json_rpc::Entry;
+
+use super::clients::ClientCertificates;
+use super::{ConfigError, set, unreadable, value};
+
+/// What names of services end with, unless somebody says otherwise (SPEC 9).
+const ZONE: &str = "proxyd.internal";
+
+/// The dialects that are on.
+#[derive(Clone, Debug, Default)]
+pub struct DialectsConfig {
+    /// The heartbeat port.
+    pub heartbeat: Option<HeartbeatConfig>,
+    /// Names of services.
+    pub dns: Option<DnsConfig>,
+    /// Services by name.
+    pub service_proxy: Option<ServiceProxyConfig>,
+    /// The catalog over TLS and WebSocket.
+    pub service_api: Option<ServiceApiConfig>,
+    /// The catalog over JSON-RPC.
+    pub json_rpc: Option<JsonRpcConfig>,
+}
+
+/// The heartbeat port.
+#[derive(Clone, Debug)]
+pub struct HeartbeatConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Whether everybody who reaches it may register.
+    pub insecure: bool,
+}
+
+/// Names of services.
+#[derive(Clone, Debug)]
+pub struct DnsConfig {
+    /// Where, over UDP and TCP.
+    pub listen: SocketAddr,
+    /// What names end with.
+    pub zone: Zone,
+    /// As it is written.
+    zone_shown: String,
+    /// Networks that may ask, besides this machine.
+    pub clients: Vec<IpNet>,
+    /// Questions of a client; `None` is any number.
+    pub questions_per_second: Option<NonZeroU32>,
+}
+
+/// Services by name.
+#[derive(Clone, Debug)]
+pub struct ServiceProxyConfig {
+    /// Where tunnels begin.
+    pub tcp: Option<SocketAddr>,
+    /// Where HTTP is spoken.
+    pub http: Option<SocketAddr>,
+    /// What names may end with.
+    pub zone: String,
+    /// Added to ports of the heartbeat port.
+    pub port_offset: u16,
+    /// For a connection to an endpoint.
+    pub connect_timeout: Duration,
+    /// For a silent tunnel.
+    pub idle_timeout: Duration,
+    /// Whether virtual addresses become real.
+    pub assign_addresses: bool,
+    /// Whether everybody who reaches it may use it.
+    pub insecure: bool,
+}
+
+/// The catalog over TLS and WebSocket.
+#[derive(Clone, Debug)]
+pub struct ServiceApiConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What clients are shown; without it a certificate of our own making.
+    pub files: Option<PairPaths>,
+    /// Whether they show certificates of their own.
+    pub(crate) clients: Option<ClientCertificates>,
+    /// What they must show otherwise.
+    pub(crate) access: AccessConfig,
+    /// Connections.
+    pub connections_max: Option<usize>,
+    /// Connections of a client address.
+    pub connections_per_peer_max: Option<usize>,
+}
+
+/// The catalog over JSON-RPC.
+#[derive(Clone, Debug)]
+pub struct JsonRpcConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The backends file, which need not be there.
+    pub backends: Option<PathBuf>,
+    /// What clients must show.
+    pub(crate) access: AccessConfig,
+    /// The namespace of the hub.
+    pub hub: String,
+    /// What proxyd registers itself as.
+    pub own: Option<OwnConfig>,
+    /// What the environment says.
+    pub environment: Vec<Entry>,
+}
+
+/// What proxyd registers itself as.
+#[derive(Clone, Debug)]
+pub struct OwnConfig {
+    /// As it is registered.
+    pub entry: Entry,
+    /// As it is written.
+    shown: String,
+}
+
+/// Who may speak to a dialect over HTTP.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccessConfig {
+    /// What is asked of a request.
+    pub(crate) access: Access,
+    /// Where the token stands.
+    token_file: Option<PathBuf>,
+    /// Whether everybody who reaches it may connect.
+    pub(crate) insecure: bool,
+}
+
+impl DialectsConfig {
+    /// What the sections say, with what of it is the catalog's.
+    pub(super) fn from_raw(raw: Sections) -> Result<(Self, CatalogConfig), ConfigError> {
+        let mut catalog = CatalogConfig::default();
+        let heartbeat = raw.heartbeat.map(|raw| heartbeat(raw, &mut catalog)).transpose()?;
+        let service_api = raw.service_api.map(|raw| service_api(raw, &mut catalog)).transpose()?;
+        let dns = raw.dns.map(dns_config).transpose()?;
+        let zone = dns.as_ref().map_or(ZONE, |dns| &dns.zone_shown);
+        let service_proxy = raw.service_proxy.map(|raw| service_proxy(raw, zone)).transpose()?;
+        let json_rpc = raw.json_rpc.map(json_rpc_config).transpose()?;
+        Ok((Self { heartbeat, dns, service_proxy, service_api, json_rpc }, catalog))
+    }
+
+    /// What the environment says of JSON-RPC: where the hub of seed 004 looks.
+    pub(super) fn look_around(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), ConfigError> {
+        let Some(rpc) = &mut self.json_rpc else { return Ok(()) };
+        let said = environment.get(json_rpc::VARIABLE).map_or("", String::as_str);
+        rpc.environment = json_rpc::parse_environment(said)
+            .map_err(|error| value(json_rpc::VARIABLE, &error.to_string()))?;
+        if rpc.backends.is_none() {
+            let user = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
+            let home = || environment.get("HOME").map(|home| Path::new(home).join(".config"));
+            rpc.backends = user.or_else(home).map(|user| user.join("plexus/backends.toml"));
+        }
+        Ok(())
+    }
+
+    /// As it would be written.
+    pub(super) fn show(&self, catalog: &CatalogConfig) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail.
+        if let Some(heartbeat) = &self.heartbeat {
+            let (first, last) = catalog.addresses;
+            let (low, high) = (catalog.ports.start(), catalog.ports.end());
+            let max_age = wire::duration::print(catalog.heartbeat_max_age);
+            let _ = write!(
+                out,
+                "\n[heartbeat]\nlisten = \"{}\"\nmax_age = \"{max_age}\"\nports = \"{low}-{high}\"\n\
+                 addresses = \"{first}-{last}\"\ninsecure = {}\n",
+                heartbeat.listen, heartbeat.insecure,
+            );
+        }
+        if let Some(dns) = &self.dns {
+            let clients: Vec<_> = dns.clients.iter().map(ToString::to_string).collect();
+            let _ = write!(
+                out,
+                "\n[dns]\nlisten = \"{}\"\nzone = {:?}\nclients = {clients:?}\n\
+                 questions_per_second = {}\n",
+                dns.listen,
+                dns.zone_shown,
+                dns.questions_per_second.map_or(0, NonZeroU32::get),
+            );
+        }
+        if let Some(proxy) = &self.service_proxy {
+            out.push_str("\n[service_proxy]\n");
+            for (key, address) in [("tcp", proxy.tcp), ("http", proxy.http)] {
+                if let Some(address) = address {
+                    let _ = writeln!(out, "{key} = \"{address}\"");
+                }
+            }
+            let _ = write!(
+                out,
+                "zone = {:?}\nport_offset = {}\nconnect_timeout = \"{}\"\nidle_timeout = \"{}\"\n\
+                 assign_addresses = {}\ninsecure = {}\n",
+                proxy.zone,
+                proxy.port_offset,
+                wire::duration::print(proxy.connect_timeout),
+                wire::duration::print(proxy.idle_timeout),
+                proxy.assign_addresses,
+                proxy.insecure,
+            );
+        }
+        if let Some(api) = &self.service_api {
+            let _ = write!(out, "\n[service_api]\nlisten = \"{}\"\n", api.listen);
+            if let Some(files) = &api.files {
+                let (cert, key) = (files.cert.display(), files.key.display());
+                let (cert, key) = (cert.to_string(), key.to_string());
+                let _ = write!(out, "cert = {cert:?}\nkey = {key:?}\n");
+            }
+            if let Some(clients) = &api.clients {
+                let files = clients.ca.iter().map(|file| file.display().to_string());
+                let _ = writeln!(out, "client_ca = {:?}", files.collect::<Vec<_>>());
+            }
+            let counts = [
+                ("connections_max", api.connections_max),
+                ("connections_per_peer_max", api.connections_per_peer_max),
+            ];
+            for (key, count) in counts {
+                if let Some(count) = count {
+                    let _ = writeln!(out, "{key} = {count}");
+                }
+            }
+            let subnets: Vec<_> = catalog.subnets.iter().map(ToString::to_string).collect();
+            let _ = writeln!(out, "subnets = {subnets:?}");
+            out.push_str(&api.access.show());
+        }
+        if let Some(rpc) = &self.json_rpc {
+            let _ = write!(out, "\n[json_rpc]\nlisten = \"{}\"\nhub = {:?}\n", rpc.listen, rpc.hub);
+            if let Some(file) = &rpc.backends {
+                let _ = writeln!(out, "backends = {:?}", file.display().to_string());
+            }
+            if let Some(own) = &rpc.own {
+                let _ = writeln!(out, "self = {}", own.shown);
+            }
+            out.push_str(&rpc.access.show());
+        }
+        out
+    }
+}
+
+/// The sections as they are typed.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    pub(super) heartbeat: Option<raw::Heartbeat>,
+    pub(super) dns: Option<raw::Dns>,
+    pub(super) service_proxy: Option<raw::ServiceProxy>,
+    pub(super) service_api: Option<raw::ServiceApi>,
+    pub(super) json_rpc: Option<raw::JsonRpc>,
+}
+
+impl AccessConfig {
+    fn of(
+        section: &str,
+        listen: SocketAddr,
+        token_file: Option<PathBuf>,
+        origins: Option<Vec<String>>,
+        insecure: bool,
+    ) -> Result<Self, ConfigError> {
+        let key = format!("{section}.token_file");
+        let token = token_file.as_deref().map(|file| secret(&key, file)).transpose()?;
+        if token.is_none() {
+            closed(&format!("{section}.listen"), listen, insecure, "set token_file")?;
+        }
+        let origins = origins.into_iter().flatten().map(Into::into).collect();
+        Ok(Self { access: Access { token, origins }, token_file, insecure })
+    }
+
+    fn show(&self) -> String {
+        let mut out =
+            format!("origins = {:?}\ninsecure = {}\n", self.access.origins, self.insecure);
+        if let Some(file) = &self.token_file {
+            let _ = writeln!(out, "token_file = {:?}", file.display().to_string());
+        }
+        out
+    }
+}
+
+/// Whoever others can reach has to know them (SPEC 12).
+fn closed(key: &str, listen: SocketAddr, insecure: bool, way_out: &str) -> Result<(), ConfigError> {
+    if insecure || listen.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(value(
+        key,
+        &format!(
+            "may not be {listen}, which others can reach: {way_out}, write insecure = true, or listen \
+             on a loopback address"
+        ),
+    ))
+}
+
+fn secret(key: &str, file: &Path) -> Result<Secret, ConfigError> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| value(key, &unreadable(file, &error)))?;
+    Secret::new(text.trim())
+        .ok_or_else(|| value(key, &format!("{}: want one line", file.display())))
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+fn heartbeat(
+    raw: raw::Heartbeat,
+    catalog: &mut CatalogConfig,
+) -> Result<HeartbeatConfig, ConfigError> {
+    // Checked by its form alone: names end when their time is over, nobody has to look for them.
+    let raw::Heartbeat { listen, check_interval: _, max_age, ports, addresses, insecure } = raw;
+    let (listen, insecure) = (listen.unwrap_or_else(|| local(9000)), insecure.unwrap_or(false));
+    closed("heartbeat.listen", listen, insecure, "nothing in a frame says who sends it")?;
+    set(&mut catalog.heartbeat_max_age, max_age);
+    if let Some(text) = ports {
+        let want = "want the first and the last port, as in \"9000-9999\"";
+        let (low, high) = span::<u16>(&text).ok_or_else(|| value("heartbeat.ports", want))?;
+        if low == 0 {
+            return Err(value("heartbeat.ports", want));
+        }
+        catalog.ports = low..=high;
+    }
+    if let Some(text) = addresses {
+        let want = "want the first and the last address, as in \"10.0.0.100-10.0.0.254\"";
+        catalog.addresses = span(&text).ok_or_else(|| value("heartbeat.addresses", want))?;
+    }
+    Ok(HeartbeatConfig { listen, insecure })
+}
+
+/// The first and the last of a range.
+fn span<T: FromStr + PartialOrd>(text: &str) -> Option<(T, T)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse::<T>().ok()?, last.trim().parse::<T>().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+fn dns_config(raw: raw::Dns) -> Result<DnsConfig, ConfigError> {
+    let usual = dns::Settings::default();
+    let listen = raw.listen.unwrap_or(usual.listen);
+    let clients = raw.clients.unwrap_or_default();
+    if clients.is_empty() {
+        closed("dns.listen", listen, false, "name the networks that may ask in clients")?;
+    }
+    let zone_shown = raw.zone.unwrap_or_else(|| ZONE.to_owned());
+    let zone = Zone::parse(&zone_shown).map_err(|error| value("dns.zone", &error.to_string()))?;
+    let questions_per_second = match raw.questions_per_second {
+        Some(rate) => NonZeroU32::new(rate),
+        None => usual.questions_per_second,
+    };
+    Ok(DnsConfig { listen, zone, zone_shown, clients, questions_per_second })
+}
+
+fn service_proxy(raw: raw::ServiceProxy, zone: &str) -> Result<ServiceProxyConfig, ConfigError> {
+    let insecure = raw.insecure.unwrap_or(false);
+    for (key, address) in [("service_proxy.tcp", raw.tcp), ("service_proxy.http", raw.http)] {
+        if let Some(address) = address {
+            closed(key, address, insecure, "everybody there could reach every service")?;
+        }
+    }
+    let usual = service_proxy::TunnelSettings::default();
+    Ok(ServiceProxyConfig {
+        tcp: raw.tcp,
+        http: raw.http,
+        zone: raw.zone.unwrap_or_else(|| zone.to_owned()),
+        port_offset: raw.port_offset.unwrap_or_default(),
+        connect_timeout: raw.connect_timeout.unwrap_or(usual.connect_timeout),
+        idle_timeout: raw.idle_timeout.unwrap_or(usual.idle_timeout),
+        assign_addresses: raw.assign_addresses.unwrap_or(false),
+        insecure,
+    })
+}
+
+fn service_api(
+    raw: raw::ServiceApi,
+    catalog: &mut CatalogConfig,
+) -> Result<ServiceApiConfig, ConfigError> {
+    let listen = raw.listen.unwrap_or_else(|| local(9443));
+    let files = match (raw.cert, raw.key) {
+        (Some(cert), Some(key)) => Some(PairPaths { cert, key }),
+        (None, None) => None,
+        (Some(_), None) => return Err(value("service_api.key", "is wanted with cert")),
+        (None, Some(_)) => return Err(value("service_api.cert", "is wanted with key")),
+    };
+    let asked = raw.client_ca.is_some();
+    let demand = asked.then_some(Demand::Optional);
+    let clients = ClientCertificates::of("service_api.client_ca", raw.client_ca, demand)?;
+    for (at, net) in raw.subnets.into_iter().flatten().enumerate() {
+        match net {
+            IpNet::V4(net) => catalog.subnets.push(net),
+            IpNet::V6(_) => {
+                return Err(value(&format!("service_api.subnets[{at}]"), "want a network of IPv4"));
+            }
+        }
+    }
+    let insecure = raw.insecure.unwrap_or(false);
+    // Who shows a certificate needs no token; who shows neither is refused by the server.
+    let access =
+        AccessConfig::of("service_api", listen, raw.token_file, raw.origins, insecure || asked)?;
+    Ok(ServiceApiConfig {
+        listen,
+        files,
+        clients,
+        access: AccessConfig { insecure, ..access },
+        connections_max: raw.connections_max,
+        connections_per_peer_max: raw.connections_per_peer_max,
+    })
+}
+
+fn json_rpc_config(raw: raw::JsonRpc) -> Result<JsonRpcConfig, ConfigError> {
+    let listen = raw.listen.unwrap_or_else(|| local(4445));
+    let insecure = raw.insecure.unwrap_or(false);
+    let access = AccessConfig::of("json_rpc", listen, raw.token_file, raw.origins, insecure)?;
+    let own = raw.own.map(own).transpose()?;
+    Ok(JsonRpcConfig {
+        listen,
+        backends: raw.backends,
+        access,
+        hub: raw.hub.unwrap_or_else(|| "registry-hub".to_owned()),
+        own,
+        environment: Vec::new(),
+    })
+}
+
+fn own(raw: raw::Own) -> Result<OwnConfig, ConfigError> {
+    let host = raw.host.as_deref().unwrap_or("127.0.0.1");
+    let entry = Entry::new(&raw.name, host, raw.port.into(), raw.protocol.as_deref());
+    let entry = entry.map_err(|error| value("json_rpc.self", &error.to_string()))?;
+    let protocol = raw.protocol.as_deref().unwrap_or("ws");
+    let (name, port) = (&raw.name, raw.port);
+    let shown =
+        format!("{{ name = {name:?}, host = {host:?}, port = {port}, protocol = {protocol:?} }}");
+    Ok(OwnConfig { entry, shown })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{load_text, shown_again, without_place};
+
+    #[test]
+    fn what_is_off_unless_it_is_there() {
+        let config = load_text("").unwrap();
+        assert!(config.dialects.heartbeat.is_none() && config.dialects.json_rpc.is_none());
+        let text =
+            "[heartbeat]\n[service_proxy]\ntcp = \"127.0.0.1:8088\"\n[service_api]\n[json_rpc]\n";
+        let config = load_text(text).unwrap();
+        shown_again(&config);
+        assert_eq!(config.dialects.heartbeat.unwrap().listen.to_string(), "127.0.0.1:9000");
+        assert_eq!(config.dialects.service_api.unwrap().listen.to_string(), "127.0.0.1:9443");
+        assert_eq!(config.dialects.json_rpc.unwrap().listen.to_string(), "127.0.0.1:4445");
+    }
+
+    #[test]
+    fn everything_that_can_be_said() {
+        let text = "\
+[heartbeat]
+listen = \"127.0.0.1:9100\"
+check_interval = \"30s\"
+max_age = \"90s\"
+ports = \"9200-9300\"
+addresses = \"127.1.0.1-127.1.0.9\"
+[dns]
+listen = \"0.0.0.0:5353\"
+zone = \"svc.test\"
+clients = [\"10.0.0.0/8\"]
+questions_per_second = 0
+[service_proxy]
+tcp = \"0.0.0.0:8088\"
+http = \"127.0.0.1:8089\"
+zone = \"test\"
+port_offset = 2000
+connect_timeout = \"1s\"
+idle_timeout = \"5m\"
+assign_addresses = true
+insecure = true
+[service_api]
+listen = \"127.0.0.1:9443\"
+origins = [\"https://ops.test\"]
+connections_max = 10
+subnets = [\"10.42.0.0/16\"]
+[json_rpc]
+listen = \"127.0.0.1:4445\"
+backends = \"b.toml\"
+hub = \"hub\"
+self = { name = \"proxyd\", port = 80 }
+";
+        let config = load_text(text).unwrap();
+        shown_again(&config);
+        assert_eq!(config.catalog.heartbeat_max_age.as_secs(), 90);
+        assert_eq!(config.catalog.ports, 9200..=9300);
+        assert_eq!(config.catalog.addresses.0.to_string(), "127.1.0.1");
+        assert_eq!(config.catalog.subnets[0].to_string(), "10.42.0.0/16");
+    }
+
+    #[test]
+    fn mistakes() {
+        #[rustfmt::skip]
+        let table = [
+            ("[heartbeat]\nlisten = \"0.0.0.0:9000\"\n",     "heartbeat.listen: may not be 0.0.0.0:9000, which others can reach"),
+            ("[heartbeat]\nports = \"9\"\n",                 "heartbeat.ports: want the first and the last port"),
+            ("[heartbeat]\nports = \"9-8\"\n",               "heartbeat.ports: want the first and the last port"),
+            ("[heartbeat]\naddresses = \"10.0.0.1\"\n",      "heartbeat.addresses: want the first and the last address"),
+            ("[dns]\nlisten = \"0.0.0.0:53\"\n",            "dns.listen: may not be 0.0.0.0:53"),
+            ("[dns]\nzone = \"\"\n",                          "dns.zone: a zone is a domain name"),
+            ("[service_proxy]\ntcp = \"0.0.0.0:1\"\n",       "service_proxy.tcp: may not be 0.0.0.0:1"),
+            ("[service_api]\ncert = \"a\"\n",                "service_api.key: is wanted with cert"),
+            ("[service_api]\nsubnets = [\"fd00::/8\"]\n",    "service_api.subnets[0]: want a network of IPv4"),
+            ("[service_api]\nlisten = \"0.0.0.0:1\"\n",      "service_api.listen: may not be 0.0.0.0:1"),
+            ("[json_rpc]\nlisten = \"0.0.0.0:1\"\n",         "json_rpc.listen: may not be 0.0.0.0:1"),
+            ("[json_rpc]\ntoken_file = \"/gone\"\n",         "json_rpc.token_file: cannot read /gone"),
+            ("[json_rpc]\nself = { name = \"a b\", port = 1 }\n", "json_rpc.self: name must hold no spaces"),
+        ];
+        for (text, says) in table {
+            let error = load_text(text).unwrap_err();
+            assert!(without_place(&error).starts_with(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The dialects that feed and read the catalog beside the registry: bound together, ended together.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::{Certificates, Clients, Resolver, ServerConfig, ServerOptions};
+use discovery::Handle;
+use probe::{Policy, Tls};
+use runtime::{Clock, Snapshot};
+use service_proxy::{HttpProxy, HttpSettings, TcpProxy, TunnelSettings, Tunnels, VirtualAddresses};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::certificates::CertificateError;
+use crate::config::{ClientCertificates, Config, RegistryTls, ServiceApiConfig};
+use crate::kept;
+use crate::ports::Bound;
+use crate::registry_tls::RegistryServed;
+use crate::run::{RunError, not_listening};
+
+/// Everything that was bound, running.
+#[derive(Debug)]
+pub(crate) struct Dialects {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    grace: Duration,
+}
+
+/// What they share.
+pub(crate) struct Common<'a> {
+    pub(crate) catalog: &'a Handle,
+    pub(crate) policy: &'a Policy,
+    pub(crate) tls: &'a Tls,
+    pub(crate) clock: Clock,
+    /// Has certificates read again.
+    pub(crate) reload: &'a Arc<Notify>,
+}
+
+impl Dialects {
+    /// Binds and serves what is configured. Services cannot be reached before the policy knows our
+    /// own listeners, which is decided after this.
+    pub(crate) async fn start(
+        config: &Config,
+        common: &Common<'_>,
+        bound: &mut Bound,
+    ) -> Result<Self, RunError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut all = Self { tasks: JoinSet::new(), stop, stopped, grace: config.shutdown_grace };
+        if let Some(heartbeat) = &config.dialects.heartbeat {
+            let settings =
+                heartbeat::Settings { listen: heartbeat.listen, ..heartbeat::Settings::default() };
+            let refused = not_listening("heartbeat.listen", heartbeat.listen);
+            let listener = heartbeat::Listener::bind(&settings, common.catalog.clone());
+            let listener = listener.map_err(refused)?;
+            bound.heartbeat = Some(listener.address()?);
+            let stop = all.stop();
+            all.tasks.spawn(listener.serve(stop));
+        }
+        if let Some(dns) = &config.dialects.dns {
+            let server = dns::Server::bind(dns::Settings {
+                listen: dns.listen,
+                zone: dns.zone.clone(),
+                clients: dns.clients.clone(),
+                questions_per_second: dns.questions_per_second,
+            });
+            let server = server.map_err(RunError::Dns)?;
+            bound.dns = Some(server.address());
+            let (catalog, clock, stop) = (common.catalog.clone(), common.clock, all.stop());
+            all.tasks.spawn(async move {
+                if let Err(error) = server.serve(move || catalog.view(), clock, stop).await {
+                    tracing::error!(%error, "DNS has ended");
+                }
+            });
+        }
+        all.service_proxy(config, common, bound).await?;
+        if let Some(api) = &config.dialects.service_api {
+            all.service_api(api, &config.store, common, bound).await?;
+        }
+        if let Some(rpc) = &config.dialects.json_rpc {
+            let mut settings = json_rpc::Settings::new(rpc.listen);
+            settings.access = rpc.access.access.clone();
+            settings.hub = rpc.hub.as_str().into();
+            settings.backends = rpc.backends.clone();
+            settings.environment = rpc.environment.clone();
+            settings.own = rpc.own.as_ref().map(|own| own.entry.clone());
+            let server = json_rpc::bind(settings, common.catalog.clone(), common.clock);
+            let server = server.map_err(not_listening("json_rpc.listen", rpc.listen))?;
+            bound.json_rpc = Some(server.address());
+            let stop = all.stop();
+            all.tasks.spawn(server.run(stop));
+        }
+        Ok(all)
+    }
+
+    async fn service_proxy(
+        &mut self,
+        config: &Config,
+        common: &Common<'_>,
+        bound: &mut Bound,
+    ) -> Result<(), RunError> {
+        let Some(proxy) = &config.dialects.service_proxy else { return Ok(()) };
+        let settings = TunnelSettings {
+            zone: proxy.zone.as_str().into(),
+            port_offset: proxy.port_offset,
+            connect_timeout: proxy.connect_timeout,
+            idle_timeout: proxy.idle_timeout,
+            grace: config.shutdown_grace,
+            ..TunnelSettings::default()
+        };
+        let (policy, catalog) = (common.policy.clone(), common.catalog.clone());
+        let tunnels = Tunnels::new(settings, policy, common.clock, catalog);
+        if let Some(listen) = proxy.tcp {
+            let listener = TcpProxy::bind(listen, tunnels.clone());
+            let listener = listener.map_err(not_listening("service_proxy.tcp", listen))?;
+            bound.service_proxy_tcp = Some(listener.address()?);
+            let stop = self.stop();
+            self.tasks.spawn(listener.serve(stop));
+        }
+        if let Some(listen) = proxy.http {
+            let policy = common.policy.clone();
+            let plane = dataplane::Config {
+                policy,
+                ..dataplane::Config::new(vec![listen], config.http.workers)
+            };
+            let settings = HttpSettings {
+                plane,
+                zone: proxy.zone.as_str().into(),
+                port_offset: proxy.port_offset,
+            };
+            let (tls, catalog) = (common.tls.clone(), common.catalog.clone());
+            let server = HttpProxy::bind(settings, tls, common.clock, catalog);
+            let server = server.map_err(|error| match error {
+                dataplane::StartError::Bind { address, source } => {
+                    not_listening("service_proxy.http", address)(source)
+                }
+                other => RunError::Plane(other),
+            })?;
+            bound.service_proxy_http = server.addresses().first().copied();
+            let (stop, grace) = (self.stop(), self.grace);
+            self.tasks.spawn(async move {
+                if let Err(error) = server.serve(stop, grace).await {
+                    tracing::error!(%error, "HTTP to services has ended");
+                }
+            });
+        }
+        if proxy.assign_addresses {
+            let addresses = VirtualAddresses::start(config.catalog.addresses, tunnels).await;
+            let addresses = addresses.map_err(RunError::Addresses)?;
+            let stop = self.stop();
+            self.tasks.spawn(addresses.serve(stop));
+        }
+        Ok(())
+    }
+
+    async fn service_api(
+        &mut self,
+        api: &ServiceApiConfig,
+        store: &Path,
+        common: &Common<'_>,
+        bound: &mut Bound,
+    ) -> Result<(), RunError> {
+        let tls = match &api.files {
+            Some(files) => {
+                let shown = RegistryTls { files: files.clone(), clients: api.clients.clone() };
+                let served = RegistryServed::load(&shown, common.clock).await?;
+                let tls = Arc::clone(&served.tls);
+                let (reload, stop) = (Arc::clone(common.reload), self.stop());
+                self.tasks.spawn(async move {
+                    tokio::select! {
+                        () = served.watch(reload) => {}
+                        () = stop => {}
+                    }
+                });
+                tls
+            }
+            None => stand_in(api.clients.as_ref(), store, common.clock)?,
+        };
+        let mut settings = service_api::Settings::new(api.listen, tls);
+        settings.access = api.access.access.clone();
+        settings.insecure = api.access.insecure;
+        settings.connections_max = api.connections_max.unwrap_or(settings.connections_max);
+        settings.connections_per_peer_max =
+            api.connections_per_peer_max.unwrap_or(settings.connections_per_peer_max);
+        let server = service_api::Server::bind(settings, common.catalog.clone(), common.clock);
+        let server = server.map_err(not_listening("service_api.listen", api.listen))?;
+        bound.service_api = Some(server.local_addr());
+        let stop = self.stop();
+        self.tasks.spawn(server.run(stop));
+        match service_api::Networks::watch() {
+            Ok(networks) => {
+                let (catalog, stop) = (common.catalog.clone(), self.stop());
+                self.tasks.spawn(networks.follow(catalog, stop));
+            }
+            Err(error) => tracing::warn!(%error, "the networks of this machine are not known"),
+        }
+        Ok(())
+    }
+
+    fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.stopped.clone();
+        async move {
+            // A sender that is gone has stopped everything as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    }
+
+    /// Ends them; what is under way has the grace.
+    pub(crate) async fn end(mut self) {
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, all).await.is_err() {
+            self.tasks.abort_all();
+            while self.tasks.join_next().await.is_some() {}
+        }
+    }
+}
+
+/// A certificate of our own making, for a section that names none.
+fn stand_in(
+    clients: Option<&ClientCertificates>,
+    store: &Path,
+    clock: Clock,
+) -> Result<Arc<ServerConfig>, RunError> {
+    tracing::warn!("[service_api] names no certificate; clients are shown one of our own making");
+    let pair = kept::certificate(store, &["localhost"], clock.now().wall);
+    let pair = Arc::new(pair.map_err(CertificateError::from)?);
+    let certificates = Certificates::new(vec![Arc::clone(&pair)]).with_fallback(pair);
+    let clients = clients.map(ClientCertificates::load).transpose()?.unwrap_or(Clients::Anyone);
+    let options = ServerOptions { alpn: Vec::new(), clients };
+    let resolver = Resolver::new(Snapshot::new(Arc::new(certificates)));
+    Ok(options.tcp(&resolver, clock).map_err(CertificateError::from)?)
+}
+
+/// The addresses of the dialects: no backend may be there.
+pub(crate) fn addresses(bound: &Bound) -> impl Iterator<Item = SocketAddr> {
+    [
+        bound.heartbeat,
+        bound.dns,
+        bound.service_proxy_tcp,
+        bound.service_proxy_http,
+        bound.service_api,
+        bound.json_rpc,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,413 @@
+//! What operators ask about the catalog, and change in it: `CATALOG|what|json`.
+//!
+//! Answers are bounded: what does not fit one line of the protocol comes in pages, by name.
+
+use std::net::Ipv4Addr;
+
+use catalog::{
+    Catalog, Endpoint, Facts, Identity, Instance, Lease, Protocol, Service, Source, View,
+};
+use discovery::Handle;
+use model::{BackendHost, BackendUrl, Now, Refusal, Reply, Scheme};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Bytes of a page, so that its answer fits a line (SPEC 2.1).
+const PAGE_BYTES_MAX: usize = 48 * 1024;
+
+/// Answers operators.
+#[derive(Clone, Debug)]
+pub(crate) struct Operators(pub(crate) Handle);
+
+/// What may stand in a question.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct With {
+    name: String,
+    instance: Option<String>,
+    /// The last name of the page before.
+    after: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    protocol: Option<String>,
+    description: Option<String>,
+    namespace: Option<String>,
+}
+
+/// An answer, or why there is none.
+type Said = Result<Value, String>;
+
+impl Operators {
+    /// Answers one question.
+    pub(crate) async fn answer(&self, what: &str, with: &str) -> Reply {
+        let with = match serde_json::from_str::<With>(if with.is_empty() { "{}" } else { with }) {
+            Ok(with) => with,
+            Err(error) => return refused(&format!("json: {error}")),
+        };
+        let view = self.0.view();
+        let said = match what {
+            "services" => Ok(services(&view, with.after.as_deref())),
+            "endpoints" => Ok(endpoints(&view, with.after.as_deref())),
+            "service" => found(&view, &with.name).map(|service| whole(&view, service)),
+            "resolve" => found(&view, &with.name).map(|service| resolved(&view, service)),
+            "topology" => Ok(topology(&view)),
+            "allocations" => Ok(allocations(&view)),
+            "add" | "update" | "remove" | "ping" | "allocate" | "release" => {
+                self.change(what, with).await
+            }
+            _ => Err("unknown question: want services, service, endpoints, resolve, topology, \
+                      allocations, add, update, remove, ping, allocate or release"
+                .to_owned()),
+        };
+        match said {
+            Ok(value) => Reply::Catalog(value.to_string().into()),
+            Err(reason) => refused(&reason),
+        }
+    }
+
+    async fn change(&self, what: &str, with: With) -> Said {
+        let what = what.to_owned();
+        let changed = self.0.change(move |catalog, now| change(catalog, &what, &with, now)).await;
+        changed.map_err(|error| error.to_string())?
+    }
+}
+
+fn refused(reason: &str) -> Reply {
+    Reply::Refused(Refusal::new(reason.to_owned()))
+}
+
+fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
+    let error = |error: catalog::Refusal| error.to_string();
+    let name = with.name.as_str();
+    if what == "allocate" {
+        let address = catalog.allocate(name).map_err(error)?;
+        return Ok(json!({ "service": name, "address": address.to_string() }));
+    }
+    if what == "release" {
+        let address = catalog.release(name).ok_or_else(|| format!("{name} has no address"))?;
+        return Ok(json!({ "service": name, "address": address.to_string() }));
+    }
+    let instance = with.instance.as_deref().unwrap_or(name);
+    let identity = Identity {
+        service: model::ServiceName::parse(name).map_err(|error| format!("name {error}"))?,
+        instance: model::InstanceName::parse(instance)
+            .map_err(|error| format!("instance {error}"))?,
+    };
+    let held = catalog.view().instance(&identity).cloned();
+    let is_ours = held.as_ref().is_some_and(|held| held.sources.contains(&Source::Manual));
+    match what {
+        "ping" => catalog.touch(&identity, now).map_err(error)?,
+        "remove" if !catalog.remove(&identity, Source::Manual, now) => {
+            return Err(not_ours(&identity, held.as_deref()));
+        }
+        "remove" => {}
+        "add" if is_ours => return Err(format!("{identity} is there already: update it")),
+        "update" if !is_ours => return Err(not_ours(&identity, held.as_deref())),
+        _ => {
+            let before = held.as_deref().filter(|held| held.source == Source::Manual);
+            let facts = facts(with, before.map(|held| &*held.facts))?;
+            catalog.put(&identity, Source::Manual, facts, now).map_err(error)?;
+        }
+    }
+    let shown = catalog.view().instance(&identity);
+    Ok(shown.map_or(Value::Null, |shown| instance_json(catalog.view(), shown)))
+}
+
+fn not_ours(identity: &Identity, held: Option<&Instance>) -> String {
+    match held {
+        None => format!("{identity} is not in the catalog"),
+        Some(held) => {
+            format!(
+                "{identity} was not added by hand, but by {}: change it there",
+                held.source.as_str()
+            )
+        }
+    }
+}
+
+/// What is given, and for the rest what was there.
+fn facts(with: &With, before: Option<&Facts>) -> Result<Facts, String> {
+    let mut facts = before.cloned().unwrap_or_default();
+    let held = facts.endpoints.first();
+    let host = match &with.host {
+        Some(host) => read_host(host)?,
+        None => held.map(|held| held.host.clone()).ok_or("host is wanted")?,
+    };
+    let port = with.port.or(held.map(|held| held.port)).ok_or("port is wanted")?;
+    let protocol = match &with.protocol {
+        Some(text) => Protocol::parse(text).ok_or("protocol must be a word such as http or tcp")?,
+        None => held.map_or(Protocol::Url(Scheme::Http), |held| held.protocol.clone()),
+    };
+    facts.endpoints = vec![Endpoint::new("main", host, port, protocol)];
+    let keep = |new: &Option<String>, old: Option<Box<str>>| match new {
+        Some(text) => (!text.is_empty()).then(|| text.as_str().into()),
+        None => old,
+    };
+    facts.description = keep(&with.description, facts.description);
+    facts.namespace = keep(&with.namespace, facts.namespace);
+    Ok(facts)
+}
+
+/// By the rules for hosts of backends.
+fn read_host(text: &str) -> Result<BackendHost, String> {
+    if let Ok(ip) = text.parse() {
+        return Ok(BackendHost::Ip(ip));
+    }
+    let url = BackendUrl::parse(&format!("http://{text}"));
+    url.map(|url| url.host().clone()).map_err(|_| "host must be a name or an address".to_owned())
+}
+
+fn found<'v>(view: &'v View, name: &str) -> Result<&'v Service, String> {
+    let service = view.service_in_any_case(name);
+    service.map(|service| &**service).ok_or_else(|| format!("no service {name} in the catalog"))
+}
+
+/// As many as fit, and where the next page begins.
+fn page<'v>(
+    view: &'v View,
+    after: Option<&str>,
+    key: &str,
+    shown: impl Fn(&'v Service) -> Value,
+) -> Value {
+    let mut size = 0;
+    let mut entries = Vec::new();
+    let later =
+        view.services().filter(|service| after.is_none_or(|after| service.name.as_str() > after));
+    for service in later {
+        let entry = shown(service);
+        size += entry.to_string().len() + 1;
+        if size > PAGE_BYTES_MAX && !entries.is_empty() {
+            let last = entries.last().and_then(|entry: &Value| entry.get("name")).cloned();
+            return json!({ "count": view.len(), key: entries, "next": last });
+        }
+        entries.push(entry);
+    }
+    json!({ "count": view.len(), key: entries, "next": null })
+}
+
+fn services(view: &View, after: Option<&str>) -> Value {
+    page(view, after, "services", |service| {
+        let first = service.first();
+        json!({
+            "name": service.name.as_str(),
+            "source": first.map(|first| first.source.as_str()),
+            "state": first.map(|first| first.state.as_str()),
+            "instances": service.instances.len(),
+            "active": service.instances.iter().filter(|instance| instance.is_active()).count(),
+            "virtual_address": first.and_then(|first| virtual_address(first)),
+        })
+    })
+}
+
+fn endpoints(view: &View, after: Option<&str>) -> Value {
+    page(
+        view,
+        after,
+        "services",
+        |service| json!({ "name": service.name.as_str(), "endpoints": endpoint_list(view, service) }),
+    )
+}
+
+fn endpoint_list(view: &View, service: &Service) -> Vec<Value> {
+    let shown = service.endpoints().into_iter();
+    shown.map(|found| endpoint_json(view, found.instance, found.endpoint)).collect()
+}
+
+fn resolved(view: &View, service: &Service) -> Value {
+    json!({
+        "name": service.name.as_str(),
+        "virtual_address": service.first().and_then(|first| virtual_address(first)),
+        "endpoints": endpoint_list(view, service),
+    })
+}
+
+fn whole(view: &View, service: &Service) -> Value {
+    let mut size = 0;
+    let mut instances = Vec::new();
+    for instance in &service.instances {
+        let entry = instance_json(view, instance);
+        size += entry.to_string().len() + 1;
+        if size > PAGE_BYTES_MAX && !instances.is_empty() {
+            break;
+        }
+        instances.push(entry);
+    }
+    let truncated = instances.len() < service.instances.len();
+    json!({
+        "name": service.name.as_str(),
+        "count": service.instances.len(),
+        "instances": instances,
+        "truncated": truncated,
+    })
+}
+
+fn instance_json(view: &View, instance: &Instance) -> Value {
+    let facts = &instance.facts;
+    let metadata =
+        facts.metadata.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let endpoints = facts.endpoints.iter().map(|endpoint| endpoint_json(view, instance, endpoint));
+    json!({
+        "service": instance.identity.service.as_str(),
+        "instance": instance.identity.instance.as_str(),
+        "id": instance.id,
+        "source": instance.source.as_str(),
+        "sources": instance.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>(),
+        "lease": match instance.lease {
+            Lease::Connection(true) => "connected",
+            Lease::Connection(false) => "away",
+            Lease::Heartbeat => "heartbeat",
+            Lease::Pinned => "pinned",
+        },
+        "state": instance.state.as_str(),
+        "version": facts.version,
+        "description": facts.description,
+        "namespace": facts.namespace,
+        "metadata": metadata,
+        "virtual_address": virtual_address(instance),
+        "registered_at": instance.registered_at.to_string(),
+        "updated_at": instance.updated_at.to_string(),
+        "last_seen": instance.last_seen.map(|at| at.to_string()),
+        "endpoints": endpoints.collect::<Vec<_>>(),
+    })
+}
+
+fn endpoint_json(view: &View, instance: &Instance, endpoint: &Endpoint) -> Value {
+    let check = instance.check_of(endpoint);
+    let host = match &endpoint.host {
+        BackendHost::Name(name) => name.to_string(),
+        BackendHost::Ip(ip) => ip.to_string(),
+    };
+    json!({
+        "instance": instance.identity.instance.as_str(),
+        "name": endpoint.name,
+        "host": host,
+        "port": endpoint.port,
+        "protocol": endpoint.protocol.as_str(),
+        "network": view.kind_of(endpoint).map(|kind| kind.as_str()),
+        "standing": match instance.standing_of(endpoint) {
+            catalog::Standing::Good => "good",
+            catalog::Standing::Away => "away",
+            catalog::Standing::Bad => "bad",
+        },
+        "healthy": check.map(|check| check.healthy),
+        "reason": check.map(|check| &check.reason),
+    })
+}
+
+fn virtual_address(instance: &Instance) -> Option<String> {
+    let given = instance.given?;
+    Some(format!("{}:{}", given.address, given.port))
+}
+
+fn topology(view: &View) -> Value {
+    let shown = |interface: &catalog::Interface| {
+        let addresses = interface.addresses.iter().map(ToString::to_string);
+        json!({
+            "name": interface.name,
+            "network": interface.kind.as_str(),
+            "addresses": addresses.collect::<Vec<_>>(),
+        })
+    };
+    json!({ "interfaces": view.topology().interfaces().iter().map(shown).collect::<Vec<_>>() })
+}
+
+fn allocations(view: &View) -> Value {
+    let shown = |(service, address): (&str, Ipv4Addr)| json!({ "service": service, "address": address.to_string() });
+    json!({ "allocations": view.allocations().take(500).map(shown).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{Config, Image};
+    use discovery::Feed;
+    use runtime::Clock;
+    use store::Store;
+
+    use super::*;
+
+    fn operators(feed: &Feed) -> Operators {
+        let subnets = vec!["10.42.0.0/30".parse().unwrap()];
+        let config = Config { subnets, ..Config::default() };
+        let rows = Store::memory().catalog();
+        let clock = Clock::system();
+        Operators(discovery::start(config, [7; 32], Image::default(), rows, feed.clone(), clock).0)
+    }
+
+    async fn ask(operators: &Operators, what: &str, with: &str) -> Said {
+        match operators.answer(what, with).await {
+            Reply::Catalog(json) => Ok(serde_json::from_str(&json).unwrap()),
+            Reply::Refused(refusal) => Err(refusal.as_str().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_added_by_hand_is_changed_by_hand() {
+        let feed = Feed::default();
+        let operators = operators(&feed);
+        let mut changes = operators.0.changes();
+        feed.session(Identity::alone("live").unwrap(), Some((Facts::default(), true)));
+        changes.next().await.unwrap();
+        #[rustfmt::skip]
+        let table = [
+            ("add",      r#"{"name":"dev","host":"10.0.0.9","port":4444,"protocol":"ws"}"#, ""),
+            ("add",      r#"{"name":"dev","host":"10.0.0.9","port":4444}"#,                "dev/dev is there already: update it"),
+            ("add",      r#"{"name":"web","port":1}"#,                                     "host is wanted"),
+            ("add",      r#"{"name":"web","host":"h"}"#,                                   "port is wanted"),
+            ("add",      r#"{"name":"web","host":"a b","port":1}"#,                        "host must be a name or an address"),
+            ("add",      r#"{"name":"web","host":"h","port":0}"#,                          "port must be 1 to 65535"),
+            ("add",      r#"{"name":"a b","host":"h","port":1}"#,                          "name must hold no spaces"),
+            ("add",      r#"{"nam":"a"}"#,                                                 "json: unknown field `nam`"),
+            ("update",   r#"{"name":"dev","port":5555}"#,                                  ""),
+            ("update",   r#"{"name":"live","port":5555}"#,                                 "live/live was not added by hand, but by session"),
+            ("remove",   r#"{"name":"live"}"#,                                             "live/live was not added by hand, but by session"),
+            ("remove",   r#"{"name":"none"}"#,                                             "none/none is not in the catalog"),
+            ("ping",     r#"{"name":"dev"}"#,                                              ""),
+            ("service",  r#"{"name":"none"}"#,                                             "no service none in the catalog"),
+            ("allocate", r#"{"name":"dev"}"#,                                              ""),
+            ("allocate", r#"{"name":"web"}"#,                                              "no free address in 10.42.0.0/30"),
+            ("release",  r#"{"name":"web"}"#,                                              "web has no address"),
+            ("nonsense", "",                                                               "unknown question"),
+        ];
+        for (what, with, error) in table {
+            let said = ask(&operators, what, with).await.err().unwrap_or_default();
+            assert!(
+                said.starts_with(error) && said.is_empty() == error.is_empty(),
+                "{what} {with}: {said}"
+            );
+        }
+        let dev = ask(&operators, "resolve", r#"{"name":"DEV"}"#).await.unwrap();
+        assert_eq!(dev["endpoints"][0]["port"], 5555);
+        assert_eq!(dev["endpoints"][0]["protocol"], "ws");
+        ask(&operators, "remove", r#"{"name":"dev"}"#).await.unwrap();
+        let all = ask(&operators, "services", "").await.unwrap();
+        assert_eq!((&all["count"], &all["services"][0]["name"]), (&json!(1), &json!("live")));
+    }
+
+    #[tokio::test]
+    async fn many_services_come_in_pages() {
+        let operators = operators(&Feed::default());
+        let put = |catalog: &mut Catalog, now| {
+            for n in 0..2000 {
+                let name = Identity::alone(&format!("service-{n:05}")).unwrap();
+                catalog.put(&name, Source::Manual, Facts::default(), now).unwrap();
+            }
+        };
+        operators.0.change(put).await.unwrap();
+        let (mut names, mut after, mut pages) = (Vec::new(), Value::Null, 0);
+        loop {
+            let page = ask(&operators, "services", &json!({ "after": after }).to_string()).await;
+            let page = page.unwrap();
+            assert!(page.to_string().len() < 60_000);
+            names.extend(page["services"].as_array().unwrap().iter().map(|s| s["name"].clone()));
+            after = page["next"].clone();
+            pages += 1;
+            if after.is_null() {
+                break;
+            }
+        }
+        assert!(pages > 2);
+        assert_eq!(names.len(), 2000);
+        assert!(names.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+    }
+}

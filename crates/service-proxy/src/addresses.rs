@@ -1,0 +1,202 @@
+//! The virtual addresses that the heartbeat port hands out, made real on this machine.
+//!
+//! Each address is put on the loopback device, and what connects to it on its port is tunnelled to
+//! the service. Address and listener go when the name ends, and with them its tunnels: another name
+//! may have the address a moment later. When proxyd ends, tunnels have their grace first.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use catalog::{ADDRESSES_MAX, View};
+use discovery::{Changes, Door, Missed};
+use model::ServiceName;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::loopback::Loopback;
+use crate::resolve::Target;
+use crate::tunnel::Tunnels;
+
+/// Why there are no virtual addresses. Says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// This process may not.
+    #[error(
+        "assign_addresses needs the capability CAP_NET_ADMIN to put virtual addresses on the \
+         loopback device: grant it (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit, \
+         --cap-add NET_ADMIN for a container), or set assign_addresses = false"
+    )]
+    NotAllowed,
+    /// The kernel does not.
+    #[error("cannot put virtual addresses on the loopback device: {0}")]
+    Kernel(#[from] io::Error),
+}
+
+/// The virtual addresses of this machine.
+#[derive(Debug)]
+pub struct VirtualAddresses {
+    loopback: Loopback,
+    tunnels: Tunnels,
+    changes: Changes,
+    /// By service, as there may be many services and few have any.
+    held: BTreeMap<ServiceName, Vec<Held>>,
+}
+
+/// One address at work.
+#[derive(Debug)]
+struct Held {
+    address: Ipv4Addr,
+    port: u16,
+    /// Takes how long tunnels may go on.
+    stop: oneshot::Sender<Duration>,
+    served: JoinHandle<()>,
+}
+
+impl VirtualAddresses {
+    /// Takes away what an earlier process left behind of the addresses from `first` to `last`,
+    /// which are those that are handed out, and finds out whether this one may do what it is to do.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressError`].
+    pub async fn start(
+        (first, last): (Ipv4Addr, Ipv4Addr),
+        tunnels: Tunnels,
+    ) -> Result<Self, AddressError> {
+        let loopback = Loopback::open()?;
+        let last = last.to_bits().min(first.to_bits().saturating_add(ADDRESSES_MAX - 1));
+        for address in first.to_bits()..=last {
+            loopback.remove(Ipv4Addr::from_bits(address)).await.map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => AddressError::NotAllowed,
+                    _ => AddressError::Kernel(error),
+                }
+            })?;
+        }
+        let catalog = &tunnels.0.catalog;
+        let view = catalog.view();
+        let changes = catalog.changes_after(view.seq());
+        let mut addresses = Self { loopback, tunnels, changes, held: BTreeMap::new() };
+        addresses.look_at_all(&view).await;
+        Ok(addresses)
+    }
+
+    /// Follows the catalog until `stop`. Then every address is taken away, and tunnels have their
+    /// grace.
+    pub async fn serve(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            let change = tokio::select! {
+                () = &mut stop => break,
+                change = self.changes.next() => change,
+            };
+            let view = self.tunnels.0.catalog.view();
+            match change {
+                Ok(None) => break,
+                Ok(Some(change)) => {
+                    if let Some(service) = change.what.service() {
+                        self.look(&view, service).await;
+                    }
+                }
+                Err(Missed(_)) => {
+                    self.changes = self.tunnels.0.catalog.changes_after(view.seq());
+                    self.look_at_all(&view).await;
+                }
+            }
+        }
+        let held = std::mem::take(&mut self.held).into_values().flatten();
+        let grace = self.tunnels.0.settings.grace;
+        let stopped: Vec<_> = held.map(|held| held.stop(grace)).collect();
+        for (address, served) in stopped {
+            self.let_go(address, served).await;
+        }
+    }
+
+    async fn look_at_all(&mut self, view: &View) {
+        let there = view.services().map(|service| service.name.clone());
+        let services: Vec<_> = there.chain(self.held.keys().cloned()).collect();
+        for service in &services {
+            self.look(view, service).await;
+        }
+    }
+
+    /// Makes a service's addresses what the catalog says.
+    async fn look(&mut self, view: &View, name: &ServiceName) {
+        let service = view.service(name.as_str());
+        let instances = service.into_iter().flat_map(|service| &service.instances);
+        let given = instances.filter_map(|instance| instance.given);
+        let wanted: Vec<(Ipv4Addr, u16)> = given.map(|given| (given.address, given.port)).collect();
+        let is_wanted = |held: &Held| wanted.contains(&(held.address, held.port));
+        let held = self.held.remove(name).unwrap_or_default();
+        let (mut stay, go): (Vec<Held>, Vec<Held>) = held.into_iter().partition(is_wanted);
+        for held in go {
+            let (address, served) = held.stop(Duration::ZERO);
+            self.let_go(address, served).await;
+        }
+        for (address, port) in wanted {
+            if stay.iter().any(|held| (held.address, held.port) == (address, port)) {
+                continue;
+            }
+            match self.take(name, address, port).await {
+                Ok(held) => stay.push(held),
+                Err(error) => {
+                    tracing::error!(service = %name, %address, port, %error, "no virtual address");
+                }
+            }
+        }
+        if !stay.is_empty() {
+            self.held.insert(name.clone(), stay);
+        }
+    }
+
+    async fn take(&self, name: &ServiceName, address: Ipv4Addr, port: u16) -> io::Result<Held> {
+        self.loopback.add(address).await?;
+        let at = SocketAddr::new(IpAddr::V4(address), port);
+        let door = match Door::bind(at, self.tunnels.0.guests.clone()) {
+            Ok(door) => door,
+            Err(error) => {
+                let _ = self.loopback.remove(address).await;
+                return Err(error);
+            }
+        };
+        let (stop, stopped) = oneshot::channel();
+        let (tunnels, name) = (self.tunnels.clone(), name.clone());
+        let attend = move |client, _| {
+            let (tunnels, name) = (tunnels.clone(), name.clone());
+            async move {
+                let service = tunnels.0.catalog.view().service(name.as_str()).cloned();
+                if let Some(service) = service {
+                    tunnels.join(client, &Target { service, instance: None }, &[]).await;
+                }
+            }
+        };
+        let served = tokio::spawn(async move {
+            let mut grace = Duration::ZERO;
+            let stop = async { grace = stopped.await.unwrap_or_default() };
+            let leaving = door.open(stop, attend).await;
+            leaving.leave(grace).await;
+        });
+        tracing::info!(%address, port, "a virtual address is there");
+        Ok(Held { address, port, stop, served })
+    }
+
+    /// Takes an address away when its last tunnel has ended: without the address it would hear
+    /// nothing of its end.
+    async fn let_go(&self, address: Ipv4Addr, served: JoinHandle<()>) {
+        // One that failed is over as well.
+        let _ = served.await;
+        if let Err(error) = self.loopback.remove(address).await {
+            tracing::error!(%address, %error, "a virtual address stays");
+        }
+    }
+}
+
+impl Held {
+    fn stop(self, grace: Duration) -> (Ipv4Addr, JoinHandle<()>) {
+        // A task that failed does not want to know.
+        let _ = self.stop.send(grace);
+        (self.address, self.served)
+    }
+}

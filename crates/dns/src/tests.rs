@@ -262,7 +262,8 @@ fn every_target_leads_to_its_address() {
                     .collect::<Vec<_>>()
             });
             let mut resolved: Vec<_> = resolved.collect();
-            (glue.sort(), resolved.sort());
+            glue.sort();
+            resolved.sort();
             assert_eq!(glue, resolved, "{}", srv.target);
             assert_eq!(glue.len(), 1, "{}", srv.target);
         }

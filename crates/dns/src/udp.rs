@@ -89,3 +89,41 @@ where
         self.excess.is_multiple_of(2).then_some(Transport::UdpTooOften)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::Zone;
+    use crate::pace::{Mono, Pace};
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_rate_silence_or_the_way_to_tcp() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let clock = runtime::Clock::starting_at(model::UnixMillis(0));
+        let shared = Shared {
+            zone: Zone::parse("z").unwrap(),
+            clients: vec!["10.0.0.0/8".parse().unwrap()],
+            view: Arc::<View>::default,
+            udp_pace: Some(Pace::new(NonZeroU32::MIN, Mono(clock))),
+            tcp_pace: None,
+        };
+        let (question, answer) = (Vec::new(), Vec::new());
+        let mut answering =
+            Answering { socket: &socket, shared: &shared, question, answer, excess: 0 };
+        let mut ask = |address: &str| answering.transport(address.parse().unwrap());
+        let (good, often) = (Some(Transport::Udp), Some(Transport::UdpTooOften));
+        assert_eq!([0; 6].map(|_| ask("10.0.0.1")), [good, good, None, often, None, often]);
+        assert_eq!([0; 3].map(|_| ask("127.0.0.1")), [good; 3], "this machine may always");
+        assert_eq!(ask("10.0.0.2"), good, "another client is another matter");
+        #[rustfmt::skip]
+        let table = [
+            ("127.0.0.1", true), ("::1", true), ("10.9.9.9", true), ("::ffff:10.9.9.9", true),
+            ("11.0.0.1", false), ("fd00::1", false),
+        ];
+        for (address, want) in table {
+            assert_eq!(shared.serves(address.parse().unwrap()), want, "{address}");
+        }
+    }
+}

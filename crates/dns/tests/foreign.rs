@@ -1,5 +1,7 @@
 //! The server on real sockets, asked by `dig` and by hand.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;

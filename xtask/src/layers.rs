@@ -26,8 +26,15 @@ const ROWS: &[Row] = &[
     Row {
         core: false,
         crates: &[
-            "dataplane", "control", "acme", "heartbeat", "dns", "service-proxy", "json-rpc",
-            "service-api", "deploy",
+            "dataplane",
+            "control",
+            "acme",
+            "heartbeat",
+            "dns",
+            "service-proxy",
+            "json-rpc",
+            "service-api",
+            "deploy",
         ],
     },
     Row { core: false, crates: &["app"] },

@@ -21,7 +21,7 @@ const ROWS: &[Row] = &[
     Row { core: true, crates: &["routing", "config"] },
     Row { core: true, crates: &["session"] },
     Row { core: false, crates: &["runtime", "telemetry"] },
-    Row { core: false, crates: &["store", "certs", "probe", "client"] },
+    Row { core: false, crates: &["store", "certs", "probe", "client", "package"] },
     Row { core: false, crates: &["discovery"] },
     Row {
         core: false,
@@ -72,11 +72,13 @@ mod tests {
     use crate::shell;
 
     /// Tighter than the rows. `session` must not know how a request was spelled; whoever embeds
-    /// `client` wants neither our runtime nor our clock; `regctl` is a client and never a proxy.
+    /// `client` wants neither our runtime nor our clock; `regctl` is a client that also packs services,
+    /// and never a proxy.
     const ONLY: &[(&str, &[&str])] = &[
         ("session", &["model", "resilience", "routing"]),
         ("client", &["model", "wire"]),
-        ("regctl", &["model", "wire", "client"]),
+        ("package", &["wire"]),
+        ("regctl", &["model", "wire", "client", "package"]),
     ];
 
     /// What no core may reach.

@@ -32,6 +32,16 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// The same to a peer that waits for more of us.
+fn last_words(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(proxyd_e2e::PATIENCE)).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut first = [0; 4096];
+    let count = stream.read(&mut first).unwrap();
+    String::from_utf8_lossy(&first[..count]).into_owned()
+}
+
 fn beat(proxy: &Proxy, frame: &str) -> String {
     exchange(proxy.port("heartbeat"), format!("{frame}\n").as_bytes())
 }
@@ -145,15 +155,14 @@ fn who_is_registered_in_one_dialect_is_found_in_all_and_leaves_everywhere() {
     // By name through the service proxies, whatever the dialect.
     for name in ["line-svc", "api-svc", "rpc-svc", "file-svc"] {
         let request = format!("{name}\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let said = exchange(proxy.port("service_proxy.tcp"), request.as_bytes());
+        let said = last_words(proxy.port("service_proxy.tcp"), request.as_bytes());
         assert!(said.starts_with("HTTP/1.1 200 "), "{name}: {said}");
     }
     let request = "GET /api-svc/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let said = exchange(proxy.port("service_proxy.http"), request.as_bytes());
+    let said = last_words(proxy.port("service_proxy.http"), request.as_bytes());
     assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
 
-    registry.send("CLIENT_SHUTDOWN|");
-    drop(registry);
+    registry.expect("CLIENT_SHUTDOWN|$sid", "SHUTDOWN_OK");
     is_nowhere(&proxy, "line-svc");
     assert_eq!(beat(&proxy, "DEREGISTER|beat-svc"), "DEREGISTERED");
     is_nowhere(&proxy, "beat-svc");

@@ -1,0 +1,211 @@
+//! One deployment, from the file to its end.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use package::{Limits, Package};
+use tokio::sync::mpsc;
+
+use crate::deployer::Settings;
+use crate::failed::Failed;
+use crate::heard::Heard;
+use crate::host::Host;
+use crate::known::known;
+use crate::plan::{Plan, Task};
+use crate::ssh::{Ended, SSH_FAILED, Way, Went};
+use crate::step::{Progress, Step};
+
+/// Messages that wait for a slow reader. More than a deployment has; what does not fit is lost, and
+/// never waited for.
+pub(crate) const WAITING_MAX: usize = 64;
+
+/// The script changed nothing and says why.
+const REFUSED: i32 = 5;
+/// It went back.
+const ROLLED_BACK: i32 = 3;
+/// It could not go back.
+const BROKEN: i32 = 4;
+
+/// What is deployed where.
+pub(crate) struct Job {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) host: Host,
+    pub(crate) file: PathBuf,
+    pub(crate) progress: mpsc::Sender<Progress>,
+}
+
+impl Job {
+    /// Carries it out, and tells the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed`]: the same that was told.
+    pub(crate) async fn run(self) -> Result<(), Failed> {
+        let ended = self.carry_out().await;
+        match &ended {
+            Ok(package) => {
+                let runs = format!("{} runs on {}", package.manifest.folder(), self.host.name);
+                tracing::info!(host = self.host.name, "deployed: {runs}");
+                self.tell(Step::Done, runs);
+            }
+            Err(failed) => {
+                tracing::warn!(host = self.host.name, file = %self.file.display(), "not deployed: {failed}");
+                self.tell(failed.step(), failed.to_string());
+            }
+        }
+        ended.map(|_| ())
+    }
+
+    async fn carry_out(&self) -> Result<Package, Failed> {
+        self.tell(Step::Check, format!("reading {}", self.file.display()));
+        let (path, limits) = (self.file.clone(), self.settings.limits);
+        let checked = tokio::task::spawn_blocking(move || check(&path, &limits)).await;
+        let (package, archive) = checked.map_err(io::Error::other)??;
+        let bytes = archive.metadata()?.len();
+        let folder = package.manifest.folder();
+
+        let host = &self.host;
+        self.tell(Step::Connect, format!("{}, port {}", host.address, host.port));
+        let times = self.settings.times;
+        let key = known(&self.settings.keyscan, host, times.connect).await?;
+        let way = Way::new(&self.settings.ssh, host, key, times.connect)?;
+        let id = id()?;
+        let plan = Plan::new(&package, (&host.root, self.settings.keep), &id, bytes, times);
+
+        for task in plan.preparations() {
+            let message = match task.step {
+                Step::Upload => format!("{folder}, {bytes} bytes"),
+                _ => folder.clone(),
+            };
+            self.tell(task.step, message);
+            if let Err(failed) = self.prepare(&way, &task, &archive).await {
+                if task.step != Step::Requires {
+                    self.in_passing(&way, &plan.discarding(), &archive).await;
+                }
+                return Err(failed);
+            }
+        }
+        self.activate(&way, &plan, &folder, &archive).await?;
+        self.tell(Step::Clean, format!("keeping {} old versions", self.settings.keep));
+        self.in_passing(&way, &plan.cleaning(), &archive).await;
+        Ok(package)
+    }
+
+    async fn prepare(&self, way: &Way<'_>, task: &Task, archive: &File) -> Result<(), Failed> {
+        let mut why = None;
+        let went = way.run(task, archive, |heard| {
+            if let Heard::Why(text) = heard {
+                why = Some(text);
+            }
+        });
+        let went = went.await?;
+        match went.ended {
+            Ended::TooSlow => Err(Failed::TooSlow(task.step)),
+            Ended::Status(0) => Ok(()),
+            Ended::Status(status) => Err(match why {
+                Some(why) => Failed::Refused(why),
+                None => Failed::Ssh(complaint(&went, status)),
+            }),
+        }
+    }
+
+    async fn activate(
+        &self,
+        way: &Way<'_>,
+        plan: &Plan,
+        folder: &str,
+        archive: &File,
+    ) -> Result<(), Failed> {
+        let (mut why, mut step) = (String::new(), Step::Unpack);
+        let task = plan.activation();
+        let went = way.run(&task, archive, |heard| match heard {
+            Heard::Step(next) => {
+                step = next;
+                let message = if next == Step::Rollback { why.clone() } else { folder.to_owned() };
+                self.tell(next, message);
+            }
+            Heard::Log(line) => self.tell(step, line),
+            Heard::Why(text) => why = text,
+            Heard::Current(_) => {}
+        });
+        let went = went.await;
+        let lost = match went {
+            Ok(Went { ended: Ended::Status(0), .. }) => return Ok(()),
+            Ok(Went { ended: Ended::Status(REFUSED), .. }) => {
+                self.in_passing(way, &plan.discarding(), archive).await;
+                return Err(Failed::Refused(why));
+            }
+            Ok(Went { ended: Ended::Status(ROLLED_BACK), .. }) => {
+                return Err(Failed::RolledBack(why));
+            }
+            Ok(Went { ended: Ended::Status(BROKEN), .. }) => return Err(Failed::Broken(why)),
+            Ok(Went { ended: Ended::TooSlow, .. }) => Failed::TooSlow(step).to_string(),
+            Ok(went @ Went { ended: Ended::Status(status), .. }) => complaint(&went, status),
+            Err(failed) => failed.to_string(),
+        };
+        self.settle(way, plan, folder, archive, lost).await
+    }
+
+    /// Asks how it ended. The script on the host went on without us.
+    async fn settle(
+        &self,
+        way: &Way<'_>,
+        plan: &Plan,
+        folder: &str,
+        archive: &File,
+        lost: String,
+    ) -> Result<(), Failed> {
+        let mut current = None;
+        let task = plan.settlement();
+        let went = way.run(&task, archive, |heard| {
+            if let Heard::Current(text) = heard {
+                current = Some(text);
+            }
+        });
+        match (went.await?.ended, current) {
+            (Ended::Status(0), Some(current)) if current == folder => Ok(()),
+            (Ended::Status(0), Some(_)) => Err(Failed::RolledBack(lost)),
+            _ => Err(Failed::Unknown(lost)),
+        }
+    }
+
+    /// What changes nothing about the outcome.
+    async fn in_passing(&self, way: &Way<'_>, task: &Task, archive: &File) {
+        match way.run(task, archive, |_| {}).await {
+            Ok(Went { ended: Ended::Status(0), .. }) => {}
+            other => {
+                tracing::warn!(host = self.host.name, ?other, "cannot tidy up after a deployment")
+            }
+        }
+    }
+
+    fn tell(&self, step: Step, message: String) {
+        // A reader that is gone or slow changes nothing for the host.
+        let _ = self.progress.try_send(Progress { step, message });
+    }
+}
+
+/// Reads a package and writes it again into a file without a name: what is uploaded is only ever
+/// what we wrote.
+fn check(path: &std::path::Path, limits: &Limits) -> Result<(Package, File), Failed> {
+    let file = File::open(path)?;
+    let checked = tempfile::tempfile()?;
+    let package = package::rewrite(file, limits, io::BufWriter::new(&checked))?;
+    Ok((package, checked))
+}
+
+fn complaint(went: &Went, status: i32) -> String {
+    match (went.complaints.as_str(), status) {
+        ("", SSH_FAILED) => "the connection broke".to_owned(),
+        ("", status) => format!("the command ended with status {status}"),
+        (complaints, _) => complaints.to_owned(),
+    }
+}
+
+/// Tells this deployment's files from those of any other.
+fn id() -> io::Result<String> {
+    let seed = runtime::entropy::seed()?;
+    Ok(seed.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}

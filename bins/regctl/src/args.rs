@@ -9,6 +9,7 @@ use client::{Address, PairFiles, Tls};
 
 use crate::catalog::Catalog;
 use crate::failure::Failure;
+use crate::package::Package;
 use crate::protocol::Protocol;
 use crate::values::{self, Identity};
 
@@ -150,6 +151,9 @@ pub(crate) enum Command {
     Raw(RawArgs),
     /// Print what makes a shell complete our command lines.
     Completion(CompletionArgs),
+    /// Make packages of services.
+    #[command(subcommand)]
+    Package(Package),
     #[command(flatten)]
     Catalog(Catalog),
     #[command(flatten)]

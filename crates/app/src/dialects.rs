@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::certificates::CertificateError;
 use crate::config::{ClientCertificates, Config, RegistryTls, ServiceApiConfig};
-use crate::kept;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::run::{RunError, not_listening};
+use crate::{deployments, kept};
 
 /// Everything that was bound, running.
 #[derive(Debug)]
@@ -184,6 +184,14 @@ impl Dialects {
         settings.connections_max = api.connections_max.unwrap_or(settings.connections_max);
         settings.connections_per_peer_max =
             api.connections_per_peer_max.unwrap_or(settings.connections_per_peer_max);
+        if let Some(deploy) = &api.deploy {
+            let hands = deploy::Deployer::new(deploy.settings.clone());
+            let hands = hands.map_err(RunError::Deploy)?;
+            let (deployer, orders) = service_api::Deployer::new();
+            settings.deployer = Some(deployer);
+            let stop = self.stop();
+            self.tasks.spawn(deployments::carry_out(orders, hands, stop));
+        }
         let server = service_api::Server::bind(settings, common.catalog.clone(), common.clock);
         let server = server.map_err(not_listening("service_api.listen", api.listen))?;
         bound.service_api = Some(server.local_addr());

@@ -8,6 +8,7 @@ mod admin;
 mod certificates;
 mod config;
 mod demo;
+mod deployments;
 mod dialects;
 mod issuing;
 mod kept;

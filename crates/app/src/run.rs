@@ -66,6 +66,9 @@ pub enum RunError {
     /// DNS.
     #[error("dns.listen: {0}")]
     Dns(dns::BindError),
+    /// Deployments.
+    #[error("service_api.deploy_hosts: {0}")]
+    Deploy(deploy::BadSettings),
     /// Virtual addresses.
     #[error("service_proxy.assign_addresses: {0}")]
     Addresses(service_proxy::AddressError),

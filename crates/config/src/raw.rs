@@ -84,6 +84,40 @@ pub struct ServiceApi {
     /// Networks that addresses are allocated in.
     #[serde(default, deserialize_with = "forms::list")]
     pub subnets: Option<Vec<IpNet>>,
+    /// The folder in which packages lie.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub deploy_packages: Option<PathBuf>,
+    /// Old versions that stay on a host.
+    #[serde(default, deserialize_with = "forms::count")]
+    pub deploy_keep: Option<usize>,
+    /// Where packages may go.
+    pub deploy_hosts: Option<Vec<DeployHost>>,
+}
+
+/// Where packages may go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: write [[service_api.deploy_hosts]]")]
+pub struct DeployHost {
+    /// How it is asked for.
+    #[serde(deserialize_with = "forms::one")]
+    pub name: String,
+    /// A name or an address.
+    #[serde(deserialize_with = "forms::one")]
+    pub address: String,
+    /// Where sshd listens.
+    pub port: Option<u16>,
+    /// Who logs in.
+    #[serde(deserialize_with = "forms::one")]
+    pub user: String,
+    /// The private key to log in with.
+    #[serde(deserialize_with = "forms::one")]
+    pub key: PathBuf,
+    /// The key the host must show.
+    #[serde(deserialize_with = "forms::one")]
+    pub host_key: String,
+    /// Where versions go.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub root: Option<String>,
 }
 
 /// The catalog over JSON-RPC.

@@ -98,6 +98,17 @@ pub struct ServiceApiConfig {
     pub connections_max: Option<usize>,
     /// Connections of a client address.
     pub connections_per_peer_max: Option<usize>,
+    /// Where packages may go; `None`: nowhere.
+    pub deploy: Option<DeployConfig>,
+}
+
+/// Where packages may go.
+#[derive(Clone, Debug)]
+pub struct DeployConfig {
+    /// As it is used.
+    pub settings: deploy::Settings,
+    /// Hosts as they are written.
+    shown: String,
 }
 
 /// The catalog over JSON-RPC.
@@ -235,6 +246,14 @@ impl DialectsConfig {
             let subnets: Vec<_> = catalog.subnets.iter().map(ToString::to_string).collect();
             let _ = writeln!(out, "subnets = {subnets:?}");
             out.push_str(&api.access.show());
+            if let Some(deploy) = &api.deploy {
+                let packages = deploy.settings.packages.display().to_string();
+                let _ = write!(
+                    out,
+                    "deploy_packages = {packages:?}\ndeploy_keep = {}\n{}",
+                    deploy.settings.keep, deploy.shown
+                );
+            }
         }
         if let Some(rpc) = &self.json_rpc {
             let _ = write!(out, "\n[json_rpc]\nlisten = \"{}\"\nhub = {:?}\n", rpc.listen, rpc.hub);
@@ -401,6 +420,16 @@ fn service_api(
             }
         }
     }
+    let deploy = match (raw.deploy_hosts, raw.deploy_packages) {
+        (Some(hosts), Some(packages)) => Some(deploy(hosts, packages, raw.deploy_keep)?),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(value("service_api.deploy_packages", "is wanted with deploy_hosts"));
+        }
+        (None, Some(_)) => {
+            return Err(value("service_api.deploy_hosts", "are wanted with deploy_packages"));
+        }
+    };
     let insecure = raw.insecure.unwrap_or(false);
     // Who shows a certificate needs no token; who shows neither is refused by the server.
     let access =
@@ -412,7 +441,48 @@ fn service_api(
         access: AccessConfig { insecure, ..access },
         connections_max: raw.connections_max,
         connections_per_peer_max: raw.connections_per_peer_max,
+        deploy,
     })
+}
+
+fn deploy(
+    hosts: Vec<raw::DeployHost>,
+    packages: PathBuf,
+    keep: Option<usize>,
+) -> Result<DeployConfig, ConfigError> {
+    let mut shown = String::new();
+    let mut read = Vec::new();
+    for (at, raw) in hosts.into_iter().enumerate() {
+        let key = |name: &str| format!("service_api.deploy_hosts[{at}].{name}");
+        let (port, root) = (raw.port.unwrap_or(22), raw.root.as_deref().unwrap_or("/opt"));
+        // Writing into a String cannot fail.
+        let _ = write!(
+            shown,
+            "\n[[service_api.deploy_hosts]]\nname = {:?}\naddress = {:?}\nport = {port}\n\
+             user = {:?}\nkey = {:?}\nhost_key = {:?}\nroot = {root:?}\n",
+            raw.name,
+            raw.address,
+            raw.user,
+            raw.key.display().to_string(),
+            raw.host_key,
+        );
+        let wrong = |name: &str, error: deploy::BadHost| value(&key(name), &error.to_string());
+        read.push(deploy::Host {
+            host_key: deploy::HostKey::read(&raw.host_key)
+                .map_err(|error| wrong("host_key", error))?,
+            root: deploy::Root::read(root).map_err(|error| wrong("root", error))?,
+            name: raw.name,
+            address: raw.address,
+            port,
+            user: raw.user,
+            key: raw.key,
+        });
+    }
+    let mut settings = deploy::Settings::new(read, packages);
+    set(&mut settings.keep, keep);
+    deploy::Deployer::new(settings.clone())
+        .map_err(|error| value("service_api.deploy_hosts", &error.to_string()))?;
+    Ok(DeployConfig { settings, shown })
 }
 
 fn json_rpc_config(raw: raw::JsonRpc) -> Result<JsonRpcConfig, ConfigError> {
@@ -486,6 +556,14 @@ listen = \"127.0.0.1:9443\"
 origins = [\"https://ops.test\"]
 connections_max = 10
 subnets = [\"10.42.0.0/16\"]
+deploy_packages = \"/packages\"
+deploy_keep = 3
+[[service_api.deploy_hosts]]
+name = \"edge-1\"
+address = \"10.0.0.7\"
+user = \"deploy\"
+key = \"/key\"
+host_key = \"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\"
 [json_rpc]
 listen = \"127.0.0.1:4445\"
 backends = \"b.toml\"
@@ -513,6 +591,7 @@ self = { name = \"proxyd\", port = 80 }
             ("[service_proxy]\ntcp = \"0.0.0.0:1\"\n",       "service_proxy.tcp: may not be 0.0.0.0:1"),
             ("[service_api]\ncert = \"a\"\n",                "service_api.key: is wanted with cert"),
             ("[service_api]\nsubnets = [\"fd00::/8\"]\n",    "service_api.subnets[0]: want a network of IPv4"),
+            ("[service_api]\ndeploy_packages = \"/a\"\n",      "service_api.deploy_hosts: are wanted with deploy_packages"),
             ("[service_api]\nlisten = \"0.0.0.0:1\"\n",      "service_api.listen: may not be 0.0.0.0:1"),
             ("[json_rpc]\nlisten = \"0.0.0.0:1\"\n",         "json_rpc.listen: may not be 0.0.0.0:1"),
             ("[json_rpc]\ntoken_file = \"/gone\"\n",         "json_rpc.token_file: cannot read /gone"),

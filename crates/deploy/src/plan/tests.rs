@@ -175,6 +175,23 @@ fn whatever_fails_brings_the_old_version_back() {
     }
 }
 
+/// Whole seconds are all a shell has: one that begins right after the question is no second.
+#[test]
+fn a_service_is_asked_at_least_once() {
+    let ground = Ground::new();
+    let (package, bytes) = archive("1", "true", "", "");
+    let plan = ground.plan(&package, &bytes, "id");
+    for task in plan.preparations() {
+        assert_eq!(run(&task, &bytes).0, 0);
+    }
+    let ticks = ground.root().join("events");
+    let mut task = plan.activation();
+    let Input::Script(script) = &mut task.input else { panic!("a script") };
+    let clock = format!("date() {{ echo x >> {0}; wc -l < {0}; }}\n", ticks.display());
+    script.insert_str(0, &clock);
+    assert_eq!(run(&task, &bytes).0, 0);
+}
+
 #[test]
 fn an_old_version_that_does_not_stop_stays() {
     let ground = Ground::new();

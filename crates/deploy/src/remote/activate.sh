@@ -18,8 +18,9 @@ last_words() {
 # The link changes in one step: there is no moment without it.
 point() { ln -s "$1" "$part.link" && mv -fT "$part.link" "$link"; }
 
+# The clock has whole seconds: one more, so that it is never less than was said.
 healthy() {
-  until=$(($(date +%s) + health_seconds))
+  until=$(($(date +%s) + health_seconds + 1))
   while left=$((until - $(date +%s))); [ "$left" -gt 0 ]; do
     run "$new" "$health" "$left" && return 0
     sleep "$interval"

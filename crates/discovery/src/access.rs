@@ -103,23 +103,36 @@ mod tests {
         let listed = Access { origins: vec!["https://ops.test".into()], ..Access::default() };
         let closed = Access { token: Secret::new("s3cret"), ..Access::default() };
         #[rustfmt::skip]
-        let table: &[(&Access, &[(&str, &str)], Result<(), Denied>)] = &[
-            (&open,   &[],                                                              Ok(())),
-            (&open,   &[("origin", "http://localhost:1"), ("host", "localhost:1")],     Ok(())),
-            (&open,   &[("origin", "http://[::1]:1"), ("host", "[::1]:1")],             Ok(())),
-            (&open,   &[("origin", "http://localhost:2"), ("host", "localhost:1")],     Err(Denied::Origin)),
-            (&open,   &[("origin", "http://evil.test:1"), ("host", "localhost:1")],     Err(Denied::Origin)),
-            (&open,   &[("origin", "http://evil.test:1"), ("host", "evil.test:1")],     Err(Denied::Origin)),
-            (&open,   &[("origin", "null"), ("host", "localhost:1")],                   Err(Denied::Origin)),
-            (&open,   &[("origin", "http://"), ("host", "")],                           Err(Denied::Origin)),
-            (&listed, &[("origin", "https://ops.test"), ("host", "localhost:1")],       Ok(())),
-            (&closed, &[],                                                              Err(Denied::Token)),
-            (&closed, &[("authorization", "Bearer s3cret")],                            Ok(())),
-            (&closed, &[("authorization", "bearer s3cret")],                            Ok(())),
-            (&closed, &[("authorization", "Bearer s3cre")],                             Err(Denied::Token)),
-            (&closed, &[("authorization", "Bearer s3cret2")],                           Err(Denied::Token)),
-            (&closed, &[("authorization", "Basic s3cret")],                             Err(Denied::Token)),
-            (&closed, &[("authorization", "s3cret")],                                   Err(Denied::Token)),
+        type Row<'a> = (&'a Access, &'a [(&'static str, &'static str)], Result<(), Denied>);
+        let table: &[Row<'_>] = &[
+            (&open, &[], Ok(())),
+            (&open, &[("origin", "http://localhost:1"), ("host", "localhost:1")], Ok(())),
+            (&open, &[("origin", "http://[::1]:1"), ("host", "[::1]:1")], Ok(())),
+            (
+                &open,
+                &[("origin", "http://localhost:2"), ("host", "localhost:1")],
+                Err(Denied::Origin),
+            ),
+            (
+                &open,
+                &[("origin", "http://evil.test:1"), ("host", "localhost:1")],
+                Err(Denied::Origin),
+            ),
+            (
+                &open,
+                &[("origin", "http://evil.test:1"), ("host", "evil.test:1")],
+                Err(Denied::Origin),
+            ),
+            (&open, &[("origin", "null"), ("host", "localhost:1")], Err(Denied::Origin)),
+            (&open, &[("origin", "http://"), ("host", "")], Err(Denied::Origin)),
+            (&listed, &[("origin", "https://ops.test"), ("host", "localhost:1")], Ok(())),
+            (&closed, &[], Err(Denied::Token)),
+            (&closed, &[("authorization", "Bearer s3cret")], Ok(())),
+            (&closed, &[("authorization", "bearer s3cret")], Ok(())),
+            (&closed, &[("authorization", "Bearer s3cre")], Err(Denied::Token)),
+            (&closed, &[("authorization", "Bearer s3cret2")], Err(Denied::Token)),
+            (&closed, &[("authorization", "Basic s3cret")], Err(Denied::Token)),
+            (&closed, &[("authorization", "s3cret")], Err(Denied::Token)),
         ];
         for (access, fields, want) in table {
             let mut headers = HeaderMap::new();

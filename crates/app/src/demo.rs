@@ -14,10 +14,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{Config, Flags};
+use crate::ports::Bound;
 use crate::run::{App, RunError, open, runtime};
 
 /// The host the demo's route is for.
 const HOST: &str = "demo.localhost";
+/// Every dialect, on free ports; what is missing is the backends file.
+const DIALECTS: &str = "\
+[heartbeat]
+listen = \"127.0.0.1:0\"
+[dns]
+listen = \"127.0.0.1:0\"
+[service_proxy]
+tcp = \"127.0.0.1:0\"
+http = \"127.0.0.1:0\"
+[service_api]
+listen = \"127.0.0.1:0\"
+[json_rpc]
+listen = \"127.0.0.1:0\"
+";
 /// Longest request head the demo's service reads.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -29,8 +44,11 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub fn demo() -> Result<(), RunError> {
     let folder = Folder::new()?;
     let free = || vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let file = folder.0.join("proxyd.toml");
+    let backends = folder.0.join("backends.toml").display().to_string();
+    std::fs::write(&file, format!("{DIALECTS}backends = {backends:?}\n"))?;
     let flags = Flags {
-        file: Some(PathBuf::from("/dev/null")),
+        file: Some(file),
         http: free(),
         registry: free(),
         store: Some(folder.0.join("proxyd.db")),
@@ -49,6 +67,7 @@ pub fn demo() -> Result<(), RunError> {
         let instances = [instance("a", registry)?, instance("b", registry)?];
         // Nobody may be reading.
         let _ = print(http, registry, &socket, &instances);
+        let _ = print_dialects(app.bound(), &socket);
         app.serve().await
     })?;
     Ok(())
@@ -174,11 +193,38 @@ Register something of your own, by hand (the answer to the first line is ACK|<se
 Look at it as an operator:
 
   cargo run -q -p regctl -- --socket {socket} explain GET {HOST} /
-
-Ctrl-C ends it.
 ",
         address = registry.ip(),
         port = registry.port(),
+    )?;
+    out.flush()
+}
+
+/// The same services in the other dialects.
+fn print_dialects(bound: &Bound, socket: &std::path::Path) -> io::Result<()> {
+    let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
+    let mut out = io::stdout().lock();
+    write!(
+        out,
+        "
+Both instances are in the catalog, which every dialect reads:
+
+  cargo run -q -p regctl -- --socket {socket} services
+  dig @127.0.0.1 -p {dns} +short SRV demo.proxyd.internal
+  curl -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"registry.list\"}}' http://127.0.0.1:{json_rpc}/
+  curl -H 'Host: demo' http://127.0.0.1:{http}/       # by its name; or by {tcp}, a tunnel
+  printf 'mine\\n' | nc 127.0.0.1 {heartbeat}             # a name with a virtual address
+  wss://127.0.0.1:{service_api}/                       # the service API
+
+Ctrl-C ends it.
+",
+        socket = socket.display(),
+        dns = port(bound.dns),
+        json_rpc = port(bound.json_rpc),
+        http = port(bound.service_proxy_http),
+        tcp = port(bound.service_proxy_tcp),
+        heartbeat = port(bound.heartbeat),
+        service_api = port(bound.service_api),
     )?;
     out.flush()
 }

@@ -242,8 +242,20 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// As [`Catalog::put`], with what was said up to there in place.
+    /// As [`Catalog::put`]; nothing has changed then.
     pub fn put_all(
+        &mut self,
+        source: Source,
+        entries: Vec<(Identity, Facts)>,
+        now: Now,
+    ) -> Result<usize, Refusal> {
+        let mut next = self.clone();
+        let changed = next.replace_all(source, entries, now)?;
+        *self = next;
+        Ok(changed)
+    }
+
+    fn replace_all(
         &mut self,
         source: Source,
         entries: Vec<(Identity, Facts)>,
@@ -253,20 +265,21 @@ impl Catalog {
             seat.claims.contains_key(&source).then(|| identity.clone())
         };
         let mut silent: OrdSet<Identity> = self.seats.iter().filter_map(speaks).collect();
+        entries.iter().for_each(|(identity, _)| drop(silent.remove(identity)));
+        // Who leaves makes room for who comes.
+        for identity in &silent {
+            self.drop_claim(identity, source, now);
+        }
         let mut said = OrdSet::new();
-        let mut changed = 0;
+        let mut changed = silent.len();
         for (identity, facts) in entries {
-            silent.remove(&identity);
             let same = self.claim_of(&identity, source).is_some_and(|claim| *claim.facts == facts);
             if said.insert(identity.clone()).is_none() && !same {
                 self.put(&identity, source, facts, now)?;
                 changed += 1;
             }
         }
-        for identity in &silent {
-            self.drop_claim(identity, source, now);
-        }
-        Ok(changed + silent.len())
+        Ok(changed)
     }
 
     /// A source says nothing about an identity any more. Gives whether it did.

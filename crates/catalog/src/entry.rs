@@ -8,6 +8,10 @@ use model::{BackendHost, InstanceName, Scheme, ServiceName};
 pub const ENDPOINTS_MAX: usize = 64;
 /// Longest free text of an entry, metadata and descriptions each, in bytes.
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Longest name of an endpoint, in bytes; a backend URL fits.
+const ENDPOINT_NAME_BYTES_MAX: usize = 2048;
+/// Longest name of a host or user that a service is run by, in bytes.
+const LOCATION_BYTES_MAX: usize = 255;
 /// Most services that one depends on.
 const DEPENDS_MAX: usize = 64;
 
@@ -188,6 +192,22 @@ pub enum Execution {
     },
 }
 
+impl Execution {
+    /// Bytes of all texts in it.
+    fn size(&self) -> usize {
+        match self {
+            Self::ManagedProcess { command, args, .. } => {
+                command.len() + args.iter().map(|arg| arg.len() + 1).sum::<usize>()
+            }
+            Self::DockerContainer { container_id, image, name } => {
+                container_id.as_ref().map_or(0, |id| id.len()) + image.len() + name.len()
+            }
+            Self::SystemdService { unit_name } => unit_name.len(),
+            Self::SystemdPortable { image_name, unit_name } => image_name.len() + unit_name.len(),
+        }
+    }
+}
+
 /// Which machine a service runs on, as the service API has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Location {
@@ -238,10 +258,12 @@ pub enum FactsError {
         max: usize,
     },
     /// A text is too long.
-    #[error("{what} must be at most {TEXT_BYTES_MAX} bytes long")]
+    #[error("{what} must be at most {max} bytes long")]
     TooLong {
         /// Which.
         what: &'static str,
+        /// How long it may be.
+        max: usize,
     },
     /// Port 0.
     #[error("port must be 1 to 65535")]
@@ -273,16 +295,29 @@ impl Facts {
         ];
         for (what, text) in texts {
             if text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
-                return Err(FactsError::TooLong { what });
+                return Err(FactsError::TooLong { what, max: TEXT_BYTES_MAX });
             }
         }
+        if let Location::Remote { host, ssh_user, .. } = &self.location
+            && host.len().max(ssh_user.len()) > LOCATION_BYTES_MAX
+        {
+            return Err(FactsError::TooLong { what: "location", max: LOCATION_BYTES_MAX });
+        }
+        if self.execution.as_ref().map_or(0, Execution::size) > TEXT_BYTES_MAX {
+            return Err(FactsError::TooLong { what: "execution", max: TEXT_BYTES_MAX });
+        }
         for (at, endpoint) in self.endpoints.iter().enumerate() {
+            if endpoint.name.len() > ENDPOINT_NAME_BYTES_MAX {
+                let what = "the name of an endpoint";
+                return Err(FactsError::TooLong { what, max: ENDPOINT_NAME_BYTES_MAX });
+            }
             if endpoint.port == 0 {
                 return Err(FactsError::Port);
             }
             let size = |(key, value): &(Box<str>, Box<str>)| key.len() + value.len();
             if endpoint.metadata.iter().map(size).sum::<usize>() > TEXT_BYTES_MAX {
-                return Err(FactsError::TooLong { what: "metadata of an endpoint" });
+                let what = "metadata of an endpoint";
+                return Err(FactsError::TooLong { what, max: TEXT_BYTES_MAX });
             }
             if self.endpoints.iter().take(at).any(|other| other.name == endpoint.name) {
                 return Err(FactsError::SameName);
@@ -332,6 +367,10 @@ mod tests {
         let most = |count: usize| (0..count).map(|n| endpoint(&n.to_string(), 1)).collect();
         let long =
             |bytes: usize| Facts { metadata: Some("x".repeat(bytes).into()), ..with(vec![]) };
+        let run = |bytes: usize| Facts {
+            execution: Some(Execution::SystemdService { unit_name: "x".repeat(bytes).into() }),
+            ..with(vec![])
+        };
         #[rustfmt::skip]
         let table = [
             (with(vec![]),                                    None),
@@ -339,6 +378,10 @@ mod tests {
             (with(most(ENDPOINTS_MAX + 1)),                   Some("at most 64 endpoints")),
             (with(vec![endpoint("a", 0)]),                    Some("port must be 1 to 65535")),
             (with(vec![endpoint("a", 1), endpoint("a", 2)]),  Some("two endpoints have the same name")),
+            (with(vec![endpoint(&"n".repeat(2048), 1)]),      None),
+            (with(vec![endpoint(&"n".repeat(2049), 1)]),      Some("the name of an endpoint must be at most 2048 bytes long")),
+            (run(TEXT_BYTES_MAX),                             None),
+            (run(TEXT_BYTES_MAX + 1),                         Some("execution must be at most 16384 bytes long")),
             (long(TEXT_BYTES_MAX),                            None),
             (long(TEXT_BYTES_MAX + 1),                        Some("metadata must be at most 16384 bytes long")),
         ];

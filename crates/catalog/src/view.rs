@@ -126,9 +126,14 @@ pub struct Reachable<'a> {
 }
 
 impl Service {
-    /// The instance that stands for the service where only one can be shown: of the sources with
-    /// the highest precedence, the one that can be relied on most.
+    /// The instance that stands for the service where only one can be shown: of those that can be
+    /// relied on most, that of the source with the highest precedence.
     pub fn first(&self) -> Option<&Arc<Instance>> {
+        self.instances.iter().min_by_key(|instance| (instance.standing(), instance.source))
+    }
+
+    /// The instance of the source with the highest precedence: whose word about the service counts.
+    pub fn owner(&self) -> Option<&Arc<Instance>> {
         self.instances.iter().min_by_key(|instance| (instance.source, instance.standing()))
     }
 

@@ -130,7 +130,7 @@ mod tests {
             ("[https]\nclient_certificates = \"perhaps\"\n", "F:2:23: https.client_certificates: want \"required\" or \"optional\", not \"perhaps\""),
             ("[registry]\ntls = true\n",                 "F:2:7: registry.tls: invalid type: boolean `true`, expected { cert = \"FILE\", key = \"FILE\" }"),
             ("[[registry.credentials]]\nnetworks = [\"10/8\"]\n", "F:2:13: registry.credentials[0].networks[0]: want an address or a network like"),
-            ("[dns]\nlisten = \"127.0.0.1:5353\"\n",     "F:1:2: [dns] is not built yet; leave it out"),
+            ("[dns]\nlisten = 5353\n",                    "F:2:10: "),
             ("[store]\netcd = []\n",                     "F:2:1: [store] etcd is not built yet; leave it out"),
             ("\"a\\nb\" = 1\n",                          "F:1:1: unknown field `a\\nb`"),
         ];

@@ -132,7 +132,10 @@ impl Asked<'_> {
     fn instances(&self, service: &Service, instances: &[Arc<Instance>], answer: &mut Answer) {
         match self.question.kind {
             RecordType::A | RecordType::AAAA | RecordType::CNAME => {
-                let chosen = choose(instances, self.question.draw, |_| true);
+                let mut chosen = choose(instances, self.question.draw, |_| true);
+                // Addresses have no priority: those that are away are for SRV to tell.
+                let best = chosen.first().map(|first| first.standing);
+                chosen.retain(|chosen| Some(chosen.standing) == best);
                 let ips: Vec<_> = chosen.iter().filter_map(|chosen| chosen.host.ip()).collect();
                 self.addresses(&ips, answer);
                 if ips.is_empty()

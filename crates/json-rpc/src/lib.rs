@@ -46,3 +46,4 @@ pub use config::{Bounds, Settings};
 pub use entry::{Entry, EntryError};
 pub use environment::{EnvironmentError, VARIABLE, parse_environment};
 pub use server::{Server, bind};
+pub use sources::Reload;

@@ -134,7 +134,7 @@ fn register(catalog: &mut Catalog, entry: &Entry, now: Now) -> Result<Content, F
     let identity = entry.identity();
     let name = identity.service.as_str();
     if let Some(service) = catalog.view().service(name)
-        && let Some(first) = service.first()
+        && let Some(first) = service.owner()
     {
         if first.source < Source::Manual {
             let (cause, reason) = owned(name, first.source);
@@ -155,7 +155,7 @@ fn register(catalog: &mut Catalog, entry: &Entry, now: Now) -> Result<Content, F
 fn change(catalog: &mut Catalog, update: Update, now: Now) -> Result<Content, Failure> {
     let name = update.name.as_str();
     let service = catalog.view().service(name).ok_or_else(|| not_found(name))?;
-    let first = service.first().ok_or_else(|| not_found(name))?;
+    let first = service.owner().ok_or_else(|| not_found(name))?;
     let refused = |cause: &str, reason: String| {
         let message = format!("Failed to update backend: {cause}");
         Failure::Refused { message, reason }
@@ -179,7 +179,7 @@ fn change(catalog: &mut Catalog, update: Update, now: Now) -> Result<Content, Fa
 
 fn delete(catalog: &mut Catalog, name: &str, now: Now) -> Result<Content, Failure> {
     let service = catalog.view().service(name).ok_or_else(|| not_found(name))?;
-    let first = service.first().ok_or_else(|| not_found(name))?;
+    let first = service.owner().ok_or_else(|| not_found(name))?;
     let ours = Identity::alone(name).ok().filter(|identity| is_ours(service, identity));
     let Some(identity) = ours else {
         let (cause, reason) = owned(name, first.source);
@@ -191,7 +191,7 @@ fn delete(catalog: &mut Catalog, name: &str, now: Now) -> Result<Content, Failur
 }
 
 fn ping(catalog: &mut Catalog, name: &str, now: Now) -> Result<Content, Failure> {
-    let first = catalog.view().service(name).and_then(|service| service.first());
+    let first = catalog.view().service(name).and_then(|service| service.owner());
     let identity = first.map(|first| first.identity.clone());
     let success = identity.is_some_and(|identity| catalog.touch(&identity, now).is_ok());
     let message = if success {

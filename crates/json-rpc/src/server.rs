@@ -22,7 +22,7 @@ use crate::dialog::Dialog;
 use crate::hub::Hub;
 use crate::peers::{Peers, Permit};
 use crate::registry::Registry;
-use crate::sources::Sources;
+use crate::sources::{Reload, Sources};
 
 /// After this silence a peer is asked whether it is there; half a minute later it is not.
 const IDLE: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ pub struct Server {
     bounds: Bounds,
     shared: Arc<Shared>,
     sources: Sources,
+    reload: Reload,
 }
 
 /// Listens. To be called in a runtime.
@@ -50,16 +51,24 @@ pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Serv
     let address = listener.local_addr()?;
     let Settings { access, tls, hub, backends, environment, own, bounds, .. } = settings;
     let (sources, reload) = Sources::new(backends, environment, own, handle.clone());
-    let dialog =
-        Dialog { registry: Registry::new(handle, reload), hub: Hub::new(hub, clock), bounds };
+    let dialog = Dialog {
+        registry: Registry::new(handle, reload.clone()),
+        hub: Hub::new(hub, clock),
+        bounds,
+    };
     let shared = Arc::new(Shared { dialog, access, end: CancellationToken::new() });
-    Ok(Server { listener, address, tls, bounds, shared, sources })
+    Ok(Server { listener, address, tls, bounds, shared, sources, reload })
 }
 
 impl Server {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What has the backends file read again.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Serves until `stop` is over. What the sources say is in the catalog before the first

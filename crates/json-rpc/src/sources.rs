@@ -26,11 +26,15 @@ type Answer = oneshot::Sender<Result<usize, String>>;
 
 /// Asks for the file to be read again. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Reload(mpsc::Sender<Answer>);
+pub struct Reload(mpsc::Sender<Answer>);
 
 impl Reload {
     /// How many backends the file has now, or why it was not taken.
-    pub(crate) async fn ask(&self) -> Result<usize, String> {
+    ///
+    /// # Errors
+    ///
+    /// Why, for a person.
+    pub async fn ask(&self) -> Result<usize, String> {
         let ended = |_| "proxyd is ending".to_owned();
         let (answer, answered) = oneshot::channel();
         self.0.send(answer).await.map_err(|_| ended(()))?;
@@ -147,7 +151,11 @@ impl Sources {
         };
         let entries = parse(path, &text).map_err(|error| error.to_string())?;
         let count = entries.len();
-        put_all(&self.handle, Source::File, entries).await?;
+        if let Err(error) = put_all(&self.handle, Source::File, entries).await {
+            // A full disk says nothing about the file: it is tried again.
+            self.seen = None;
+            return Err(error);
+        }
         self.is_taken = true;
         Ok(count)
     }

@@ -39,6 +39,11 @@ async fn does_well(mut command: Command) {
 async fn node() {
     let mut command = Command::new("node");
     command.arg(format!("{FOLDER}/tests/programs/client.mjs"));
+    if std::env::var_os("NODE_PATH").is_none() {
+        let cache = std::env::var("XDG_CACHE_HOME")
+            .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap_or_default()));
+        command.env("NODE_PATH", format!("{cache}/proxyd-ci/node/node_modules"));
+    }
     does_well(command).await;
 }
 

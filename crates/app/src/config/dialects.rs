@@ -556,7 +556,7 @@ listen = \"127.0.0.1:9443\"
 origins = [\"https://ops.test\"]
 connections_max = 10
 subnets = [\"10.42.0.0/16\"]
-deploy_packages = \"/packages\"
+deploy_packages = \"/\"
 deploy_keep = 3
 [[service_api.deploy_hosts]]
 name = \"edge-1\"

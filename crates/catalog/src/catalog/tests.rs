@@ -193,8 +193,16 @@ fn a_file_says_everything_at_once() {
     assert_eq!(read(&mut catalog, vec![one("a", 1), one("b", 2), one("a", 9)]), Ok(2));
     assert_eq!(read(&mut catalog, vec![one("a", 1), one("b", 2)]), Ok(0));
     assert_eq!(read(&mut catalog, vec![one("b", 3), one("c", 4)]), Ok(3));
-    let want = ["+a", "+b", "~b/b", "@b/b", "+c", "-a"];
+    let want = ["+a", "+b", "-a", "~b/b", "@b/b", "+c"];
     assert_eq!(told(&catalog, 0), want);
+    // All of it or nothing, and who leaves makes room.
+    let bad = Facts { endpoints: facts(0).endpoints, ..Facts::default() };
+    let refused = read(&mut catalog, vec![one("d", 1), (identity("e", "e"), bad)]);
+    assert_eq!(refused.unwrap_err().to_string(), "port must be 1 to 65535");
+    assert_eq!(told(&catalog, 0), want);
+    let mut full = Catalog::new(Config { entries_max: 1, ..Config::default() }, [1; 32]);
+    assert_eq!(read(&mut full, vec![one("a", 1)]), Ok(1));
+    assert_eq!(read(&mut full, vec![one("b", 1)]), Ok(2));
 }
 
 #[test]

@@ -23,7 +23,9 @@ healthy() {
   until=$(($(date +%s) + health_seconds + 1))
   while left=$((until - $(date +%s))); [ "$left" -gt 0 ]; do
     run "$new" "$health" "$left" && return 0
-    sleep "$interval"
+    left=$((until - $(date +%s)))
+    [ "$left" -gt 0 ] || break
+    sleep "$([ "$interval" -lt "$left" ] && echo "$interval" || echo "$left")"
   done
   return 1
 }

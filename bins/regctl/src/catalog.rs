@@ -45,11 +45,21 @@ pub(crate) enum Backends {
     /// Change one; what is left out stays.
     Update(Backend),
     /// Remove one.
-    Rm(Name),
+    Rm(Which),
     /// Note that one was seen just now.
-    Ping(Name),
+    Ping(Which),
     /// Read the backends file again.
     Reload,
+}
+
+/// One backend.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// Its service.
+    name: String,
+    /// Which of several instances; the service's own name otherwise.
+    #[arg(long)]
+    instance: Option<String>,
 }
 
 /// A backend.
@@ -96,11 +106,11 @@ pub(crate) async fn run(
     let name = |name: &Name| json!({ "name": name.name });
     match command {
         Catalog::Services => {
-            let list = pages(global, "services").await?;
+            let list = pages(global, "services", "services").await?;
             show(output, json!({ "services": list }), services)
         }
         Catalog::Endpoints => {
-            let list = pages(global, "endpoints").await?;
+            let list = pages(global, "endpoints", "services").await?;
             show(output, json!({ "services": list }), endpoints)
         }
         Catalog::Service(named) => {
@@ -114,20 +124,30 @@ pub(crate) async fn run(
             let (what, with) = match backends {
                 Backends::Add(backend) => ("add", backend.json()),
                 Backends::Update(backend) => ("update", backend.json()),
-                Backends::Rm(named) => ("remove", name(named)),
-                Backends::Ping(named) => ("ping", name(named)),
+                Backends::Rm(which) => ("remove", which.json()),
+                Backends::Ping(which) => ("ping", which.json()),
                 Backends::Reload => ("reload", json!({})),
             };
             show(output, ask(global, what, with).await?, |_| "done\n".to_owned())
         }
         Catalog::Ip(Ip::List) => {
-            show(output, ask(global, "allocations", json!({})).await?, allocations)
+            let list = pages(global, "allocations", "allocations").await?;
+            show(output, json!({ "allocations": list }), allocations)
         }
         Catalog::Ip(Ip::Allocate(named)) => {
             show(output, ask(global, "allocate", name(named)).await?, allocation)
         }
         Catalog::Ip(Ip::Release(named)) => {
             show(output, ask(global, "release", name(named)).await?, allocation)
+        }
+    }
+}
+
+impl Which {
+    fn json(&self) -> Value {
+        match &self.instance {
+            Some(instance) => json!({ "name": self.name, "instance": instance }),
+            None => json!({ "name": self.name }),
         }
     }
 }
@@ -162,12 +182,12 @@ async fn ask(global: &Global, what: &str, with: Value) -> Result<Value, Failure>
 }
 
 /// All pages of a list.
-async fn pages(global: &Global, what: &str) -> Result<Vec<Value>, Failure> {
+async fn pages(global: &Global, what: &str, key: &str) -> Result<Vec<Value>, Failure> {
     let mut all = Vec::new();
     let mut after = json!({});
     loop {
         let mut page = ask(global, what, after).await?;
-        if let Some(Value::Array(list)) = page.get_mut("services").map(Value::take) {
+        if let Some(Value::Array(list)) = page.get_mut(key).map(Value::take) {
             all.extend(list);
         }
         match page.get("next").and_then(Value::as_str) {

@@ -1,7 +1,9 @@
 //! The dialects that feed and read the catalog beside the registry: bound together, ended together.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +22,22 @@ use crate::registry_tls::RegistryServed;
 use crate::run::{RunError, not_listening};
 use crate::{deployments, kept};
 
+/// How long they may take to tidy up after the grace.
+const LAST_TIDYING: Duration = Duration::from_secs(2);
+
 /// Everything that was bound, running.
-#[derive(Debug)]
 pub(crate) struct Dialects {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     grace: Duration,
+    /// What leads to services; waits until the policy knows all listeners of ours.
+    waiting: Vec<Waiting>,
+    /// Has the backends file read again.
+    reload: Option<json_rpc::Reload>,
 }
+
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What they share.
 pub(crate) struct Common<'a> {
@@ -40,15 +50,22 @@ pub(crate) struct Common<'a> {
 }
 
 impl Dialects {
-    /// Binds and serves what is configured. Services cannot be reached before the policy knows our
-    /// own listeners, which is decided after this.
+    /// Binds what is configured, and serves what does not lead to services: those can be reached
+    /// after [`Dialects::open`] only.
     pub(crate) async fn start(
         config: &Config,
         common: &Common<'_>,
         bound: &mut Bound,
     ) -> Result<Self, RunError> {
         let (stop, stopped) = watch::channel(false);
-        let mut all = Self { tasks: JoinSet::new(), stop, stopped, grace: config.shutdown_grace };
+        let mut all = Self {
+            tasks: JoinSet::new(),
+            stop,
+            stopped,
+            grace: config.shutdown_grace,
+            waiting: Vec::new(),
+            reload: None,
+        };
         if let Some(heartbeat) = &config.dialects.heartbeat {
             let settings =
                 heartbeat::Settings { listen: heartbeat.listen, ..heartbeat::Settings::default() };
@@ -89,6 +106,7 @@ impl Dialects {
             let server = json_rpc::bind(settings, common.catalog.clone(), common.clock);
             let server = server.map_err(not_listening("json_rpc.listen", rpc.listen))?;
             bound.json_rpc = Some(server.address());
+            all.reload = Some(server.reload());
             let stop = all.stop();
             all.tasks.spawn(server.run(stop));
         }
@@ -117,7 +135,7 @@ impl Dialects {
             let listener = listener.map_err(not_listening("service_proxy.tcp", listen))?;
             bound.service_proxy_tcp = Some(listener.address()?);
             let stop = self.stop();
-            self.tasks.spawn(listener.serve(stop));
+            self.waiting.push(Box::pin(listener.serve(stop)));
         }
         if let Some(listen) = proxy.http {
             let policy = common.policy.clone();
@@ -140,17 +158,17 @@ impl Dialects {
             })?;
             bound.service_proxy_http = server.addresses().first().copied();
             let (stop, grace) = (self.stop(), self.grace);
-            self.tasks.spawn(async move {
+            self.waiting.push(Box::pin(async move {
                 if let Err(error) = server.serve(stop, grace).await {
                     tracing::error!(%error, "HTTP to services has ended");
                 }
-            });
+            }));
         }
         if proxy.assign_addresses {
             let addresses = VirtualAddresses::start(config.catalog.addresses, tunnels).await;
             let addresses = addresses.map_err(RunError::Addresses)?;
             let stop = self.stop();
-            self.tasks.spawn(addresses.serve(stop));
+            self.waiting.push(Box::pin(addresses.serve(stop)));
         }
         Ok(())
     }
@@ -207,6 +225,18 @@ impl Dialects {
         Ok(())
     }
 
+    /// Lets everybody to services. Our own listeners must be denied to them by now.
+    pub(crate) fn open(&mut self) {
+        for waiting in self.waiting.drain(..) {
+            self.tasks.spawn(waiting);
+        }
+    }
+
+    /// What has the backends file read again.
+    pub(crate) fn reload(&self) -> Option<json_rpc::Reload> {
+        self.reload.clone()
+    }
+
     fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stopped = self.stopped.clone();
         async move {
@@ -219,10 +249,17 @@ impl Dialects {
     pub(crate) async fn end(mut self) {
         self.stop.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.grace, all).await.is_err() {
+        // They keep to the grace themselves, and tidy up after it.
+        if tokio::time::timeout(self.grace + LAST_TIDYING, all).await.is_err() {
             self.tasks.abort_all();
             while self.tasks.join_next().await.is_some() {}
         }
+    }
+}
+
+impl fmt::Debug for Dialects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialects").field("tasks", &self.tasks.len()).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use catalog::{
     Catalog, Endpoint, Facts, Identity, Instance, Lease, Protocol, Service, Source, View,
 };
 use discovery::Handle;
+use json_rpc::Reload;
 use model::{BackendHost, BackendUrl, Now, Refusal, Reply, Scheme};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,9 +16,16 @@ use serde_json::{Value, json};
 /// Bytes of a page, so that its answer fits a line (SPEC 2.1).
 const PAGE_BYTES_MAX: usize = 48 * 1024;
 
+/// Allocations in one page: with names as long as they may be, they fit.
+const ALLOCATIONS_MAX: usize = 150;
+
 /// Answers operators.
 #[derive(Clone, Debug)]
-pub(crate) struct Operators(pub(crate) Handle);
+pub(crate) struct Operators {
+    catalog: Handle,
+    /// Has the backends file read again, if there is one.
+    reload: Option<Reload>,
+}
 
 /// What may stand in a question.
 #[derive(Debug, Default, Deserialize)]
@@ -38,25 +46,33 @@ struct With {
 type Said = Result<Value, String>;
 
 impl Operators {
+    pub(crate) fn new(catalog: Handle, reload: Option<Reload>) -> Self {
+        Self { catalog, reload }
+    }
+
     /// Answers one question.
     pub(crate) async fn answer(&self, what: &str, with: &str) -> Reply {
         let with = match serde_json::from_str::<With>(if with.is_empty() { "{}" } else { with }) {
             Ok(with) => with,
             Err(error) => return refused(&format!("json: {error}")),
         };
-        let view = self.0.view();
+        let view = self.catalog.view();
         let said = match what {
             "services" => Ok(services(&view, with.after.as_deref())),
             "endpoints" => Ok(endpoints(&view, with.after.as_deref())),
             "service" => found(&view, &with.name).map(|service| whole(&view, service)),
             "resolve" => found(&view, &with.name).map(|service| resolved(&view, service)),
             "topology" => Ok(topology(&view)),
-            "allocations" => Ok(allocations(&view)),
+            "allocations" => Ok(allocations(&view, with.after.as_deref())),
+            "reload" => match &self.reload {
+                Some(reload) => reload.ask().await.map(|count| json!({ "count": count })),
+                None => Err("[json_rpc] is off, and with it the backends file".to_owned()),
+            },
             "add" | "update" | "remove" | "ping" | "allocate" | "release" => {
                 self.change(what, with).await
             }
             _ => Err("unknown question: want services, service, endpoints, resolve, topology, \
-                      allocations, add, update, remove, ping, allocate or release"
+                      allocations, add, update, remove, ping, reload, allocate or release"
                 .to_owned()),
         };
         match said {
@@ -67,7 +83,8 @@ impl Operators {
 
     async fn change(&self, what: &str, with: With) -> Said {
         let what = what.to_owned();
-        let changed = self.0.change(move |catalog, now| change(catalog, &what, &with, now)).await;
+        let changed =
+            self.catalog.change(move |catalog, now| change(catalog, &what, &with, now)).await;
         changed.map_err(|error| error.to_string())?
     }
 }
@@ -79,6 +96,7 @@ fn refused(reason: &str) -> Reply {
 fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
     let error = |error: catalog::Refusal| error.to_string();
     let name = with.name.as_str();
+    let service = model::ServiceName::parse(name).map_err(|error| format!("name {error}"))?;
     if what == "allocate" {
         let address = catalog.allocate(name).map_err(error)?;
         return Ok(json!({ "service": name, "address": address.to_string() }));
@@ -89,7 +107,7 @@ fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
     }
     let instance = with.instance.as_deref().unwrap_or(name);
     let identity = Identity {
-        service: model::ServiceName::parse(name).map_err(|error| format!("name {error}"))?,
+        service,
         instance: model::InstanceName::parse(instance)
             .map_err(|error| format!("instance {error}"))?,
     };
@@ -135,7 +153,9 @@ fn facts(with: &With, before: Option<&Facts>) -> Result<Facts, String> {
     };
     let port = with.port.or(held.map(|held| held.port)).ok_or("port is wanted")?;
     let protocol = match &with.protocol {
-        Some(text) => Protocol::parse(text).ok_or("protocol must be a word such as http or tcp")?,
+        Some(text) => Protocol::parse(text)
+            .filter(|protocol| !matches!(protocol, Protocol::Other(_)))
+            .ok_or("protocol must be one of http, https, h2c, ws, wss, grpc, grpcs, tcp")?,
         None => held.map_or(Protocol::Url(Scheme::Http), |held| held.protocol.clone()),
     };
     facts.endpoints = vec![Endpoint::new("main", host, port, protocol)];
@@ -200,24 +220,31 @@ fn services(view: &View, after: Option<&str>) -> Value {
 }
 
 fn endpoints(view: &View, after: Option<&str>) -> Value {
-    page(
-        view,
-        after,
-        "services",
-        |service| json!({ "name": service.name.as_str(), "endpoints": endpoint_list(view, service) }),
-    )
+    page(view, after, "services", |service| {
+        let (endpoints, count) = endpoint_list(view, service);
+        json!({ "name": service.name.as_str(), "endpoints": endpoints, "count": count })
+    })
 }
 
-fn endpoint_list(view: &View, service: &Service) -> Vec<Value> {
-    let shown = service.endpoints().into_iter();
-    shown.map(|found| endpoint_json(view, found.instance, found.endpoint)).collect()
+/// The best ones, as many as fit, and how many there are.
+fn endpoint_list(view: &View, service: &Service) -> (Vec<Value>, usize) {
+    let all = service.endpoints();
+    let mut size = 0;
+    let shown = all.iter().map(|found| endpoint_json(view, found.instance, found.endpoint));
+    let fitting = shown.take_while(|entry| {
+        size += entry.to_string().len() + 1;
+        size < PAGE_BYTES_MAX / 2
+    });
+    (fitting.collect(), all.len())
 }
 
 fn resolved(view: &View, service: &Service) -> Value {
+    let (endpoints, count) = endpoint_list(view, service);
     json!({
         "name": service.name.as_str(),
         "virtual_address": service.first().and_then(|first| virtual_address(first)),
-        "endpoints": endpoint_list(view, service),
+        "endpoints": endpoints,
+        "count": count,
     })
 }
 
@@ -311,9 +338,14 @@ fn topology(view: &View) -> Value {
     json!({ "interfaces": view.topology().interfaces().iter().map(shown).collect::<Vec<_>>() })
 }
 
-fn allocations(view: &View) -> Value {
+fn allocations(view: &View, after: Option<&str>) -> Value {
+    let later =
+        view.allocations().filter(|(service, _)| after.is_none_or(|after| *service > after));
     let shown = |(service, address): (&str, Ipv4Addr)| json!({ "service": service, "address": address.to_string() });
-    json!({ "allocations": view.allocations().take(500).map(shown).collect::<Vec<_>>() })
+    let entries: Vec<_> = later.take(ALLOCATIONS_MAX + 1).map(shown).collect();
+    let (page, more) = entries.split_at(entries.len().min(ALLOCATIONS_MAX));
+    let last = page.last().and_then(|entry| entry.get("service")).filter(|_| !more.is_empty());
+    json!({ "allocations": page, "next": last })
 }
 
 #[cfg(test)]
@@ -330,7 +362,9 @@ mod tests {
         let config = Config { subnets, ..Config::default() };
         let rows = Store::memory().catalog();
         let clock = Clock::system();
-        Operators(discovery::start(config, [7; 32], Image::default(), rows, feed.clone(), clock).0)
+        let image = Image::default();
+        let (handle, _) = discovery::start(config, [7; 32], image, rows, feed.clone(), clock);
+        Operators::new(handle, None)
     }
 
     async fn ask(operators: &Operators, what: &str, with: &str) -> Said {
@@ -345,7 +379,7 @@ mod tests {
     async fn what_is_added_by_hand_is_changed_by_hand() {
         let feed = Feed::default();
         let operators = operators(&feed);
-        let mut changes = operators.0.changes();
+        let mut changes = operators.catalog.changes();
         feed.session(Identity::alone("live").unwrap(), Some((Facts::default(), true)));
         changes.next().await.unwrap();
         #[rustfmt::skip]
@@ -393,7 +427,7 @@ mod tests {
                 catalog.put(&name, Source::Manual, Facts::default(), now).unwrap();
             }
         };
-        operators.0.change(put).await.unwrap();
+        operators.catalog.change(put).await.unwrap();
         let (mut names, mut after, mut pages) = (Vec::new(), Value::Null, 0);
         loop {
             let page = ask(&operators, "services", &json!({ "after": after }).to_string()).await;

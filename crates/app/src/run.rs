@@ -221,15 +221,16 @@ impl App {
             discovery::start(known, seed, image, store.catalog(), feed.clone(), clock)
         };
         let reload_api = Arc::new(Notify::new());
-        let dialects = {
+        let mut dialects = {
             let (catalog, policy, tls) = (&catalog, &policy, &tls);
             let common = Common { catalog, policy, tls, clock, reload: &reload_api };
             Dialects::start(&config, &common, &mut bound).await?
         };
         policy.deny_listeners(bound.traffic());
+        dialects.open();
 
         let tables = issuing.as_ref().map(Issuing::tables);
-        let catalog = Arc::new(Operators(catalog));
+        let catalog = Arc::new(Operators::new(catalog, dialects.reload()));
         let plane_hand = plane.publisher();
         let hands = Hands { plane: plane_hand, tables, clock, tls, policy, feed, catalog };
         let (tellers, told) = std::sync::mpsc::channel();

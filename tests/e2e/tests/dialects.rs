@@ -171,6 +171,7 @@ fn who_is_registered_in_one_dialect_is_found_in_all_and_leaves_everywhere() {
     api(&proxy, "deregister_service", json!({ "name": "api-svc" }));
     is_nowhere(&proxy, "api-svc");
     std::fs::write(&file, "").unwrap();
+    assert_eq!(regctl(&proxy, &["backends", "reload"])["data"]["count"], 0);
     is_nowhere(&proxy, "file-svc");
     // What left is not denied: resolvers would remember that.
     assert!(dig(&proxy, "line-svc.proxyd.internal", "A").contains("status: NOERROR"));

@@ -2,13 +2,13 @@
 //! every name to loopback.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Program, wait_for};
+use crate::{Program, free_port, wait_for};
 
 /// Where it will listen. Known before it runs, so that a proxy can be told of it first.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl PebblePlan {
         };
         write("server.pem", minted.cert.pem());
         write("key.pem", minted.signing_key.serialize_pem());
-        Self { folder, listen: free(), management: free() }
+        Self { folder, listen: free_port(), management: free_port() }
     }
 
     /// The section `[acme]` for it, with these challenges (`"http-01"`).
@@ -97,7 +97,7 @@ impl PebblePlan {
             "externalAccountMACKeys": keys,
         }});
         std::fs::write(file("pebble.json"), config.to_string()).expect("a file");
-        let (dns, dns_management) = (free_udp(), free());
+        let (dns, dns_management) = (free_port(), free_port());
         let mut names = Program::start(Command::new("pebble-challtestsrv").args([
             "-dns01",
             &dns.to_string(),
@@ -165,17 +165,4 @@ impl Pebble {
     pub fn stop(&self) {
         self.program.signal(9);
     }
-}
-
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound")
-}
-
-/// For both protocols, as name servers have it.
-fn free_udp() -> SocketAddr {
-    wait_for("a port that is free twice", || {
-        let address = free();
-        UdpSocket::bind(address).is_ok().then_some(address)
-    })
 }

@@ -1,12 +1,13 @@
 //! A host that is served with TLS by a proxy of its own.
 
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::{Origin, Proxy, Session};
+use crate::{Origin, Proxy, Session, wait_for};
 
 /// A folder with `cert.pem` and `key.pem`.
 #[derive(Debug)]
@@ -129,17 +130,19 @@ impl Site {
     }
 }
 
-/// A port that is free for TCP and UDP.
+/// A port that is free for TCP and UDP, for a program that binds it a moment later. Below those that
+/// the kernel hands to connections, so that none of them takes it meanwhile.
 ///
 /// # Panics
 ///
 /// When there is none.
 pub fn free_port() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = tcp.local_addr().expect("bound");
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
+    let mut draw = RandomState::new().hash_one(std::process::id());
+    wait_for("a port that is free twice", || {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let port = u16::try_from(10_000 + (draw >> 33) % 20_000).expect("below 30 000");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let is_free = TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
+        is_free.then_some(address)
+    })
 }

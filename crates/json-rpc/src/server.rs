@@ -91,6 +91,9 @@ impl Server {
                     Ok((stream, peer)) => match peers.enter(peer.ip(), &self.bounds) {
                         Some(permit) => {
                             is_refusing = false;
+                            // Hyper waits for ever for a peer that reads nothing.
+                            let patience = Some(self.bounds.write_timeout);
+                            drop(runtime::net::give_up_after(&stream, patience));
                             let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
                             tasks.spawn(connected(stream, permit, tls, shared));
                         }

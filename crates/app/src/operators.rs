@@ -9,7 +9,7 @@ use catalog::{
 };
 use discovery::Handle;
 use json_rpc::Reload;
-use model::{BackendHost, BackendUrl, Now, Refusal, Reply, Scheme};
+use model::{BackendHost, Now, Refusal, Reply, Scheme};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -148,7 +148,7 @@ fn facts(with: &With, before: Option<&Facts>) -> Result<Facts, String> {
     let mut facts = before.cloned().unwrap_or_default();
     let held = facts.endpoints.first();
     let host = match &with.host {
-        Some(host) => read_host(host)?,
+        Some(host) => BackendHost::parse(host).map_err(|_| "host must be a name or an address")?,
         None => held.map(|held| held.host.clone()).ok_or("host is wanted")?,
     };
     let port = with.port.or(held.map(|held| held.port)).ok_or("port is wanted")?;
@@ -166,15 +166,6 @@ fn facts(with: &With, before: Option<&Facts>) -> Result<Facts, String> {
     facts.description = keep(&with.description, facts.description);
     facts.namespace = keep(&with.namespace, facts.namespace);
     Ok(facts)
-}
-
-/// By the rules for hosts of backends.
-fn read_host(text: &str) -> Result<BackendHost, String> {
-    if let Ok(ip) = text.parse() {
-        return Ok(BackendHost::Ip(ip));
-    }
-    let url = BackendUrl::parse(&format!("http://{text}"));
-    url.map(|url| url.host().clone()).map_err(|_| "host must be a name or an address".to_owned())
 }
 
 fn found<'v>(view: &'v View, name: &str) -> Result<&'v Service, String> {
@@ -389,6 +380,7 @@ mod tests {
             ("add",      r#"{"name":"web","port":1}"#,                                     "host is wanted"),
             ("add",      r#"{"name":"web","host":"h"}"#,                                   "port is wanted"),
             ("add",      r#"{"name":"web","host":"a b","port":1}"#,                        "host must be a name or an address"),
+            ("add",      r#"{"name":"web","host":"h:80/x","port":1}"#,                     "host must be a name or an address"),
             ("add",      r#"{"name":"web","host":"h","port":0}"#,                          "port must be 1 to 65535"),
             ("add",      r#"{"name":"a b","host":"h","port":1}"#,                          "name must hold no spaces"),
             ("add",      r#"{"nam":"a"}"#,                                                 "json: unknown field `nam`"),

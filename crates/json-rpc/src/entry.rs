@@ -1,7 +1,7 @@
 //! One backend as calls, files and the environment have it, once it is found to be good.
 
 use catalog::{Endpoint, Facts, FactsError, Identity, Protocol};
-use model::{BackendHost, BackendUrl, IdError, Scheme};
+use model::{BackendHost, IdError, Scheme};
 
 /// How a backend is spoken to if nobody says.
 const PROTOCOL: Protocol = Protocol::Url(Scheme::Ws);
@@ -94,15 +94,7 @@ impl Entry {
 
 /// A host name, an IPv4 address, or an IPv6 address with brackets or without.
 pub(crate) fn parse_host(text: &str) -> Result<BackendHost, EntryError> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    if let Ok(address) = bare.parse() {
-        return Ok(BackendHost::Ip(address));
-    }
-    if text.contains(['/', '?', '#', '@', ':']) {
-        return Err(EntryError::Host);
-    }
-    let url = BackendUrl::parse(&format!("http://{text}")).map_err(|_| EntryError::Host)?;
-    Ok(url.host().clone())
+    BackendHost::parse(text).map_err(|_| EntryError::Host)
 }
 
 /// 1 to 65535.

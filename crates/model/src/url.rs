@@ -64,6 +64,24 @@ pub enum BackendHost {
     Ip(IpAddr),
 }
 
+impl BackendHost {
+    /// Reads a host name or an address, an IPv6 one with brackets or without; no port, no path.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError::Host`].
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let within = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        match (within, text.parse()) {
+            (Some(v6), _) => {
+                v6.parse().map(|ip| Self::Ip(IpAddr::V6(ip))).map_err(|_| UrlError::Host)
+            }
+            (None, Ok(ip)) => Ok(Self::Ip(ip)),
+            (None, Err(_)) => parse_host(text),
+        }
+    }
+}
+
 /// Where a backend is: scheme, host, port and an optional base path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendUrl {
@@ -211,6 +229,28 @@ fn parse_port(port: &str) -> Result<u16, UrlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_stand_alone() {
+        let ip = |text: &str| Ok(BackendHost::Ip(text.parse().unwrap()));
+        for (text, host) in [
+            ("10.0.0.1", ip("10.0.0.1")),
+            ("fd00::1", ip("fd00::1")),
+            ("Web.Test", Ok(BackendHost::Name("web.test".into()))),
+            ("h:80", Err(UrlError::Host)),
+            ("h/x", Err(UrlError::Host)),
+            ("u@h", Err(UrlError::Host)),
+            ("h?x", Err(UrlError::Host)),
+            ("[fd00::1]", ip("fd00::1")),
+            ("[10.0.0.1]", Err(UrlError::Host)),
+            ("[h]", Err(UrlError::Host)),
+            ("a b", Err(UrlError::Host)),
+            ("*.h", Err(UrlError::Host)),
+            ("", Err(UrlError::Host)),
+        ] {
+            assert_eq!(BackendHost::parse(text), host, "{text}");
+        }
+    }
 
     #[test]
     fn urls() {

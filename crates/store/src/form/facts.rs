@@ -1,7 +1,7 @@
 //! What is said about an instance, as it is written down.
 
 use catalog::{Endpoint, Execution, Facts, Location, Protocol};
-use model::{BackendHost, BackendUrl, ServiceName};
+use model::{BackendHost, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use super::Unreadable;
@@ -94,7 +94,7 @@ impl FactsForm {
     pub(crate) fn read(self) -> Result<Facts, Unreadable> {
         let endpoint = |form: EndpointForm| {
             Ok(Endpoint {
-                host: read_host(&form.host).ok_or(Unreadable("host"))?,
+                host: BackendHost::parse(&form.host).map_err(|_| Unreadable("host"))?,
                 protocol: Protocol::parse(&form.protocol).ok_or(Unreadable("protocol"))?,
                 name: form.name,
                 port: form.port,
@@ -120,14 +120,6 @@ impl FactsForm {
             },
         })
     }
-}
-
-/// By the rules for hosts of backends.
-fn read_host(text: &str) -> Option<BackendHost> {
-    if let Ok(ip) = text.parse() {
-        return Some(BackendHost::Ip(ip));
-    }
-    BackendUrl::parse(&format!("http://{text}")).ok().map(|url| url.host().clone())
 }
 
 impl From<Execution> for ExecutionForm {

@@ -73,9 +73,8 @@ impl Hub {
                 (vec![namespace(of)], content_type, content.to_string().into())
             }
             Topic::Schema(of, verb) => {
-                let kind = if verb.is_some() { "method_schema" } else { "schema" };
                 let content = self.schemas.schema(of, verb).to_string().into();
-                (vec![namespace(of)], format!("{}.{kind}", namespace(of)), content)
+                (vec![namespace(of)], format!("{}.schema", namespace(of)), content)
             }
             Topic::Call(verb, call) => {
                 let done = registry.perform(call).await;

@@ -83,10 +83,20 @@ fn described(name: &str, description: &str, parameters: &[Parameter]) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for (name, kind, is_required, description) in parameters {
-        properties.insert((*name).to_owned(), json!({"type": kind, "description": description}));
+        let mut property = json!({"type": kind, "description": description});
+        if *kind == "integer" {
+            property["format"] = json!("uint16");
+            property["minimum"] = json!(1);
+            property["maximum"] = json!(u16::MAX);
+        }
         if *is_required {
             required.push(*name);
+        } else {
+            // Clients that fill in what was not given send `null`, and it means just that.
+            property["type"] = json!([kind, "null"]);
+            property["default"] = Value::Null;
         }
+        properties.insert((*name).to_owned(), property);
     }
     let params = json!({"type": "object", "properties": properties, "required": required});
     let hash = hash(&[json!(name), json!(description), params.clone()]);

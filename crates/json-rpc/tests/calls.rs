@@ -201,7 +201,7 @@ async fn subscriptions_of_the_hubs_own_clients() {
         ("my-hub.schema",    Value::Null,                                          "result",         "my-hub.schema",       vec!["my-hub"], json!({"namespace": "my-hub"})),
         ("my-hub.call",      json!({"method": "my-hub.schema"}),                   "result",         "my-hub.schema",       vec!["my-hub"], json!({"namespace": "my-hub"})),
         ("my-hub.call",      json!({"method": "registry.schema"}),                 "result",         "registry.schema",     vec!["registry"], json!({"namespace": "registry"})),
-        ("my-hub.call",      json!({"method": "registry.schema", "params": {"method": "get"}}), "result", "registry.method_schema", vec!["registry"], json!({"name": "get"})),
+        ("my-hub.call",      json!({"method": "registry.schema", "params": {"method": "get"}}), "result", "registry.schema", vec!["registry"], json!({"name": "get"})),
     ];
     for (method, params, notification, content_type, provenance, content) in table {
         let answer = client.answer(method, params).await;

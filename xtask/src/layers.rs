@@ -21,7 +21,7 @@ const ROWS: &[Row] = &[
     Row { core: true, crates: &["routing", "config"] },
     Row { core: true, crates: &["session"] },
     Row { core: false, crates: &["runtime", "telemetry"] },
-    Row { core: false, crates: &["store", "certs", "probe", "client", "package"] },
+    Row { core: false, crates: &["store", "certs", "probe", "client", "package", "door"] },
     Row { core: false, crates: &["discovery"] },
     Row {
         core: false,

@@ -8,33 +8,32 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, WWW_AUTHENTICATE};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use door::{Bounds, Door, Guests, bearer};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::hosts::Hosts;
 use crate::metrics;
 use crate::source::Source;
 
-/// Open connections; who comes when there are as many waits.
-const CONNECTIONS_MAX: usize = 64;
+/// Open connections, all and of one peer; loopback counts for all only.
+const CONNECTIONS: Bounds = Bounds { connections_max: 64, connections_per_peer_max: 16 };
 /// For the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// For one request from its connection to the end of its response.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long accepting pauses when the process has no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener of its own; nobody accepts on it yet.
 #[derive(Debug)]
 pub struct Admin {
-    listener: TcpListener,
+    door: Door,
     address: SocketAddr,
     hosts: Hosts,
 }
@@ -53,10 +52,10 @@ impl Admin {
     /// # Errors
     ///
     /// The system's.
-    pub async fn bind(listen: SocketAddr, hosts: &[String]) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address, hosts: Hosts::new(listen.ip(), hosts) })
+    pub fn bind(listen: SocketAddr, hosts: &[String]) -> io::Result<Self> {
+        let door = Door::bind(listen, Guests::new("admin connections", CONNECTIONS))?;
+        let address = door.address()?;
+        Ok(Self { door, address, hosts: Hosts::new(listen.ip(), hosts) })
     }
 
     /// The address really bound.
@@ -67,24 +66,8 @@ impl Admin {
     /// Answers for ever, from what `source` says. A connection carries one request.
     pub async fn serve(self, source: Arc<dyn Source>) {
         let router = router(source, self.hosts);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            // Never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let router = router.clone();
-                    tokio::spawn(async move {
-                        let _place = place;
-                        answer(stream, router).await;
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the admin port cannot accept; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let attend = move |stream, _| answer(stream, router.clone());
+        self.door.serve(std::future::pending(), Duration::ZERO, attend).await;
     }
 }
 
@@ -136,8 +119,7 @@ async fn ready(State(served): State<Served>) -> Response {
 }
 
 async fn numbers(State(served): State<Served>, headers: HeaderMap) -> Response {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if !served.source.admits(shown.and_then(bearer)) {
+    if !served.source.admits(bearer(&headers)) {
         let wants = [(WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, wants, "want the token of [admin]\n").into_response();
     }
@@ -153,30 +135,4 @@ async fn numbers(State(served): State<Served>, headers: HeaderMap) -> Response {
 
 fn broken() -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
-}
-
-/// The token in `Authorization` (RFC 6750, section 2.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_shown_as_bearers() {
-        #[rustfmt::skip]
-        let table = [
-            ("Bearer secret",  Some("secret")),
-            ("bearer  secret", Some("secret")),
-            ("Basic secret",   None),
-            ("secret",         None),
-            ("Bearer",         None),
-        ];
-        for (value, token) in table {
-            assert_eq!(bearer(value), token, "{value}");
-        }
-    }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use acme::Counts;
 use admin::{Expiry, Numbers, Source};
 use certs::Certificates;
-use control::Token;
 use dataplane::Publisher;
+use door::Secret;
 use model::RouteId;
 use runtime::Snapshot;
 use telemetry::Totals;
@@ -22,7 +22,7 @@ pub(crate) struct Gathered {
     /// What clients of the registry are shown.
     pub(crate) registry_certificates: Option<Snapshot<Certificates>>,
     pub(crate) issued: Option<Arc<Counts>>,
-    pub(crate) token: Option<Token>,
+    pub(crate) token: Option<Secret>,
     /// New requests are welcome.
     pub(crate) ready: Arc<AtomicBool>,
 }

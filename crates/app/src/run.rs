@@ -165,7 +165,7 @@ impl App {
                 let address = control::Address::Tcp(admin.listen);
                 let fail =
                     |source| RunError::Listen { key: "admin.listen", address, over: "", source };
-                Some(Admin::bind(admin.listen, &admin.hosts).await.map_err(fail)?)
+                Some(Admin::bind(admin.listen, &admin.hosts).map_err(fail)?)
             }
             None => None,
         };

@@ -1,42 +1,12 @@
 //! Who may talk to the registry (SPEC 10).
 
-use std::fmt;
-use std::hint::black_box;
 use std::sync::Arc;
 
 use session::Credential;
 
-use crate::bounds::{AUTH_FAILURES_MAX, TOKEN_BYTES_MAX};
+use crate::bounds::AUTH_FAILURES_MAX;
 use crate::credentials::Credentials;
 use crate::socket::Address;
-
-/// A secret that clients show before anything else.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(Arc<str>);
-
-impl Token {
-    /// A token as the configuration has it: 1 to 1024 bytes that fit into a line. `None` for
-    /// anything else.
-    pub fn new(secret: &str) -> Option<Self> {
-        let fits = (1..=TOKEN_BYTES_MAX).contains(&secret.len());
-        let speakable = !secret.contains(|c: char| c == '|' || c.is_control());
-        (fits && speakable).then(|| Self(secret.into()))
-    }
-
-    /// Whether `shown` is it. Takes as long for a near miss as for a far one.
-    pub fn admits(&self, shown: &str) -> bool {
-        let (secret, shown) = (self.0.as_bytes(), shown.as_bytes());
-        let differences = secret.iter().zip(shown).fold(0, |all, (a, b)| black_box(all | (a ^ b)));
-        secret.len() == shown.len() && differences == 0
-    }
-}
-
-/// A token is not for logs.
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
 
 /// How far a connection has come.
 #[derive(Clone, Debug)]
@@ -123,40 +93,17 @@ pub fn check_exposure(address: &Address, protection: Protection) -> Result<(), E
 
 #[cfg(test)]
 mod tests {
+    use door::Secret;
     use session::Grants;
 
     use super::*;
-
-    #[test]
-    fn only_the_token_itself_is_admitted() {
-        let token = Token::new("secret").unwrap();
-        let table = [
-            ("secret", true),
-            ("secreT", false),
-            ("secre", false),
-            ("secrets", false),
-            ("", false),
-        ];
-        for (shown, admitted) in table {
-            assert_eq!(token.admits(shown), admitted, "{shown}");
-        }
-        assert_eq!(format!("{token:?}"), "Token(…)");
-    }
-
-    #[test]
-    fn a_token_fits_into_a_line() {
-        assert!(Token::new(&"x".repeat(1024)).is_some());
-        for bad in ["", "a|b", "a\nb", &"x".repeat(1025)] {
-            assert!(Token::new(bad).is_none(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn the_third_wrong_token_is_the_last() {
         let access = || {
             let mut credentials = Credentials::default();
             let credential = Credential { name: "a".into(), grants: Grants::default() };
-            credentials.add_token(Token::new("secret").unwrap(), credential.into());
+            credentials.add_token(Secret::new("secret").unwrap(), credential.into());
             Access::Wanted { credentials: credentials.into(), failures: 0 }
         };
         let mut guessing = access();

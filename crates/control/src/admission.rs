@@ -1,41 +1,40 @@
 //! How many connections there may be, in all and from one peer, and how fast they may come.
 
-use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
+use door::{Bounds, Full, Guest, Guests, Mono, Pace, Rate};
 use governor::clock::Clock;
 use governor::nanos::Nanos;
-use session::{Peer, PeerKey};
+use session::Peer;
 
+use crate::bounds::{CONNECTS_AT_ONCE_MAX, CONNECTS_PER_SECOND_MAX, PACED_PEERS_MAX};
 use crate::listener::Limits;
-use crate::pace::Pace;
-
-/// The one clock, as `governor` reads it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mono(pub(crate) runtime::Clock);
-
-impl Clock for Mono {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        self.0.mono().since(model::Instant::default()).into()
-    }
-}
 
 /// Counts connections against their bounds.
 #[derive(Debug)]
 pub(crate) struct Admission<C: Clock<Instant = Nanos> = Mono> {
-    limits: Limits,
-    clients: usize,
-    operators: usize,
-    /// Of clients that are not on this machine.
-    by_peer: BTreeMap<PeerKey, usize>,
+    clients: Guests,
+    operators: Guests,
     pace: Pace<C>,
 }
 
 impl<C: Clock<Instant = Nanos>> Admission<C> {
     pub(crate) fn new(limits: Limits, clock: C) -> Self {
-        let pace = Pace::new(clock);
-        Self { limits, clients: 0, operators: 0, by_peer: BTreeMap::new(), pace }
+        let Limits { connections_max, connections_per_peer_max, operators_max } = limits;
+        let clients = Bounds { connections_max, connections_per_peer_max };
+        let operators =
+            Bounds { connections_max: operators_max, connections_per_peer_max: operators_max };
+        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let rate = Rate {
+            per_second: at_least_one(CONNECTS_PER_SECOND_MAX),
+            at_once: at_least_one(CONNECTS_AT_ONCE_MAX),
+            peers_max: PACED_PEERS_MAX,
+        };
+        Self {
+            clients: Guests::new("registry connections", clients),
+            operators: Guests::new("operators", operators),
+            pace: Pace::new(rate, clock),
+        }
     }
 
     /// Forgets what need not be known any more; to be called now and then.
@@ -43,45 +42,22 @@ impl<C: Clock<Instant = Nanos>> Admission<C> {
         self.pace.sweep();
     }
 
-    /// Counts a connection in, or says which bound keeps it out. Whoever is counted in has to be
-    /// counted out by [`Admission::leave`].
-    pub(crate) fn enter(&mut self, peer: &Peer) -> Result<(), &'static str> {
-        let (all, all_max) = match peer {
-            Peer::Operator => (&mut self.operators, self.limits.operators_max),
-            Peer::Tcp(_) | Peer::Local => (&mut self.clients, self.limits.connections_max),
+    /// Counts a connection in for as long as what it gets is kept, or says which bound keeps it
+    /// out.
+    pub(crate) fn enter(&self, peer: &Peer) -> Result<Guest, &'static str> {
+        let guests = match peer {
+            Peer::Operator => &self.operators,
+            Peer::Tcp(_) | Peer::Local => &self.clients,
         };
-        if *all >= all_max {
-            return Err("too many connections");
+        let key = peer.counted();
+        let guest = guests.enter_as(key).map_err(|full| match full {
+            Full::All => "too many connections",
+            Full::Peer => "too many connections from this address",
+        })?;
+        if key.is_some_and(|key| !self.pace.admits(key)) {
+            return Err("too many new connections from this address, come back later");
         }
-        if let Some(key) = PeerKey::counted(peer) {
-            let from = self.by_peer.get(&key).copied().unwrap_or_default();
-            if from >= self.limits.connections_per_peer_max {
-                return Err("too many connections from this address");
-            }
-            if !self.pace.admits(key) {
-                return Err("too many new connections from this address, come back later");
-            }
-            // Without a connection there is no entry, or strangers could fill the map.
-            self.by_peer.insert(key, from + 1);
-        }
-        *all += 1;
-        Ok(())
-    }
-
-    pub(crate) fn leave(&mut self, peer: &Peer) {
-        let all = match peer {
-            Peer::Operator => &mut self.operators,
-            Peer::Tcp(_) | Peer::Local => &mut self.clients,
-        };
-        *all = all.saturating_sub(1);
-        if let Some(key) = PeerKey::counted(peer)
-            && let Some(from) = self.by_peer.get_mut(&key)
-        {
-            *from -= 1;
-            if *from == 0 {
-                self.by_peer.remove(&key);
-            }
-        }
+        Ok(guest)
     }
 }
 
@@ -118,38 +94,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn when_everybody_is_gone_nothing_is_kept() {
-        let mut admission = Admission::new(
-            Limits { connections_per_peer_max: 0, ..LIMITS },
-            FakeRelativeClock::default(),
-        );
-        assert!(admission.enter(&peer('a')).is_err());
-        assert!(admission.by_peer.is_empty());
-        let mut admission = Admission::new(LIMITS, FakeRelativeClock::default());
-        for step in [Admission::enter, |all: &mut Admission<FakeRelativeClock>, who: &Peer| {
-            all.leave(who);
-            Ok(())
-        }] {
-            "abluo".chars().for_each(|letter| step(&mut admission, &peer(letter)).unwrap());
-        }
-        assert_eq!((admission.clients, admission.operators), (0, 0));
-        assert!(admission.by_peer.is_empty());
-    }
-
     /// Who opens and closes connections all day is slowed down, on loopback nobody is.
     #[test]
     fn new_connections_come_at_a_pace() {
         let clock = FakeRelativeClock::default();
-        let mut admission = Admission::new(LIMITS, clock.clone());
-        let mut comes_and_goes = |letter: char| {
-            let peer = peer(letter);
-            let said = admission.enter(&peer);
-            if said.is_ok() {
-                admission.leave(&peer);
-            }
-            said
-        };
+        let admission = Admission::new(LIMITS, clock.clone());
+        let comes_and_goes = |letter: char| admission.enter(&peer(letter)).map(drop);
         let slow = Err("too many new connections from this address, come back later");
         for at in 0..CONNECTS_AT_ONCE_MAX {
             assert_eq!(comes_and_goes('a'), Ok(()), "{at}");
@@ -167,15 +117,19 @@ mod tests {
     }
 
     fn run(script: &str) -> String {
-        let mut admission = Admission::new(LIMITS, FakeRelativeClock::default());
-        let mut shown = String::new();
+        let admission = Admission::new(LIMITS, FakeRelativeClock::default());
+        let (mut shown, mut inside) = (String::new(), Vec::new());
         for letter in script.chars().filter(char::is_ascii_alphabetic) {
             shown.push(letter);
-            let peer = peer(letter.to_ascii_lowercase());
+            let who = letter.to_ascii_lowercase();
             if letter.is_ascii_uppercase() {
-                admission.leave(&peer);
-            } else if admission.enter(&peer).is_err() {
-                shown.push('!');
+                let at = inside.iter().position(|(one, _)| *one == who).unwrap();
+                drop(inside.remove(at));
+            } else {
+                match admission.enter(&peer(who)) {
+                    Ok(guest) => inside.push((who, guest)),
+                    Err(_) => shown.push('!'),
+                }
             }
         }
         shown

@@ -34,8 +34,6 @@ pub(crate) const PACE_SWEEP: Duration = Duration::from_secs(10);
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Wrong tokens until the connection is closed.
 pub(crate) const AUTH_FAILURES_MAX: u32 = 3;
-/// Longest token, in bytes.
-pub(crate) const TOKEN_BYTES_MAX: usize = 1024;
 /// Commands that wait for the machine, of all connections.
 pub(crate) const LINES_WAITING_MAX: usize = 4096;
 /// What happened in the world that waits for the machine.

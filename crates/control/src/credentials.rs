@@ -14,21 +14,22 @@
 use std::sync::Arc;
 
 use certs::ClientName;
+use door::Secret;
 use session::{Credential, Grants, Peer};
 
-use crate::access::{Access, Token};
+use crate::access::Access;
 
 /// Everybody who may talk to the registry. Nobody is asked for anything where there are none.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
-    tokens: Vec<(Token, Arc<Credential>)>,
+    tokens: Vec<(Secret, Arc<Credential>)>,
     certificates: Vec<(Box<str>, Arc<Credential>)>,
     asks_certificates: bool,
 }
 
 impl Credentials {
     /// Whoever shows this token is this one.
-    pub fn add_token(&mut self, token: Token, credential: Arc<Credential>) {
+    pub fn add_token(&mut self, token: Secret, credential: Arc<Credential>) {
         self.tokens.push((token, credential));
     }
 
@@ -110,7 +111,7 @@ mod tests {
         let blue = certificate("blue", "blue.example");
         let none = Credentials::default();
         let mut tokens = Credentials::default();
-        tokens.add_token(Token::new("secret").unwrap(), somebody("a"));
+        tokens.add_token(Secret::new("secret").unwrap(), somebody("a"));
         let mut any = Credentials::default();
         any.ask_certificates();
         let mut named = any.clone();
@@ -120,7 +121,7 @@ mod tests {
         let mut others = any.clone();
         others.add_certificate("red", somebody("red-team"));
         let mut both = any.clone();
-        both.add_token(Token::new("secret").unwrap(), somebody("a"));
+        both.add_token(Secret::new("secret").unwrap(), somebody("a"));
         #[rustfmt::skip]
         let table = [
             // credentials  peer            shows        let in as
@@ -152,8 +153,8 @@ mod tests {
     #[test]
     fn each_token_is_somebody() {
         let mut credentials = Credentials::default();
-        credentials.add_token(Token::new("one").unwrap(), somebody("first"));
-        credentials.add_token(Token::new("two").unwrap(), somebody("second"));
+        credentials.add_token(Secret::new("one").unwrap(), somebody("first"));
+        credentials.add_token(Secret::new("two").unwrap(), somebody("second"));
         let who = |shown: &str| credentials.by_token(shown).map(|who| who.name.to_string());
         assert_eq!(who("one").as_deref(), Some("first"));
         assert_eq!(who("two").as_deref(), Some("second"));

@@ -1,11 +1,12 @@
 //! Connections that shake hands: each for a while, so many at once, and nobody waits for another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use certs::{ClientName, Fault, HANDSHAKE_RECORD, ServerConfig};
-use session::{Peer, PeerKey};
+use door::{Bounds, Full, Guest, Guests};
+use session::Peer;
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
@@ -16,11 +17,20 @@ use crate::bounds::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HANDSHAKES_PER_PEER_MAX};
 use crate::socket::Stream;
 
 /// Connections whose handshake is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Handshakes {
     running: JoinSet<io::Result<Shaken>>,
-    peers: HashMap<Id, Peer>,
-    by_peer: BTreeMap<PeerKey, usize>,
+    /// Whose they are, each with its place among them.
+    clients: HashMap<Id, (Client, Guest)>,
+    places: Guests,
+}
+
+/// Somebody who was let in.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
+    /// Its place among the connections.
+    pub(crate) place: Guest,
 }
 
 /// A connection after its handshake.
@@ -31,33 +41,39 @@ pub(crate) struct Shaken {
     pub(crate) certificate: Option<ClientName>,
 }
 
+impl Default for Handshakes {
+    fn default() -> Self {
+        let bounds = Bounds {
+            connections_max: HANDSHAKES_MAX,
+            connections_per_peer_max: HANDSHAKES_PER_PEER_MAX,
+        };
+        let places = Guests::new("registry handshakes", bounds);
+        Self { running: JoinSet::new(), clients: HashMap::new(), places }
+    }
+}
+
 impl Handshakes {
-    /// Begins one, or says which bound keeps it out: with TLS nobody can be told.
+    /// Begins one, or says whom which bound keeps out: with TLS nobody can be told.
     pub(crate) fn begin(
         &mut self,
         stream: TcpStream,
-        peer: &Peer,
+        client: Client,
         tls: &Arc<ServerConfig>,
-    ) -> Result<(), &'static str> {
-        let key = PeerKey::counted(peer);
-        let from = key.and_then(|key| self.by_peer.get(&key)).copied().unwrap_or_default();
-        if self.running.len() >= HANDSHAKES_MAX {
-            return Err("too many handshakes");
-        }
-        if from >= HANDSHAKES_PER_PEER_MAX {
-            return Err("too many handshakes from this address");
-        }
-        if let Some(key) = key {
-            *self.by_peer.entry(key).or_default() += 1;
-        }
+    ) -> Result<(), (Peer, &'static str)> {
+        let place = match self.places.enter_as(client.peer.counted()) {
+            Ok(place) => place,
+            Err(Full::All) => return Err((client.peer, "too many handshakes")),
+            Err(Full::Peer) => return Err((client.peer, "too many handshakes from this address")),
+        };
         let shaking = shake(stream, TlsAcceptor::from(Arc::clone(tls)));
         let task = self.running.spawn(async move { timeout(HANDSHAKE_TIMEOUT, shaking).await? });
-        self.peers.insert(task.id(), peer.clone());
+        self.clients.insert(task.id(), (client, place));
         Ok(())
     }
 
-    /// The next one that has ended, from where it came, and what it came to. `None` while none is under way. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Option<(Peer, io::Result<Shaken>)> {
+    /// The next one that has ended, whose it is, and what it came to. `None` while none is under
+    /// way. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<(Client, io::Result<Shaken>)> {
         loop {
             let ended = self.running.join_next_with_id().await?;
             let (id, shaken) = match ended {
@@ -67,16 +83,9 @@ impl Handshakes {
                     (error.id(), Err(io::Error::other(error)))
                 }
             };
-            let Some(peer) = self.peers.remove(&id) else { continue };
-            if let Some(key) = PeerKey::counted(&peer)
-                && let Some(from) = self.by_peer.get_mut(&key)
-            {
-                *from -= 1;
-                if *from == 0 {
-                    self.by_peer.remove(&key);
-                }
+            if let Some((client, _)) = self.clients.remove(&id) {
+                return Some((client, shaken));
             }
-            return Some((peer, shaken));
         }
     }
 
@@ -121,34 +130,40 @@ mod tests {
         (near.unwrap(), far.unwrap().0)
     }
 
+    fn somebody(peer: Peer) -> Client {
+        let bounds = Bounds { connections_max: 1, connections_per_peer_max: 1 };
+        Client { peer, place: Guests::new("guests", bounds).enter_as(None).unwrap() }
+    }
+
     /// As many as there may be of one peer, and in all; who is through or gives up makes room.
     #[tokio::test]
     async fn bounds_are_kept_at_and_past() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (tls, mut all) = (tls(), Handshakes::default());
-        let peer = |at: usize| Peer::Tcp(format!("10.0.0.{at}").parse().unwrap());
+        let peer = |at: usize| somebody(Peer::Tcp(format!("10.0.0.{at}").parse().unwrap()));
         let mut open = Vec::new();
         for at in 0..HANDSHAKES_MAX {
             let (near, far) = pair(&listener).await;
             let from = peer(at / HANDSHAKES_PER_PEER_MAX);
-            assert_eq!(all.begin(far, &from, &tls), Ok(()), "{at}");
+            assert!(all.begin(far, from, &tls).is_ok(), "{at}");
             open.push(near);
             if at + 1 == HANDSHAKES_PER_PEER_MAX {
                 let (_near, far) = pair(&listener).await;
-                let said = all.begin(far, &peer(0), &tls);
-                assert_eq!(said, Err("too many handshakes from this address"));
+                let (_, said) = all.begin(far, peer(0), &tls).unwrap_err();
+                assert_eq!(said, "too many handshakes from this address");
             }
         }
         let (_near, far) = pair(&listener).await;
-        assert_eq!(all.begin(far, &Peer::Local, &tls), Err("too many handshakes"));
+        let said = all.begin(far, somebody(Peer::Local), &tls);
+        assert_eq!(said, Err((Peer::Local, "too many handshakes")));
         open.pop();
         let (from, shaken) = all.next().await.unwrap();
-        assert!(shaken.is_err() && matches!(from, Peer::Tcp(_)));
+        assert!(shaken.is_err() && matches!(from.peer, Peer::Tcp(_)));
         let (_near, far) = pair(&listener).await;
-        assert_eq!(all.begin(far, &Peer::Local, &tls), Ok(()));
+        assert_eq!(all.begin(far, somebody(Peer::Local), &tls), Ok(()));
         drop((open, _near));
         while all.next().await.is_some() {}
-        assert!(all.peers.is_empty() && all.by_peer.is_empty());
+        assert_eq!((all.clients.len(), all.places.inside()), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -158,7 +173,7 @@ mod tests {
         let (_near, far) = pair(&listener).await;
         let clock = Clock::system();
         let began = clock.mono();
-        all.begin(far, &Peer::Local, &tls()).unwrap();
+        all.begin(far, somebody(Peer::Local), &tls()).unwrap();
         let (_, shaken) = all.next().await.unwrap();
         assert_eq!(Fault::of(&shaken.unwrap_err()), Some(Fault::Slow));
         assert_eq!(clock.mono().since(began).as_secs(), HANDSHAKE_TIMEOUT.as_secs());

@@ -31,13 +31,12 @@ mod effect;
 mod handshake;
 mod listener;
 mod mailbox;
-mod pace;
 mod refusal;
 mod socket;
 mod task;
 mod unsaved;
 
-pub use access::{Exposed, Protection, Token, check_exposure};
+pub use access::{Exposed, Protection, check_exposure};
 pub use bounds::{
     CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, CONNECTS_AT_ONCE_MAX, CONNECTS_PER_SECOND_MAX,
     HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HANDSHAKES_PER_PEER_MAX, OPERATORS_MAX, PUSHES_WAITING_MAX,

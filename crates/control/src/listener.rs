@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use certs::{ClientName, Fault, ServerConfig};
+use door::{Guest, Mono, is_about_one_connection};
 use model::ConnId;
 use runtime::Clock;
 use session::{Credential, Input, Peer};
@@ -16,14 +17,14 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::access::Access;
-use crate::admission::{Admission, Mono};
+use crate::admission::Admission;
 use crate::bounds::{
     ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, LINGER, OPERATORS_MAX, PACE_SWEEP,
     WRITE_TIMEOUT,
 };
 use crate::connection::Connection;
 use crate::credentials::Credentials;
-use crate::handshake::{Handshakes, Shaken};
+use crate::handshake::{Client, Handshakes, Shaken};
 use crate::mailbox::Mailbox;
 use crate::refusal::{Refusals, Refused, Witness};
 use crate::socket::{Socket, Stream};
@@ -80,8 +81,9 @@ enum Entrance {
 #[derive(Debug)]
 struct Admitted {
     conn: ConnId,
-    peer: Peer,
     mailbox: Arc<Mailbox>,
+    /// Its place, which is free when it is gone.
+    _place: Guest,
 }
 
 impl Listener {
@@ -131,14 +133,14 @@ impl Listener {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended).await,
-                Some((peer, shaken)) = self.handshakes.next() => self.shaken(peer, shaken).await,
+                Some((client, shaken)) = self.handshakes.next() => self.shaken(client, shaken).await,
                 _ = sweep.tick() => {
                     self.admission.sweep();
                     self.refusals.tell_more();
                 }
                 accepted = accept(&self.sockets, &mut self.turn) => match accepted {
                     Ok((stream, peer, tls)) => self.accepted(stream, peer, tls).await,
-                    Err(error) if is_the_peers_fault(&error) => {}
+                    Err(error) if is_about_one_connection(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept registry connections");
                         sleep(ACCEPT_PAUSE).await;
@@ -152,34 +154,37 @@ impl Listener {
     }
 
     async fn accepted(&mut self, stream: Stream, peer: Peer, tls: Option<Arc<ServerConfig>>) {
-        if let Err(bound) = self.admission.enter(&peer) {
-            self.refusals.tell(&peer, Refused::Bound(bound), None);
-            // With TLS nothing can be said yet.
-            let words = if tls.is_none() { format!("ERROR|{bound}\n") } else { String::new() };
-            return stream.dismiss(words.as_bytes());
-        }
+        let place = match self.admission.enter(&peer) {
+            Ok(place) => place,
+            Err(bound) => {
+                self.refusals.tell(&peer, Refused::Bound(bound), None);
+                // With TLS nothing can be said yet.
+                let words = if tls.is_none() { format!("ERROR|{bound}\n") } else { String::new() };
+                return stream.dismiss(words.as_bytes());
+            }
+        };
+        let client = Client { peer, place };
         match (stream, tls) {
             (Stream::Tcp(stream), Some(tls)) => {
-                if let Err(bound) = self.handshakes.begin(stream, &peer, &tls) {
-                    self.admission.leave(&peer);
+                if let Err((peer, bound)) = self.handshakes.begin(stream, client, &tls) {
                     self.refusals.tell(&peer, Refused::Bound(bound), None);
                 }
             }
-            (Stream::Tcp(stream), None) => self.begin(stream, peer, None).await,
-            (Stream::Unix(stream), _) => self.begin(stream, peer, None).await,
+            (Stream::Tcp(stream), None) => self.begin(stream, client, None).await,
+            (Stream::Unix(stream), _) => self.begin(stream, client, None).await,
         }
     }
 
-    async fn shaken(&mut self, peer: Peer, shaken: io::Result<Shaken>) {
+    async fn shaken(&mut self, client: Client, shaken: io::Result<Shaken>) {
         match shaken {
             Ok(Shaken { stream, certificate }) => {
-                self.begin(stream, peer, certificate.as_ref()).await;
+                self.begin(stream, client, certificate.as_ref()).await;
             }
             Err(error) => {
-                self.admission.leave(&peer);
+                let peer = &client.peer;
                 match Fault::of(&error) {
                     Some(fault) => {
-                        self.refusals.tell(&peer, Refused::Handshake(fault), Some(&error));
+                        self.refusals.tell(peer, Refused::Handshake(fault), Some(&error));
                     }
                     None => tracing::debug!(%peer, %error, "a registry client did not shake hands"),
                 }
@@ -188,24 +193,25 @@ impl Listener {
     }
 
     /// Serves a connection that was counted in.
-    async fn begin<S>(&mut self, stream: S, peer: Peer, certificate: Option<&ClientName>)
+    async fn begin<S>(&mut self, stream: S, client: Client, certificate: Option<&ClientName>)
     where
         S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     {
+        let Client { peer, place } = client;
         let (access, credential) = self.credentials.access(&peer, certificate);
         let mailbox = Arc::new(Mailbox::default());
         let Some(conn) = introduce(&self.handle, &peer, &mailbox, credential).await else {
-            return self.admission.leave(&peer);
+            return;
         };
         if let (Access::Wanted { .. }, Some(name)) = (&access, certificate) {
             tracing::debug!(conn = conn.0, name = name.shown(), "no credential for a certificate");
         }
         let (handle, clock) = (self.handle.clone(), self.clock);
         let kept = mailbox.clone();
-        let witness = Witness { peer: peer.clone(), refusals: self.refusals.clone() };
+        let witness = Witness { peer, refusals: self.refusals.clone() };
         let connection = Connection::new(stream, conn, mailbox, access, handle, clock, witness);
         let task = self.connections.spawn(connection.run());
-        self.admitted.insert(task.id(), Admitted { conn, peer, mailbox: kept });
+        self.admitted.insert(task.id(), Admitted { conn, mailbox: kept, _place: place });
     }
 
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
@@ -216,8 +222,7 @@ impl Listener {
                 error.id()
             }
         };
-        if let Some(Admitted { conn, peer, .. }) = self.admitted.remove(&id) {
-            self.admission.leave(&peer);
+        if let Some(Admitted { conn, .. }) = self.admitted.remove(&id) {
             // A registry that has ended knows.
             drop(self.handle.lost(conn).await);
         }
@@ -279,26 +284,6 @@ async fn accept(
     .await
 }
 
-/// The next one may do better at once. Anything else is ours, such as a want of descriptors, and
-/// would come again and again.
-fn is_the_peers_fault(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
-        NetworkUnreachable, PermissionDenied, TimedOut,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionRefused
-            | ConnectionReset
-            | Interrupted
-            | NetworkUnreachable
-            | HostUnreachable
-            | PermissionDenied
-            | TimedOut
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,9 +301,9 @@ mod tests {
             listener.connections.spawn(std::future::pending()),
         ];
         for (task, number) in ends.iter().zip(1..) {
-            listener.admission.enter(&Peer::Local).unwrap();
-            let mailbox = Arc::default();
-            let admitted = Admitted { conn: ConnId(number), peer: Peer::Local, mailbox };
+            let place = listener.admission.enter(&Peer::Local).unwrap();
+            let admitted =
+                Admitted { conn: ConnId(number), mailbox: Arc::default(), _place: place };
             listener.admitted.insert(task.id(), admitted);
         }
         assert!(listener.admission.enter(&Peer::Local).is_err());
@@ -330,26 +315,7 @@ mod tests {
         }
         lost.sort_unstable();
         assert_eq!(lost, [1, 2, 3]);
-        for _ in 0..3 {
-            listener.admission.enter(&Peer::Local).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_want_of_descriptors_is_waited_out() {
-        // errno of Linux, and whether to go on at once
-        let table = [
-            (24, false, "EMFILE"),
-            (23, false, "ENFILE"),
-            (12, false, "ENOMEM"),
-            (105, false, "ENOBUFS"),
-            (103, true, "ECONNABORTED"),
-            (4, true, "EINTR"),
-            (1, true, "EPERM, by a firewall"),
-        ];
-        for (errno, goes_on, what) in table {
-            let error = io::Error::from_raw_os_error(errno);
-            assert_eq!(is_the_peers_fault(&error), goes_on, "{what}");
-        }
+        let again = [(); 3].map(|()| listener.admission.enter(&Peer::Local));
+        assert!(again.iter().all(Result::is_ok));
     }
 }

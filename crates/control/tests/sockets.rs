@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use door::Secret;
 use model::{Image, RouteId};
-use proxyd_control::{Address, Credentials, Effect, Limits, Listener, RegistryTask, Socket, Token};
+use proxyd_control::{Address, Credentials, Effect, Limits, Listener, RegistryTask, Socket};
 use runtime::Clock;
 use session::{Config, Credential, Effects, Grants, Registry};
 use store::{HistoryBounds, Store};
@@ -107,7 +108,7 @@ async fn operators_get_in_when_everything_is_full_and_name_any_session() {
     let limits = Limits { connections_max: 1, ..Limits::default() };
     let mut credentials = Credentials::default();
     let credential = Credential { name: "a".into(), grants: Grants::default() };
-    credentials.add_token(Token::new("secret").unwrap(), credential.into());
+    credentials.add_token(Secret::new("secret").unwrap(), credential.into());
     let registry = Running::start(limits, credentials).await;
     let mut client = registry.client().await;
     assert_eq!(client.ask(V2).await, "ERROR|authentication required");

@@ -47,7 +47,6 @@ mod names;
 mod openings;
 mod page;
 mod park;
-mod peers;
 mod plan;
 mod plane;
 mod preamble;

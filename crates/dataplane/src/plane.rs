@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use certs::{Challenges, Resolver, ServerConfig};
+use door::{Bounds, Guests};
 use ipnet::IpNet;
 use model::{
     BackendUrl, CircuitReport, ExplainReport, Generation, Guard, Instant, RouteId, StatsReport,
@@ -25,7 +26,6 @@ use crate::ledger::Oldest;
 use crate::limits::Limits;
 use crate::monitor::{self, Watched};
 use crate::openings::Openings;
-use crate::peers::Peers;
 use crate::refusal::Refused;
 use crate::route::Routes;
 use crate::worker::{Worker, resting, view};
@@ -172,7 +172,7 @@ pub(crate) struct Shared {
     pub(crate) endpoints: Endpoints,
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
-    pub(crate) peers: Peers,
+    pub(crate) peers: Guests,
     pub(crate) openings: Openings,
     pub(crate) refusals: Refusals<Refused>,
     /// Where clients are sent that came in clear text.
@@ -466,7 +466,12 @@ pub(crate) fn shared(
 ) -> (Arc<Shared>, mpsc::Receiver<Notice>) {
     let (notices, receiver) = mpsc::channel(NOTICES_MAX);
     let workers = config.workers.max(1);
-    let peers = Peers::new(config.connections_per_peer_max);
+    // How many there may be in all is counted by worker.
+    let bounds = Bounds {
+        connections_max: usize::MAX,
+        connections_per_peer_max: config.connections_per_peer_max,
+    };
+    let peers = Guests::new("connections", bounds);
     let shared = Arc::new(Shared {
         config,
         tls,

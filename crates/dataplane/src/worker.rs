@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use door::{Guest, is_about_one_connection};
 use model::{BackendUrl, Balance, Generation, Instant, RouteId};
-use resilience::{ClientKey, Phase, RetryBudget};
+use resilience::{Phase, RetryBudget};
 use routing::{EndpointHealth, EndpointId, EndpointView, Fixed, Live, Member, Pool, Table};
 use runtime::{Clock, Reader};
 use tokio::net::TcpListener;
@@ -333,8 +334,8 @@ impl Drop for Entered {
 /// Counts an open connection for as long as it lives.
 pub(crate) struct Open {
     pub(crate) worker: Rc<Worker>,
-    /// Whose it is, if that is counted.
-    counted: Cell<Option<ClientKey>>,
+    /// Its place among those of its client, if that is counted.
+    counted: Cell<Option<Guest>>,
 }
 
 impl Open {
@@ -345,9 +346,10 @@ impl Open {
         if ip.is_loopback() || (!named && self.worker.is_trusted(ip)) {
             return true;
         }
-        let key = self.worker.shared.peers.enter(ip);
-        self.counted.set(key);
-        key.is_some()
+        let guest = self.worker.shared.peers.enter(ip).ok();
+        let admits = guest.is_some();
+        self.counted.set(guest);
+        admits
     }
 }
 
@@ -355,19 +357,5 @@ impl Drop for Open {
     fn drop(&mut self) {
         let (openings, number) = (&self.worker.shared.openings, self.worker.number);
         openings.set(number, openings.get(number).saturating_sub(1));
-        if let Some(key) = self.counted.get() {
-            self.worker.shared.peers.leave(key);
-        }
     }
-}
-
-/// Errors of `accept` that belong to the connection that was to be accepted (accept(2)).
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

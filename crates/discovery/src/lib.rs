@@ -5,16 +5,12 @@
 //! catalog as it was saved last. Whoever wants to know what happens gets [`Changes`], which hold
 //! nothing for a reader that is slow: one that falls too far behind is told so.
 
-mod access;
 mod changes;
-mod door;
 mod feed;
 mod handle;
 mod task;
 
-pub use access::{Access, Denied, Secret};
 pub use changes::{Changes, Missed};
-pub use door::{Bounds, Door, Guest, Guests, Leaving};
 pub use feed::Feed;
 pub use handle::{ChangeError, Handle};
 pub use task::start;

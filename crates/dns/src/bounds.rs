@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use door::Bounds;
+
 /// Most records of one kind in an answer. Which of more are named turns with each question.
 pub(crate) const RECORDS_MAX: usize = 64;
 /// Most texts of one TXT record, and their bytes in all.
@@ -26,8 +28,8 @@ pub(crate) const BATCH_MAX: usize = 64;
 pub(crate) const DATAGRAM_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// TCP connections, all and of one peer; loopback counts for all only.
-pub(crate) const CONNECTIONS_MAX: usize = 512;
-pub(crate) const CONNECTIONS_PER_PEER_MAX: usize = 16;
+pub(crate) const CONNECTIONS: Bounds =
+    Bounds { connections_max: 512, connections_per_peer_max: 16 };
 /// A connection without a question is closed after this, and may take this long for a question or
 /// an answer.
 pub(crate) const TCP_IDLE: Duration = Duration::from_secs(10);

@@ -16,7 +16,6 @@ mod bind;
 mod bounds;
 mod message;
 mod names;
-mod pace;
 mod records;
 mod server;
 mod tcp;

@@ -6,12 +6,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use catalog::View;
+use door::{Door, Guests, Mono, Pace, Rate};
 use ipnet::IpNet;
+use resilience::ClientKey;
 use runtime::Clock;
 use tokio::sync::watch;
 
 use crate::bind::sockets;
-use crate::pace::{Client, Mono, Pace};
+use crate::bounds::{CONNECTIONS, PACED_CLIENTS_MAX};
 use crate::{BindError, Zone, tcp, udp};
 
 /// What the server is told.
@@ -67,10 +69,17 @@ impl<V> Shared<V> {
 
 /// Whether one more question of this peer is answered now.
 pub(crate) fn admits(pace: Option<&Pace>, peer: IpAddr) -> bool {
-    match (pace, Client::counted(peer)) {
+    match (pace, ClientKey::counted(peer)) {
         (Some(pace), Some(client)) => pace.admits(client),
         (None, _) | (_, None) => true,
     }
+}
+
+/// So many a second, and twice as many at once.
+pub(crate) fn rate(per_second: NonZeroU32) -> Rate {
+    const TWICE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
+    let at_once = per_second.saturating_mul(TWICE);
+    Rate { per_second, at_once, peers_max: PACED_CLIENTS_MAX }
 }
 
 impl Server {
@@ -112,11 +121,12 @@ impl Server {
         if !self.address.ip().is_unspecified() {
             zone.addresses = vec![self.address.ip()];
         }
-        let pace = || questions_per_second.map(|rate| Pace::new(rate, Mono(clock)));
+        let rate = questions_per_second.map(rate);
+        let pace = || rate.map(|rate| Pace::new(rate, Mono(clock)));
         let (udp_pace, tcp_pace) = (pace(), pace());
         let shared = Arc::new(Shared { zone, clients, view, udp_pace, tcp_pace });
         let udp = tokio::net::UdpSocket::from_std(self.udp)?;
-        let tcp = tokio::net::TcpListener::from_std(self.tcp)?;
+        let tcp = Door::new(self.tcp, Guests::new("DNS connections", CONNECTIONS))?;
         let (end, ended) = watch::channel(());
         let udp = tokio::spawn(udp::run(udp, shared.clone(), ended.clone()));
         let tcp = tokio::spawn(tcp::run(tcp, shared, ended));

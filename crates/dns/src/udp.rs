@@ -1,4 +1,8 @@
 //! Questions in datagrams.
+//!
+//! The address of who asks can be forged, so an answer may hit somebody who never asked: beyond the
+//! rate half of the questions get no answer, and half of them the shortest there is, which sends a
+//! client that is real to TCP.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -94,9 +98,11 @@ where
 mod tests {
     use std::num::NonZeroU32;
 
+    use door::{Mono, Pace};
+
     use super::*;
     use crate::Zone;
-    use crate::pace::{Mono, Pace};
+    use crate::server::rate;
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_rate_silence_or_the_way_to_tcp() {
@@ -106,7 +112,7 @@ mod tests {
             zone: Zone::parse("z").unwrap(),
             clients: vec!["10.0.0.0/8".parse().unwrap()],
             view: Arc::<View>::default,
-            udp_pace: Some(Pace::new(NonZeroU32::MIN, Mono(clock))),
+            udp_pace: Some(Pace::new(rate(NonZeroU32::MIN), Mono(clock))),
             tcp_pace: None,
         };
         let (question, answer) = (Vec::new(), Vec::new());

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use discovery::{Bounds, Door, Guests, Handle};
+use discovery::Handle;
+use door::{Bounds, Door, Guests};
 
 use crate::connection;
 
@@ -46,7 +47,8 @@ impl Listener {
     ///
     /// The kernel's: the address is taken, not ours, or reserved.
     pub fn bind(settings: &Settings, catalog: Handle) -> io::Result<Self> {
-        let door = Door::bind(settings.listen, Guests::new(settings.bounds))?;
+        let door =
+            Door::bind(settings.listen, Guests::new("heartbeat connections", settings.bounds))?;
         Ok(Self { door, catalog })
     }
 

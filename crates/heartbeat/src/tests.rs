@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use catalog::{Catalog, Config, Endpoint, Facts, Identity, Image, Protocol, Source, What};
 use client::heartbeat::{Event, ServiceClient};
-use discovery::{Bounds, Feed, Handle};
+use discovery::{Feed, Handle};
+use door::Bounds;
 use model::BackendHost;
 use runtime::Clock;
 use store::Store;

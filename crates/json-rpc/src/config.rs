@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::ServerConfig;
-use discovery::Access;
+use door::Access;
 
 use crate::Entry;
 

@@ -32,7 +32,6 @@ mod hub;
 mod lists;
 mod message;
 mod params;
-mod peers;
 mod registry;
 mod request;
 mod schema;

@@ -3,14 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use certs::ServerConfig;
 use discovery::Handle;
-use runtime::{Clock, listen_alone};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use door::{Door, Guests};
+use runtime::Clock;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,19 +19,13 @@ use crate::config::Bounds;
 use crate::connection::{Shared, serve};
 use crate::dialog::Dialog;
 use crate::hub::Hub;
-use crate::peers::{Peers, Permit};
 use crate::registry::Registry;
 use crate::sources::{Reload, Sources};
-
-/// After this silence a peer is asked whether it is there; half a minute later it is not.
-const IDLE: Duration = Duration::from_secs(60);
-/// Pause when the system has no descriptor for a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener that serves as soon as it is run.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    door: Door,
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     bounds: Bounds,
@@ -47,8 +40,12 @@ pub struct Server {
 ///
 /// The kernel's: the address is taken, not ours, or reserved.
 pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Server> {
-    let listener = TcpListener::from_std(listen_alone(settings.listen, IDLE)?)?;
-    let address = listener.local_addr()?;
+    let inside = door::Bounds {
+        connections_max: settings.bounds.connections_max,
+        connections_per_peer_max: settings.bounds.connections_per_peer_max,
+    };
+    let door = Door::bind(settings.listen, Guests::new("JSON-RPC connections", inside))?;
+    let address = door.address()?;
     let Settings { access, tls, hub, backends, environment, own, bounds, .. } = settings;
     let (sources, reload) = Sources::new(backends, environment, own, handle.clone());
     let dialog = Dialog {
@@ -57,7 +54,7 @@ pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Serv
         bounds,
     };
     let shared = Arc::new(Shared { dialog, access, end: CancellationToken::new() });
-    Ok(Server { listener, address, tls, bounds, shared, sources, reload })
+    Ok(Server { door, address, tls, bounds, shared, sources, reload })
 }
 
 impl Server {
@@ -76,65 +73,23 @@ impl Server {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         self.sources.begin().await;
         let end = self.shared.end.clone();
-        let mut tasks = JoinSet::new();
         let sources = end.clone().run_until_cancelled_owned(self.sources.run());
         let sources = AbortOnDropHandle::new(tokio::spawn(sources));
-        let peers = Peers::default();
-        let mut is_refusing = false;
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut stop => break,
-                Some(ended) = tasks.join_next() => report(ended),
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => match peers.enter(peer.ip(), &self.bounds) {
-                        Some(permit) => {
-                            is_refusing = false;
-                            // Hyper waits for ever for a peer that reads nothing.
-                            let patience = Some(self.bounds.write_timeout);
-                            drop(runtime::net::give_up_after(&stream, patience));
-                            let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
-                            tasks.spawn(connected(stream, permit, tls, shared));
-                        }
-                        None if std::mem::replace(&mut is_refusing, true) => {}
-                        None => tracing::warn!(%peer, "too many JSON-RPC connections: refused"),
-                    },
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept JSON-RPC connections");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
-        drop(self.listener);
-        end.cancel();
-        let all_gone = async {
-            while let Some(ended) = tasks.join_next().await {
-                report(ended);
-            }
+        let (bounds, tls, shared) = (self.bounds, self.tls, self.shared);
+        let attend = move |stream, _| {
+            // Hyper waits for ever for a peer that reads nothing.
+            drop(runtime::net::give_up_after(&stream, Some(bounds.write_timeout)));
+            connected(stream, tls.clone(), Arc::clone(&shared))
         };
-        drop(timeout(self.bounds.end_timeout, all_gone).await);
-        tasks.shutdown().await;
+        let leaving = self.door.open(stop, attend).await;
+        end.cancel();
+        leaving.leave(bounds.end_timeout).await;
         drop(sources.await);
     }
 }
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a JSON-RPC connection failed");
-    }
-}
-
 /// One connection, with its handshake of TLS first.
-async fn connected(
-    stream: TcpStream,
-    permit: Permit,
-    tls: Option<Arc<ServerConfig>>,
-    shared: Arc<Shared>,
-) {
+async fn connected(stream: TcpStream, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
     match tls {
         None => serve(stream, shared).await,
         Some(tls) => {
@@ -146,5 +101,4 @@ async fn connected(
             }
         }
     }
-    drop(permit);
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use discovery::{Access, Secret};
+use door::{Access, Secret};
 use serde_json::json;
 use support::{PATIENCE, Running, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

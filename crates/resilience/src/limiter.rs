@@ -96,6 +96,11 @@ impl ClientKey {
         })
     }
 
+    /// That of an address, unless it is loopback, where everybody has the same (SPEC 12).
+    pub fn counted(ip: IpAddr) -> Option<Self> {
+        (!ip.to_canonical().is_loopback()).then(|| Self::of(ip))
+    }
+
     /// Which of so many shards the client's buckets lie in. The first if there are none.
     pub const fn shard(self, shards: usize) -> usize {
         // Multiplied by an odd number, the upper half depends on all bits: neighbours part.

@@ -33,10 +33,6 @@ pub const TOPOLOGY_DEBOUNCE: Duration = Duration::from_millis(200);
 pub(crate) const GOODBYE: Duration = Duration::from_secs(5);
 /// For a peer that is cut off to hear why.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
-/// After the system refused a socket for want of descriptors or memory.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-/// A peer silent for this long is probed by the kernel.
-pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 /// What is read at once. Most connections listen and say little.
 pub(crate) const READ_BYTES: usize = 4 << 10;
 /// Deployments that wait for whoever carries them out.

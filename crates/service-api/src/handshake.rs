@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use certs::ServerConfig;
-use discovery::{Access, Denied};
+use certs::{HANDSHAKE_RECORD, ServerConfig};
+use door::{Access, Denied};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::io::AsyncWriteExt as _;
@@ -16,9 +16,6 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::bounds::{MESSAGE_BYTES_MAX, READ_BYTES};
-
-/// What a record of a TLS handshake begins with (RFC 8446, section 5.1).
-const HANDSHAKE_RECORD: u8 = 22;
 
 /// For somebody who does not know.
 const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -115,7 +112,7 @@ async fn dismiss(mut stream: TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use discovery::Secret;
+    use door::Secret;
 
     use super::*;
 

@@ -66,7 +66,6 @@ mod handshake;
 mod kind;
 mod networks;
 mod order;
-mod places;
 mod registry;
 mod server;
 mod subscriptions;

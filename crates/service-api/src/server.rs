@@ -3,27 +3,25 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use certs::ServerConfig;
-use discovery::{Access, Handle};
+use discovery::Handle;
+use door::{Access, Bounds, Door, Guest, Guests};
 use runtime::Clock;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::api::Api;
 use crate::bounds::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, GOODBYE, HANDSHAKE_TIMEOUT,
-    HANDSHAKES_MAX, HANDSHAKES_PER_PEER_MAX, KEEPALIVE,
+    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, GOODBYE, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX,
+    HANDSHAKES_PER_PEER_MAX,
 };
 use crate::connection::Connection;
 use crate::deploy::Deployer;
 use crate::handshake::Gate;
-use crate::places::{Place, Places};
 
 /// What a listener is told.
 #[derive(Clone, Debug)]
@@ -62,11 +60,10 @@ impl Settings {
 /// A listener that was bound.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    door: Door,
     address: SocketAddr,
     gate: Gate,
-    connections: Places,
-    handshakes: Places,
+    handshakes: Guests,
     api: Arc<Api>,
 }
 
@@ -77,19 +74,20 @@ impl Server {
     ///
     /// The kernel's: the address is taken, not ours, or reserved.
     pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Self> {
-        let listener = runtime::listen_alone(settings.address, KEEPALIVE)?;
-        let address = listener.local_addr()?;
-        let Settings { tls, access, insecure, .. } = settings;
+        let Settings { tls, access, insecure, connections_max, connections_per_peer_max, .. } =
+            settings;
+        let bounds = Bounds { connections_max, connections_per_peer_max };
+        let door = Door::bind(settings.address, Guests::new("service API connections", bounds))?;
+        let address = door.address()?;
+        let bounds = Bounds {
+            connections_max: HANDSHAKES_MAX,
+            connections_per_peer_max: HANDSHAKES_PER_PEER_MAX,
+        };
+        let handshakes = Guests::new("service API handshakes", bounds);
         let seed = runtime::entropy::seed()?;
         let epoch = seed.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self {
-            listener: TcpListener::from_std(listener)?,
-            address,
-            gate: Gate { tls, access, insecure },
-            connections: Places::new(settings.connections_max, settings.connections_per_peer_max),
-            handshakes: Places::new(HANDSHAKES_MAX, HANDSHAKES_PER_PEER_MAX),
-            api: Arc::new(Api::new(handle, clock, epoch, settings.deployer)),
-        })
+        let api = Arc::new(Api::new(handle, clock, epoch, settings.deployer));
+        Ok(Self { door, address, gate: Gate { tls, access, insecure }, handshakes, api })
     }
 
     /// Where it listens.
@@ -101,83 +99,39 @@ impl Server {
     /// most.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (tell, stopped) = watch::channel(false);
-        let mut running = JoinSet::new();
-        let mut stop = pin!(stop);
-        let mut is_refusing = false;
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                Some(ended) = running.join_next() => log(ended),
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.admit(peer) {
-                        Ok(places) => {
-                            is_refusing = false;
-                            running.spawn(self.serve(stream, peer, places, stopped.clone()));
-                        }
-                        // Told once, until somebody is let in again.
-                        Err(bound) => if !std::mem::replace(&mut is_refusing, true) {
-                            tracing::warn!(%peer, "service API connections are refused: {bound}");
-                        },
-                    },
-                    Err(error) if is_the_peers_fault(&error) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept service API connections");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
-        drop(self.listener);
-        // Nobody may be there to hear it.
-        let _ = tell.send(true);
-        let gone = async {
-            while let Some(ended) = running.join_next().await {
-                log(ended);
+        let Self { door, gate, handshakes, api, .. } = self;
+        let attend = move |stream, peer: SocketAddr| {
+            let (gate, api, stopped) = (gate.clone(), Arc::clone(&api), stopped.clone());
+            let handshake = handshakes.admit(peer);
+            async move {
+                if let Some(handshake) = handshake {
+                    serve(stream, peer.ip().to_canonical(), gate, api, handshake, stopped).await;
+                }
             }
         };
-        if timeout(GOODBYE, gone).await.is_err() {
-            running.shutdown().await;
-        }
-    }
-
-    fn admit(&self, peer: SocketAddr) -> Result<(Place, Place), &'static str> {
-        Ok((self.connections.take(peer.ip())?, self.handshakes.take(peer.ip())?))
-    }
-
-    fn serve(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        (place, handshake): (Place, Place),
-        mut stopped: watch::Receiver<bool>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let (gate, api, peer) =
-            (self.gate.clone(), Arc::clone(&self.api), peer.ip().to_canonical());
-        async move {
-            let opened = tokio::select! {
-                opened = timeout(HANDSHAKE_TIMEOUT, gate.open(stream, peer)) => opened,
-                _ = stopped.wait_for(|stopped| *stopped) => return,
-            };
-            drop(handshake);
-            match opened {
-                Ok(Some(socket)) => Connection::new(socket, api, peer).run(stopped).await,
-                Ok(None) => {}
-                Err(_) => tracing::debug!(%peer, "a client did not shake hands in time"),
-            }
-            drop(place);
-        }
+        let leaving = door.open(stop, attend).await;
+        // Nobody may be there to hear it.
+        let _ = tell.send(true);
+        leaving.leave(GOODBYE).await;
     }
 }
 
-fn log(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a service API connection failed");
+async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    gate: Gate,
+    api: Arc<Api>,
+    handshake: Guest,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let opened = tokio::select! {
+        opened = timeout(HANDSHAKE_TIMEOUT, gate.open(stream, peer)) => opened,
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    };
+    drop(handshake);
+    match opened {
+        Ok(Some(socket)) => Connection::new(socket, api, peer).run(stopped).await,
+        Ok(None) => {}
+        Err(_) => tracing::debug!(%peer, "a client did not shake hands in time"),
     }
-}
-
-/// The next one may do better at once. Anything else is ours, such as a want of descriptors, and
-/// would come again and again.
-fn is_the_peers_fault(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
 }

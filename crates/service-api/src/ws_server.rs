@@ -7,7 +7,7 @@ use std::sync::Arc;
 use certs::{
     Certificates, ClientRoots, Clients, Pair, PairPaths, Resolver, ServerOptions, Watcher,
 };
-use discovery::{Access, Secret};
+use door::{Access, Secret};
 use runtime::{Clock, Snapshot};
 use tokio::net::{ToSocketAddrs, lookup_host};
 use tokio::sync::oneshot;
@@ -62,11 +62,15 @@ impl TlsServerConfig {
         Ok(self)
     }
 
-    /// Lets in only who says `Authorization: Bearer TOKEN`. An empty token is none.
-    #[must_use]
-    pub fn with_token(mut self, token: &str) -> Self {
-        self.access.token = Secret::new(token);
-        self
+    /// Lets in only who says `Authorization: Bearer TOKEN`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`], if nobody could say it.
+    pub fn with_token(mut self, token: &str) -> Result<Self, Error> {
+        let want = "a token is 1 to 1024 bytes without control characters and pipes";
+        self.access.token = Some(Secret::new(token).ok_or_else(|| Error::Tls(want.to_owned()))?);
+        Ok(self)
     }
 
     /// Lets pages of this origin connect: `https://ops.example.com`.

@@ -30,7 +30,7 @@ impl Files {
         };
         let registry = Registry::open(self.path("registry.db"), config).await;
         let tls = TlsServerConfig::from_files(self.path("server.crt"), self.path("server.key"));
-        let tls = tls.await.unwrap().with_token(token);
+        let tls = tls.await.unwrap().with_token(token).unwrap();
         WsServer::new_tls("127.0.0.1:0", registry, tls).await.unwrap()
     }
 

@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use catalog::{ADDRESSES_MAX, View};
-use discovery::{Changes, Door, Missed};
+use discovery::{Changes, Missed};
+use door::Door;
 use model::ServiceName;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

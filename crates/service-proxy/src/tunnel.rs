@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use discovery::{Bounds, Guests, Handle};
+use discovery::Handle;
+use door::{Bounds, Guests};
 use model::Instant;
 use probe::Policy;
 use runtime::Clock;
@@ -67,7 +68,7 @@ impl Tunnels {
     /// on, or a tunnel may go round in circles.
     pub fn new(settings: TunnelSettings, policy: Policy, clock: Clock, catalog: Handle) -> Self {
         let dialer = Dialer::new(policy, settings.port_offset, settings.connect_timeout);
-        let guests = Guests::new(settings.bounds);
+        let guests = Guests::new("tunnels", settings.bounds);
         Self(Arc::new(Shared { settings, catalog, guests, dialer, clock }))
     }
 

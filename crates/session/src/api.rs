@@ -9,7 +9,7 @@ use model::{
     Answer, BackendUrl, Batch, ConnId, Event, Generation, Guard, InstanceName, Line, Push, Reply,
     RouteId, ServiceName, Target, Version,
 };
-use resilience::Drain;
+use resilience::{ClientKey, Drain};
 use routing::{EndpointId, Table};
 
 use crate::{Credential, Note};
@@ -95,6 +95,17 @@ pub enum Peer {
     /// An operator on the admin socket, who may name any session (SPEC 12): by its id, or as
     /// `service/instance`.
     Operator,
+}
+
+impl Peer {
+    /// Whom it counts as, if it counts: everything on loopback has the same address, a Unix socket
+    /// has none, and operators get in when everything else is full (SPEC 12).
+    pub fn counted(&self) -> Option<ClientKey> {
+        match self {
+            Self::Tcp(address) => ClientKey::counted(*address),
+            Self::Local | Self::Operator => None,
+        }
+    }
 }
 
 /// As the log names it.

@@ -85,5 +85,4 @@ pub use bounds::{
 };
 pub use grants::{Credential, Grants, NotGranted, ServicePattern};
 pub use note::Note;
-pub use peers::PeerKey;
 pub use registry::Registry;

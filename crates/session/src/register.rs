@@ -5,23 +5,25 @@ use model::{
     SessionRow, Version,
 };
 
+use resilience::ClientKey;
+
 use crate::answering::{Done, Outcome};
 use crate::deadline::Due;
 use crate::flight::{Op, Prepared, Waits};
 use crate::state::{Held, Identity, Session, Sid, Standing, Ticket};
-use crate::{Note, Output, Peer, PeerKey, Registry};
+use crate::{Note, Output, Peer, Registry};
 
 /// A session about to begin.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     row: SessionRow,
     /// Where it counts.
-    peer: Option<PeerKey>,
+    peer: Option<ClientKey>,
 }
 
 impl Newcomer {
     /// Where it counts.
-    pub(crate) fn peer(&self) -> Option<PeerKey> {
+    pub(crate) fn peer(&self) -> Option<ClientKey> {
         self.peer
     }
 }
@@ -48,7 +50,7 @@ impl Registry {
         if self.sessions.len() + self.registering - self.without_routes(&identity).len() >= max {
             return Err(Refusal::new(format!("too many sessions (max {max})")));
         }
-        let peer = self.conns.get(&ticket.conn).and_then(|held| PeerKey::counted(&held.peer));
+        let peer = self.conns.get(&ticket.conn).and_then(|held| held.peer.counted());
         self.has_room_for_peer(peer, &identity)?;
         let row = self.newcomer(ticket, registration, &identity, version, now);
         let mut records = self.replacement_records(&identity, &row.session);
@@ -114,7 +116,11 @@ impl Registry {
     }
 
     /// Sessions that this registration takes the place of count no longer.
-    fn has_room_for_peer(&self, peer: Option<PeerKey>, identity: &Identity) -> Result<(), Refusal> {
+    fn has_room_for_peer(
+        &self,
+        peer: Option<ClientKey>,
+        identity: &Identity,
+    ) -> Result<(), Refusal> {
         let Some(peer) = peer else { return Ok(()) };
         let going = self.without_routes(identity).into_iter();
         let going = going.filter(|sid| self.session(*sid).is_some_and(|s| s.peer == Some(peer)));

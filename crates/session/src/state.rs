@@ -8,12 +8,12 @@ use model::{
     RouteConfig, RouteId, ServiceName, SessionId, SessionRow, Settings, TryRow, TxnId, UnixMillis,
     Version,
 };
-use resilience::Drain;
+use resilience::{ClientKey, Drain};
 use routing::{EndpointId, RouteKey};
 
 use crate::deadline::Due;
 use crate::staging::Staging;
-use crate::{Credential, Mode, Peer, PeerKey, QueryId};
+use crate::{Credential, Mode, Peer, QueryId};
 
 /// A session, by a number that is cheap to compare and never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     /// The name of the credential it was registered with.
     pub(crate) credential: Option<Box<str>>,
     /// Where it was registered from, if that is counted.
-    pub(crate) peer: Option<PeerKey>,
+    pub(crate) peer: Option<ClientKey>,
     pub(crate) registered_at: UnixMillis,
     pub(crate) connected_at: UnixMillis,
     pub(crate) last_activity: UnixMillis,

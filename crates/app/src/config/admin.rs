@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ::config::raw;
-use control::Token;
+use door::Secret;
 use model::normalize_authority;
 
 use super::credentials::token;
@@ -19,7 +19,7 @@ pub struct AdminConfig {
     /// Where.
     pub listen: SocketAddr,
     /// What whoever wants the numbers must show, and where it stands.
-    pub token: Option<(PathBuf, Token)>,
+    pub token: Option<(PathBuf, Secret)>,
     /// Names that requests may ask for, besides the address and loopback.
     pub hosts: Vec<String>,
 }

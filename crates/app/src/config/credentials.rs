@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::config::raw;
-use control::Token;
+use door::Secret;
 use ipnet::IpNet;
 use model::{HostPattern, RoutePath};
 use session::{Credential, Grants, ServicePattern};
@@ -28,7 +28,7 @@ pub struct Shown {
     /// Who it is, and what it may do.
     pub credential: Arc<Credential>,
     /// The token, and where it stands.
-    pub token: Option<(PathBuf, Token)>,
+    pub token: Option<(PathBuf, Secret)>,
     /// A name in a client's certificate.
     pub certificate: Option<String>,
 }
@@ -36,7 +36,7 @@ pub struct Shown {
 /// Reads all of them.
 pub(super) fn read(
     raw: Vec<raw::Credential>,
-    token_file: Option<&(PathBuf, Token)>,
+    token_file: Option<&(PathBuf, Secret)>,
 ) -> Result<Vec<Shown>, ConfigError> {
     if raw.len() > CREDENTIALS_MAX {
         return Err(value(KEY, &format!("want at most {CREDENTIALS_MAX}")));
@@ -58,7 +58,7 @@ pub(super) fn read(
         }
         let shown = one(&this, raw)?;
         let token = shown.token.as_ref().map(|(_, token)| token);
-        let is_it = |other: &(PathBuf, Token)| Some(&other.1) == token;
+        let is_it = |other: &(PathBuf, Secret)| Some(&other.1) == token;
         let same = |whose: &str| {
             let message = format!("{name} has the token of {whose}; want one of its own");
             Err(value(&format!("{this}.token_file"), &message))
@@ -76,7 +76,7 @@ pub(super) fn read(
 }
 
 /// A token, with where it stands.
-pub(super) fn token(key: &str, file: PathBuf) -> Result<(PathBuf, Token), ConfigError> {
+pub(super) fn token(key: &str, file: PathBuf) -> Result<(PathBuf, Secret), ConfigError> {
     let token = read_token(key, &file)?;
     Ok((file, token))
 }

@@ -12,13 +12,13 @@ use std::time::Duration;
 use ::config::raw::{self, Demand};
 use catalog::Config as CatalogConfig;
 use certs::PairPaths;
-use discovery::{Access, Secret};
 use dns::Zone;
+use door::Access;
 use ipnet::IpNet;
 use json_rpc::Entry;
 
 use super::clients::ClientCertificates;
-use super::{ConfigError, set, unreadable, value};
+use super::{ConfigError, read_token, set, value};
 
 /// What names of services end with, unless somebody says otherwise (SPEC 9).
 const ZONE: &str = "proxyd.internal";
@@ -288,7 +288,7 @@ impl AccessConfig {
         insecure: bool,
     ) -> Result<Self, ConfigError> {
         let key = format!("{section}.token_file");
-        let token = token_file.as_deref().map(|file| secret(&key, file)).transpose()?;
+        let token = token_file.as_deref().map(|file| read_token(&key, file)).transpose()?;
         if token.is_none() {
             closed(&format!("{section}.listen"), listen, insecure, "set token_file")?;
         }
@@ -318,13 +318,6 @@ fn closed(key: &str, listen: SocketAddr, insecure: bool, way_out: &str) -> Resul
              on a loopback address"
         ),
     ))
-}
-
-fn secret(key: &str, file: &Path) -> Result<Secret, ConfigError> {
-    let text = std::fs::read_to_string(file);
-    let text = text.map_err(|error| value(key, &unreadable(file, &error)))?;
-    Secret::new(text.trim())
-        .ok_or_else(|| value(key, &format!("{}: want one line", file.display())))
 }
 
 fn local(port: u16) -> SocketAddr {

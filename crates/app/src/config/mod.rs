@@ -19,7 +19,8 @@ use std::time::Duration;
 use ::config::raw::Raw;
 use ::config::{ReadError, Source, variable_of};
 use certs::{LoadError, PairPaths};
-use control::{Address, Credentials, Protection, Token, check_exposure};
+use control::{Address, Credentials, Protection, check_exposure};
+use door::Secret;
 use ipnet::IpNet;
 use probe::Tls;
 use session::{Credential, Grants};
@@ -48,7 +49,7 @@ pub struct Config {
     /// The registry's Unix socket.
     pub registry_socket: Option<PathBuf>,
     /// What clients must send as their first line, and where it stands.
-    pub token: Option<(PathBuf, Token)>,
+    pub token: Option<(PathBuf, Secret)>,
     /// Further ones who may talk to the registry, and what each may do.
     pub credentials: Vec<Shown>,
     /// TLS on the registry's port.
@@ -476,10 +477,10 @@ fn set<T>(into: &mut T, given: Option<T>) {
     }
 }
 
-fn read_token(key: &str, file: &Path) -> Result<Token, ConfigError> {
+fn read_token(key: &str, file: &Path) -> Result<Secret, ConfigError> {
     let text = std::fs::read_to_string(file);
     let text = text.map_err(|error| value(key, &unreadable(file, &error)))?;
-    Token::new(text.trim()).ok_or_else(|| {
+    Secret::new(text.trim()).ok_or_else(|| {
         let want = "want one line of 1 to 1024 bytes without pipes";
         value(key, &format!("{}: {want}", file.display()))
     })

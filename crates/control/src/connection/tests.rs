@@ -7,13 +7,13 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use door::Secret;
 use model::{Answer, Event, Push, Reply, Request, UnixMillis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::access::Token;
 use crate::bounds::PUSHES_WAITING_MAX;
 use crate::task::Message;
 
@@ -251,7 +251,7 @@ async fn a_bare_ack_has_no_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_token_nothing_is_done() {
-    let mut world = World::new(Token::new("secret")).await;
+    let mut world = World::new(Secret::new("secret")).await;
     world.send("PING|s\nNONSENSE\nACK\nAUTH|guess\nAUTH|secret\nAUTH|secret\nPING|s\n").await;
     for line in [
         "ERROR|authentication required",
@@ -272,7 +272,7 @@ async fn without_the_token_nothing_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn the_third_wrong_token_closes() {
-    let mut world = World::new(Token::new("secret")).await;
+    let mut world = World::new(Secret::new("secret")).await;
     world.send("AUTH|a\nAUTH|b\nAUTH|c\nAUTH|secret\n").await;
     assert_eq!(world.rest().await, "ERROR|authentication failed\n".repeat(3));
 }
@@ -336,11 +336,11 @@ struct World {
 type Writes = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl World {
-    async fn new(token: Option<Token>) -> Self {
+    async fn new(token: Option<Secret>) -> Self {
         Self::with_pipe(64 << 10, token).await
     }
 
-    async fn with_pipe(bytes: usize, token: Option<Token>) -> Self {
+    async fn with_pipe(bytes: usize, token: Option<Secret>) -> Self {
         let (client, server) = duplex(bytes);
         let writes = Writes::default();
         let server = Recorded { stream: server, writes: writes.clone() };
@@ -467,7 +467,7 @@ impl AsyncWrite for Recorded {
     }
 }
 
-fn credentials(token: Option<Token>) -> Arc<Credentials> {
+fn credentials(token: Option<Secret>) -> Arc<Credentials> {
     let mut credentials = Credentials::default();
     if let Some(token) = token {
         let credential = session::Credential { name: "a".into(), grants: Default::default() };

@@ -44,6 +44,11 @@ fn who_is_a_client() {
         let [one, other] = [one, other].map(|ip| ClientKey::of(ip.parse().unwrap()));
         assert_eq!(one == other, same, "{why}");
     }
+    for exempt in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+        assert_eq!(ClientKey::counted(exempt.parse().unwrap()), None, "{exempt}");
+    }
+    let counted = "192.0.2.1".parse().unwrap();
+    assert_eq!(ClientKey::counted(counted), Some(ClientKey::of(counted)));
 }
 
 #[test]

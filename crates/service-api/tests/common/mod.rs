@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::{Access, Feed, Handle, Secret};
+use discovery::{Feed, Handle};
+use door::{Access, Secret};
 use futures_util::{SinkExt as _, StreamExt as _};
 use model::BackendHost;
 use probe::{Offer, Tls};

@@ -1,103 +1,19 @@
-//! Lets connections of a dialect in, no more than there may be, and sees them out at the end.
+//! Lets connections in, no more than there may be, and sees them out at the end.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use resilience::ClientKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::Guests;
 
 /// A silent peer is probed after this time.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// After a failure that would come again at once, such as a want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How many connections there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// At once.
-    pub connections_max: usize,
-    /// Of these, from one address that is not loopback.
-    pub connections_per_peer_max: usize,
-}
-
-/// Counts connections against their bounds. Clones count together: several doors may share it.
-#[derive(Clone, Debug)]
-pub struct Guests(Arc<Counts>);
-
-#[derive(Debug)]
-struct Counts {
-    bounds: Bounds,
-    inside: Mutex<Inside>,
-}
-
-#[derive(Debug, Default)]
-struct Inside {
-    all: usize,
-    /// Of those that are not on this machine; nobody without a connection.
-    by_peer: BTreeMap<ClientKey, usize>,
-}
-
-/// One connection that was let in; dropped when it is over.
-#[derive(Debug)]
-pub struct Guest {
-    counts: Arc<Counts>,
-    key: Option<ClientKey>,
-}
-
-impl Guests {
-    /// Nobody is inside.
-    pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Counts { bounds, inside: Mutex::default() }))
-    }
-
-    /// Lets one more in, unless there are as many as there may be.
-    pub fn enter(&self, peer: IpAddr) -> Option<Guest> {
-        let peer = peer.to_canonical();
-        let key = (!peer.is_loopback()).then(|| ClientKey::of(peer));
-        let bounds = self.0.bounds;
-        let mut inside = self.0.lock();
-        if inside.all >= bounds.connections_max {
-            return None;
-        }
-        if let Some(key) = key {
-            let from = inside.by_peer.get(&key).copied().unwrap_or_default();
-            if from >= bounds.connections_per_peer_max {
-                return None;
-            }
-            inside.by_peer.insert(key, from + 1);
-        }
-        inside.all += 1;
-        drop(inside);
-        Some(Guest { counts: Arc::clone(&self.0), key })
-    }
-}
-
-impl Counts {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
-        // Nothing in here can be left half done by a panic.
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut inside = self.counts.lock();
-        inside.all = inside.all.saturating_sub(1);
-        if let Some(key) = self.key
-            && let Some(from) = inside.by_peer.get_mut(&key)
-        {
-            *from = from.saturating_sub(1);
-            if *from == 0 {
-                inside.by_peer.remove(&key);
-            }
-        }
-    }
-}
 
 /// A listening socket. Whoever connects waits until [`Door::serve`].
 #[derive(Debug)]
@@ -113,7 +29,15 @@ impl Door {
     ///
     /// The kernel's: the address is taken, not ours, or reserved.
     pub fn bind(address: SocketAddr, guests: Guests) -> io::Result<Self> {
-        let listener = runtime::listen_alone(address, KEEPALIVE)?;
+        Self::new(runtime::listen_alone(address, KEEPALIVE)?, guests)
+    }
+
+    /// One that listens already, and does not block.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn new(listener: std::net::TcpListener, guests: Guests) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::from_std(listener)?, guests })
     }
 
@@ -149,8 +73,6 @@ impl Door {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut connections = JoinSet::new();
-        // Somebody was kept out and nobody has been let in since: that is told once.
-        let mut is_refusing = false;
         tokio::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -165,23 +87,18 @@ impl Door {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => match self.guests.enter(peer.ip()) {
-                    Some(guest) => {
-                        is_refusing = false;
-                        let attended = attend(stream, peer);
-                        connections.spawn(async move {
-                            attended.await;
-                            drop(guest);
-                        });
-                    }
-                    None if !std::mem::replace(&mut is_refusing, true) => {
-                        tracing::warn!(%peer, at = ?self.address().ok(), "too many connections");
-                    }
-                    None => {}
-                },
-                Err(error) if is_the_peers_fault(&error) => {}
+                Ok((stream, peer)) => {
+                    let Some(guest) = self.guests.admit(peer) else { continue };
+                    let attended = attend(stream, peer);
+                    connections.spawn(async move {
+                        attended.await;
+                        drop(guest);
+                    });
+                }
+                Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
+                    let at = self.address().ok();
+                    tracing::warn!(%error, ?at, "cannot accept connections; trying again");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -202,44 +119,61 @@ impl Leaving {
     }
 }
 
-/// The next one may do better at once.
-fn is_the_peers_fault(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
+/// Whether an error of accepting is about the one connection that was to be accepted, so that the
+/// next may do better at once. Anything else is ours, such as a want of descriptors, and would come
+/// again and again.
+pub fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | Interrupted
+            | NetworkUnreachable
+            | HostUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
 
     use super::*;
-
-    const BOUNDS: Bounds = Bounds { connections_max: 3, connections_per_peer_max: 2 };
+    use crate::Bounds;
 
     #[test]
-    fn as_many_as_allowed_and_one_more() {
-        let guests = Guests::new(BOUNDS);
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let first = guests.enter(ip("192.0.2.1")).unwrap();
-        let second = guests.enter(ip("::ffff:192.0.2.1")).unwrap();
-        assert!(guests.enter(ip("192.0.2.1")).is_none());
-        let other = guests.enter(ip("192.0.2.2")).unwrap();
-        assert!(guests.enter(ip("127.0.0.1")).is_none(), "all are counted together");
-        drop((first, other));
-        let local = [guests.enter(ip("127.0.0.1")), guests.enter(ip("::1"))];
-        assert!(local.iter().all(Option::is_some));
-        drop((second, local));
-        let inside = guests.0.lock();
-        assert_eq!((inside.all, inside.by_peer.len()), (0, 0), "nothing is kept");
+    fn a_want_of_descriptors_is_waited_out() {
+        // errno of Linux, and whether to go on at once
+        let table = [
+            (24, false, "EMFILE"),
+            (23, false, "ENFILE"),
+            (12, false, "ENOMEM"),
+            (105, false, "ENOBUFS"),
+            (103, true, "ECONNABORTED"),
+            (4, true, "EINTR"),
+            (1, true, "EPERM, by a firewall"),
+        ];
+        for (errno, goes_on, what) in table {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_about_one_connection(&error), goes_on, "{what}");
+        }
     }
 
     #[tokio::test]
     async fn who_comes_is_attended_to_until_the_end() {
         let any = "127.0.0.1:0".parse().unwrap();
-        let door = Door::bind(any, Guests::new(BOUNDS)).unwrap();
+        let bounds = Bounds { connections_max: 3, connections_per_peer_max: 2 };
+        let door = Door::bind(any, Guests::new("guests", bounds)).unwrap();
         let address = door.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let attended = Arc::new(AtomicUsize::new(0));

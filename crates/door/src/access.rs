@@ -1,35 +1,10 @@
-//! Who may speak to a dialect that is spoken over HTTP (SPEC 12): pages of other sites may not,
+//! Who may speak to a listener that is spoken to over HTTP (SPEC 12): pages of other sites may not,
 //! and off loopback only who knows the token.
-
-use std::fmt;
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 
-/// A token. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// A token of at least one character.
-    pub fn new(token: &str) -> Option<Self> {
-        (!token.is_empty()).then(|| Self(token.into()))
-    }
-
-    /// Whether this is it. Takes as long for a wrong one as for the right one of the same length.
-    pub fn is(&self, token: &str) -> bool {
-        let differ = |(a, b): (u8, u8)| a ^ b;
-        let differences =
-            self.0.bytes().zip(token.bytes()).map(differ).fold(0, |all, one| all | one);
-        self.0.len() == token.len() && std::hint::black_box(differences) == 0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
+use crate::Secret;
 
 /// What a listener asks of a request.
 #[derive(Clone, Debug, Default)]
@@ -74,12 +49,15 @@ impl Access {
             }
         }
         let Some(token) = &self.token else { return Ok(()) };
-        let given = headers.get(AUTHORIZATION).map(text).unwrap_or_default();
-        let right = given.split_once(' ').is_some_and(|(scheme, given)| {
-            scheme.eq_ignore_ascii_case("bearer") && token.is(given)
-        });
+        let right = bearer(headers).is_some_and(|shown| token.admits(shown));
         if right { Ok(()) } else { Err(Denied::Token) }
     }
+}
+
+/// The token that a request shows as `Authorization: Bearer TOKEN` (RFC 6750, section 2.1).
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Whether an authority is `localhost` or an address.
@@ -141,6 +119,22 @@ mod tests {
             }
             assert_eq!(access.check(&headers), *want, "{fields:?}");
         }
-        assert!(Secret::new("").is_none());
+    }
+
+    #[test]
+    fn tokens_are_shown_as_bearers() {
+        #[rustfmt::skip]
+        let table = [
+            ("Bearer secret",  Some("secret")),
+            ("bearer  secret", Some("secret")),
+            ("Basic secret",   None),
+            ("secret",         None),
+            ("Bearer",         None),
+        ];
+        assert_eq!(bearer(&HeaderMap::new()), None);
+        for (value, token) in table {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(bearer(&headers), token, "{value}");
+        }
     }
 }

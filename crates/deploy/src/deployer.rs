@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use package::Limits;
+use package::{Limits, Manifest};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -101,7 +101,7 @@ pub enum Refused {
     #[error("more than one host is allowed: name one")]
     Which,
     /// There is no such package, or it lies elsewhere.
-    #[error("no package `{0}` in the folder of packages")]
+    #[error("no package `{0}` in the folder of packages (`deploy_packages`)")]
     Package(String),
     /// One at a time to one host.
     #[error("a deployment to `{0}` is at work")]
@@ -125,20 +125,20 @@ pub struct Deployer {
 /// One that began. It goes on when this is dropped.
 #[derive(Debug)]
 pub struct Deployment {
-    /// The name of the host.
-    pub host: String,
+    /// Where to.
+    pub host: Host,
     /// What happens. The last one tells the end.
     pub progress: mpsc::Receiver<Progress>,
-    task: JoinHandle<Result<(), Failed>>,
+    task: JoinHandle<Result<Manifest, Failed>>,
 }
 
 impl Deployment {
-    /// Waits for its end.
+    /// Waits for its end, and gives what the version that runs says about itself.
     ///
     /// # Errors
     ///
     /// Why the new version does not run.
-    pub async fn ended(self) -> Result<(), Failed> {
+    pub async fn ended(self) -> Result<Manifest, Failed> {
         self.task.await.map_err(io::Error::other)?
     }
 }
@@ -190,12 +190,13 @@ impl Deployer {
         let file = self.file(package)?;
         let turn = Turn::take(&self.running, &host.name)?;
         let (progress, receiver) = mpsc::channel(WAITING_MAX);
-        let job = Job { settings: self.settings.clone(), host: host.clone(), file, progress };
+        let (settings, subject) = (self.settings.clone(), OnceLock::new());
+        let job = Job { settings, host: host.clone(), file, progress, subject };
         let task = self.tasks.spawn(async move {
             let _turn = turn;
             job.run().await
         });
-        Ok(Deployment { host: host.name.clone(), progress: receiver, task })
+        Ok(Deployment { host: host.clone(), progress: receiver, task })
     }
 
     /// Begins no more and waits for those at work. Whoever waits bounds it; a host whose

@@ -14,8 +14,8 @@ pub(crate) enum Heard {
     Why(String),
     /// Last words of a script of the package.
     Log(String),
-    /// The folder that the link leads to.
-    Current(String),
+    /// With which status the script ended that we no longer heard.
+    Ended(i32),
 }
 
 impl Heard {
@@ -28,7 +28,7 @@ impl Heard {
             '@' => Step::named(rest).map(Self::Step),
             '!' => Some(Self::Why(printable(rest))),
             '>' => Some(Self::Log(printable(rest))),
-            '=' => Some(Self::Current(printable(rest))),
+            '%' => rest.parse().ok().map(Self::Ended),
             _ => None,
         }
     }
@@ -51,8 +51,9 @@ mod tests {
             ("@nonsense",           None),
             ("!no\x1b[2J tar",      Some(Heard::Why("no[2J tar".to_owned()))),
             (">listening",          Some(Heard::Log("listening".to_owned()))),
-            ("=web-2",              Some(Heard::Current("web-2".to_owned()))),
-            ("=",                   Some(Heard::Current(String::new()))),
+            ("%3",                  Some(Heard::Ended(3))),
+            ("%",                   None),
+            ("%x",                  None),
             ("Welcome to Debian",   None),
             ("",                    None),
         ];

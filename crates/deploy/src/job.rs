@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use package::{Limits, Package};
+use package::{Limits, Manifest, Package};
 use tokio::sync::mpsc;
 
 use crate::deployer::Settings;
@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::known::known;
 use crate::plan::{Plan, Task};
 use crate::ssh::{Ended, SSH_FAILED, Way, Went};
-use crate::step::{Progress, Step};
+use crate::step::{Progress, Step, Subject};
 
 /// Messages that wait for a slow reader. More than a deployment has; what does not fit is lost, and
 /// never waited for.
@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) host: Host,
     pub(crate) file: PathBuf,
     pub(crate) progress: mpsc::Sender<Progress>,
+    /// Told with every step, once the archive was read.
+    pub(crate) subject: OnceLock<Subject>,
 }
 
 impl Job {
@@ -42,7 +44,7 @@ impl Job {
     /// # Errors
     ///
     /// [`Failed`]: the same that was told.
-    pub(crate) async fn run(self) -> Result<(), Failed> {
+    pub(crate) async fn run(self) -> Result<Manifest, Failed> {
         let ended = self.carry_out().await;
         match &ended {
             Ok(package) => {
@@ -55,7 +57,7 @@ impl Job {
                 self.tell(failed.step(), failed.to_string());
             }
         }
-        ended.map(|_| ())
+        ended.map(|package| package.manifest)
     }
 
     async fn carry_out(&self) -> Result<Package, Failed> {
@@ -65,6 +67,9 @@ impl Job {
         let (package, archive) = checked.map_err(io::Error::other)??;
         let bytes = archive.metadata()?.len();
         let folder = package.manifest.folder();
+        let (name, version) = (&package.manifest.name, &package.manifest.version);
+        let (name, version) = (name.as_str().to_owned(), version.as_str().to_owned());
+        let _ = self.subject.set(Subject { name, version });
 
         let host = &self.host;
         self.tell(Step::Connect, format!("{}, port {}", host.address, host.port));
@@ -128,24 +133,21 @@ impl Job {
             }
             Heard::Log(line) => self.tell(step, line),
             Heard::Why(text) => why = text,
-            Heard::Current(_) => {}
+            Heard::Ended(_) => {}
         });
         let went = went.await;
         let lost = match went {
-            Ok(Went { ended: Ended::Status(0), .. }) => return Ok(()),
-            Ok(Went { ended: Ended::Status(REFUSED), .. }) => {
-                self.in_passing(way, &plan.discarding(), archive).await;
-                return Err(Failed::Refused(why));
+            Ok(Went { ended: Ended::Status(status), .. }) if is_outcome(status) => {
+                if status != 0 {
+                    self.in_passing(way, &plan.discarding(), archive).await;
+                }
+                return outcome(status, why);
             }
-            Ok(Went { ended: Ended::Status(ROLLED_BACK), .. }) => {
-                return Err(Failed::RolledBack(why));
-            }
-            Ok(Went { ended: Ended::Status(BROKEN), .. }) => return Err(Failed::Broken(why)),
             Ok(Went { ended: Ended::TooSlow, .. }) => Failed::TooSlow(step).to_string(),
             Ok(went @ Went { ended: Ended::Status(status), .. }) => complaint(&went, status),
             Err(failed) => failed.to_string(),
         };
-        self.settle(way, plan, folder, archive, lost).await
+        self.settle(way, plan, archive, lost).await
     }
 
     /// Asks how it ended. The script on the host went on without us.
@@ -153,21 +155,26 @@ impl Job {
         &self,
         way: &Way<'_>,
         plan: &Plan,
-        folder: &str,
         archive: &File,
         lost: String,
     ) -> Result<(), Failed> {
-        let mut current = None;
+        let (mut status, mut why) = (None, String::new());
         let task = plan.settlement();
-        let went = way.run(&task, archive, |heard| {
-            if let Heard::Current(text) = heard {
-                current = Some(text);
-            }
+        let went = way.run(&task, archive, |heard| match heard {
+            Heard::Ended(said) => status = Some(said),
+            Heard::Why(text) => why = text,
+            Heard::Step(_) | Heard::Log(_) => {}
         });
-        match (went.await?.ended, current) {
-            (Ended::Status(0), Some(current)) if current == folder => Ok(()),
-            (Ended::Status(0), Some(_)) => Err(Failed::RolledBack(lost)),
-            _ => Err(Failed::Unknown(lost)),
+        let Ok(Went { ended: Ended::Status(0), .. }) = went.await else {
+            return Err(Failed::Unknown(lost));
+        };
+        match status {
+            Some(status) if is_outcome(status) => {
+                let said = outcome(status, why);
+                tracing::info!(host = self.host.name, lost, "the connection broke; asked again");
+                said
+            }
+            Some(_) | None => Err(Failed::Unknown(lost)),
         }
     }
 
@@ -183,7 +190,23 @@ impl Job {
 
     fn tell(&self, step: Step, message: String) {
         // A reader that is gone or slow changes nothing for the host.
-        let _ = self.progress.try_send(Progress { step, message });
+        let subject = self.subject.get().cloned();
+        let _ = self.progress.try_send(Progress { step, message, subject });
+    }
+}
+
+/// Whether the script came to an end of its own, and says so.
+const fn is_outcome(status: i32) -> bool {
+    matches!(status, 0 | ROLLED_BACK | BROKEN | REFUSED)
+}
+
+/// What such an end means.
+fn outcome(status: i32, why: String) -> Result<(), Failed> {
+    match status {
+        0 => Ok(()),
+        ROLLED_BACK => Err(Failed::RolledBack(why)),
+        BROKEN => Err(Failed::Broken(why)),
+        _ => Err(Failed::Refused(why)),
     }
 }
 

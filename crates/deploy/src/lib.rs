@@ -44,4 +44,4 @@ pub use deployer::{BadSettings, Deployer, Deployment, Refused, Settings};
 pub use failed::Failed;
 pub use host::{BadHost, Host, HostKey, Root};
 pub use plan::Times;
-pub use step::{Progress, Step};
+pub use step::{Progress, Step, Subject};

@@ -106,4 +106,15 @@ pub struct Progress {
     pub step: Step,
     /// For people.
     pub message: String,
+    /// What is deployed; not known before the archive was read.
+    pub subject: Option<Subject>,
+}
+
+/// Which version of which service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The service.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }

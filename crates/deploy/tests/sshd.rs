@@ -5,67 +5,47 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use package::{Content, EntryPath, Limits, Source};
+use package::{Content, EntryPath, Limits, Manifest, Source};
 use proxyd_deploy::{
     BadSettings, Deployer, Deployment, Failed, Host, HostKey, Refused, Root, Settings, Step,
 };
-use tempfile::TempDir;
+use proxyd_e2e::Sshd;
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Well at once.
 const WELL: &str = "true";
 
-/// A server of its own, a folder of packages, and the folder that stands for `/opt`.
+/// A server of its own, and a folder of packages.
 struct Ground {
-    folder: TempDir,
-    server: Child,
-    port: u16,
+    sshd: Sshd,
 }
 
 impl Ground {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["host", "user", "other"] {
-            let key = folder.path().join(name);
-            let mut keygen = Command::new("ssh-keygen");
-            let keygen = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(key);
-            assert!(keygen.status().expect("ssh-keygen: install openssh-client").success());
-        }
-        for name in ["opt", "packages"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        let (server, port) = (0..10).find_map(|_| serve(folder.path())).expect("no free port");
-        Self { folder, server, port }
+        let sshd = Sshd::start();
+        fs::create_dir(sshd.path("packages")).unwrap();
+        Self { sshd }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn fingerprint(&self, key: &str) -> String {
-        let mut keygen = Command::new("ssh-keygen");
-        let output = keygen.arg("-lf").arg(self.path(key)).output().unwrap();
-        let line = String::from_utf8(output.stdout).unwrap();
-        line.split(' ').nth(1).unwrap().to_owned()
+        self.sshd.path(name)
     }
 
     fn host(&self) -> Host {
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
         Host {
             name: "edge-1".to_owned(),
             address: "127.0.0.1".to_owned(),
-            port: self.port,
-            user: String::from_utf8(user).unwrap().trim().to_owned(),
-            key: self.path("user"),
-            host_key: HostKey::read(&self.fingerprint("host.pub")).unwrap(),
-            root: Root::read(self.path("opt").to_str().unwrap()).unwrap(),
+            port: self.sshd.port(),
+            user: self.sshd.user(),
+            key: self.sshd.key(),
+            host_key: HostKey::read(&self.sshd.fingerprint("host.pub")).unwrap(),
+            root: Root::read(self.sshd.root().to_str().unwrap()).unwrap(),
         }
     }
 
@@ -73,15 +53,22 @@ impl Ground {
         Deployer::new(Settings::new(hosts, self.path("packages"))).unwrap()
     }
 
-    /// Writes a package whose service is a process that sleeps, and gives its name.
     fn package(&self, version: &str, health: &str, ballast: usize) -> String {
+        self.package_that(version, "", health, ballast)
+    }
+
+    /// Writes a package whose service is a process that sleeps, and gives its name.
+    fn package_that(&self, version: &str, start: &str, health: &str, ballast: usize) -> String {
         let manifest = format!(
             "name: web\nversion: {version}\nrequires: {{ commands: [sleep, kill] }}\n\
              health: {{ script: scripts/health.sh, interval: 1, timeout: 3 }}\n"
         );
         let files = [
             ("manifest.yaml", manifest.into_bytes()),
-            ("scripts/start.sh", b"#!/bin/sh\nsleep 1000 &\necho $! > pid\n".to_vec()),
+            (
+                "scripts/start.sh",
+                format!("#!/bin/sh\n{start}\nsleep 1000 &\necho $! > pid\n").into_bytes(),
+            ),
             (
                 "scripts/stop.sh",
                 b"#!/bin/sh\n[ ! -e pid ] || kill \"$(cat pid)\"\nrm -f pid\n".to_vec(),
@@ -115,59 +102,6 @@ impl Ground {
         assert_eq!(self.current(), Some(PathBuf::from(format!("web-{version}"))));
         assert!(self.runs(version), "{version} should run");
     }
-
-    /// Breaks every connection, as a cable would that is cut.
-    fn cut(&self) {
-        let server = self.server.id();
-        let sessions =
-            fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap();
-        assert!(!sessions.trim().is_empty(), "there was no connection");
-        let mut kill = Command::new("kill");
-        kill.arg("-KILL").args(sessions.split_ascii_whitespace());
-        assert!(kill.status().unwrap().success());
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        for entry in fs::read_dir(self.path("opt")).unwrap() {
-            if let Ok(pid) = fs::read_to_string(entry.unwrap().path().join("pid")) {
-                let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
-            }
-        }
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-/// `None` if somebody took the port meanwhile.
-fn serve(folder: &Path) -> Option<(Child, u16)> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let at = folder.display();
-    let configuration = format!(
-        "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\n\
-         PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-         PermitRootLogin prohibit-password\n"
-    );
-    fs::write(folder.join("sshd_config"), configuration).unwrap();
-    // Where the server locks itself in before it knows who is there; the system's start makes it.
-    let _ = fs::create_dir("/run/sshd");
-    let mut server = Command::new("/usr/sbin/sshd");
-    server.args(["-D", "-e", "-f"]).arg(folder.join("sshd_config"));
-    server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut server = server.spawn().expect("/usr/sbin/sshd: install openssh-server");
-    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let mut said = Vec::new();
-    for line in lines.by_ref() {
-        if line.contains("Server listening") {
-            std::thread::spawn(move || lines.for_each(drop));
-            return Some((server, port));
-        }
-        said.push(line);
-    }
-    server.wait().unwrap();
-    assert!(said.iter().any(|line| line.contains("in use")), "sshd does not start: {said:?}");
-    None
 }
 
 /// What does not get smaller by packing.
@@ -180,7 +114,7 @@ fn noise(bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
-async fn ended(mut deployment: Deployment) -> (Vec<Step>, Result<(), Failed>) {
+async fn ended(mut deployment: Deployment) -> (Vec<Step>, Result<Manifest, Failed>) {
     let mut steps = Vec::new();
     while let Some(progress) = deployment.progress.recv().await {
         if steps.last() != Some(&progress.step) {
@@ -213,7 +147,7 @@ async fn a_version_replaces_another_and_one_that_is_not_well_does_not() {
     let ground = Ground::new();
     let deployer = ground.deployer(vec![ground.host()]);
     let first = deployer.deploy(&ground.package("1", WELL, 0), None).unwrap();
-    assert_eq!(first.host, "edge-1");
+    assert_eq!(first.host, ground.host());
     let (steps, end) = ended(first).await;
     end.unwrap();
     use Step::*;
@@ -245,7 +179,7 @@ async fn another_host_key_is_refused_before_anything_is_sent() {
     let ground = Ground::new();
     let package = ground.package("1", WELL, 0);
     let other = fs::read_to_string(ground.path("other.pub")).unwrap();
-    for pinned in [ground.fingerprint("other.pub"), other] {
+    for pinned in [ground.sshd.fingerprint("other.pub"), other] {
         let host_key = HostKey::read(&pinned).unwrap();
         let deployer = ground.deployer(vec![Host { host_key, ..ground.host() }]);
         let (steps, end) = ended(deployer.deploy(&package, None).unwrap()).await;
@@ -344,7 +278,11 @@ async fn who_is_killed_in_the_middle_leaves_the_old_version() {
     killed_at(&ground, &sick, Step::Health).await;
     let back = || ground.current() == Some("web-1".into()) && ground.runs("1");
     until("the old version", back).await;
-    let unlocked = || !ground.path("opt/.proxyd-web.lock").is_symlink();
+    let unlocked = || {
+        let mut flock = Command::new("flock");
+        let lock = ground.path("opt/.proxyd-web.lock");
+        flock.arg("-n").arg(lock).arg("true").status().unwrap().success()
+    };
     until("the end of the lock", unlocked).await;
 
     ended(deployer.deploy(&heavy, None).unwrap()).await.1.unwrap();
@@ -361,7 +299,7 @@ async fn after_a_broken_connection_the_host_is_asked_how_it_ended() {
         let package = ground.package(version, &format!("[ -e ../well-{version} ]"), 0);
         let mut deployment = deployer.deploy(&package, None).unwrap();
         reached(&mut deployment, Step::Health).await;
-        ground.cut();
+        ground.sshd.cut();
         if cut_well {
             fs::write(ground.path(&format!("opt/well-{version}")), "").unwrap();
         }
@@ -370,4 +308,24 @@ async fn after_a_broken_connection_the_host_is_asked_how_it_ended() {
         assert!(end.is_ok() || matches!(end, Err(Failed::RolledBack(_))), "{end:?}");
         ground.only_runs(runs);
     }
+    let left = fs::read_dir(ground.path("opt")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.ends_with(".ended")));
+}
+
+/// Where the link leads does not tell whether what is there runs.
+#[tokio::test]
+async fn a_way_back_that_failed_is_told_after_a_broken_connection() {
+    let ground = Ground::new();
+    let deployer = ground.deployer(vec![ground.host()]);
+    let once = "[ ! -e started ] || exit 1\ntouch started";
+    let first = ground.package_that("1", once, WELL, 0);
+    ended(deployer.deploy(&first, None).unwrap()).await.1.unwrap();
+    let sick = ground.package("2", "exit 1", 0);
+    let mut deployment = deployer.deploy(&sick, None).unwrap();
+    reached(&mut deployment, Step::Health).await;
+    ground.sshd.cut();
+    let (_, end) = ended(deployment).await;
+    let Err(Failed::Broken(why)) = end else { panic!("{end:?}") };
+    assert!(why.ends_with("and web-1 did not start again"), "{why}");
 }

@@ -19,6 +19,7 @@ mod script;
 mod server;
 mod session;
 mod site;
+mod sshd;
 mod tuned;
 mod websocket;
 
@@ -37,6 +38,7 @@ pub use release::Release;
 pub use script::{Origin, Script};
 pub use session::Session;
 pub use site::{Files, Site, free_port};
+pub use sshd::Sshd;
 pub use tuned::Tuned;
 pub use websocket::{Echo, WebSocket, accept};
 

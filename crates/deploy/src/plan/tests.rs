@@ -12,6 +12,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::heard::Heard;
 
+/// The file of the lock, which stays.
+const LOCK: &str = ".proxyd-web.lock";
+
 /// A host that is a folder.
 struct Ground {
     folder: TempDir,
@@ -46,8 +49,7 @@ impl Ground {
         let went = run(&plan.activation(), bytes);
         match went.0 {
             0 => assert_eq!(run(&plan.cleaning(), bytes).0, 0),
-            5 => assert_eq!(run(&plan.discarding(), bytes).0, 0),
-            _ => {}
+            _ => assert_eq!(run(&plan.discarding(), bytes).0, 0),
         }
         went
     }
@@ -76,7 +78,7 @@ impl Ground {
         let entries = fs::read_dir(self.root()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.retain(|name| name != "events");
+        names.retain(|name| name != "events" && name != LOCK);
         names.sort();
         names
     }
@@ -120,7 +122,7 @@ fn run(task: &Task, package: &[u8]) -> Went {
     let told = said.lines().filter_map(Heard::read).filter_map(|heard| match heard {
         Heard::Step(step) => Some(step.name().to_owned()),
         Heard::Why(why) => Some(why),
-        Heard::Current(folder) => Some(folder),
+        Heard::Ended(status) => Some(format!("ended {status}")),
         Heard::Log(_) => None,
     });
     (output.status.code().unwrap(), told.collect())
@@ -241,11 +243,42 @@ fn what_no_deployment_made_is_not_touched() {
         fs::create_dir(root.join("web-1")).unwrap();
         fs::write(root.join("web-1/.proxyd-package"), "we b-1\n").unwrap();
     }));
-    made(&|root| {
-        // Who looks like a running deployment: this very process.
-        let lock = root.join(".proxyd-web.lock");
-        std::os::unix::fs::symlink(std::process::id().to_string(), lock).unwrap();
-    });
+}
+
+#[test]
+fn one_at_a_time_and_a_lock_ends_with_who_held_it() {
+    let ground = Ground::new();
+    // Left by one that is gone.
+    fs::write(ground.root().join(LOCK), "").unwrap();
+    let (first, bytes) = archive("1", "true", "sleep 1000", "");
+    let plan = ground.plan(&first, &bytes, "id");
+    for task in plan.preparations() {
+        assert_eq!(run(&task, &bytes).0, 0);
+    }
+    let task = plan.activation();
+    let Input::Script(script) = &task.input else { panic!("a script") };
+    // As long as the start takes, which is said to last a thousand seconds.
+    let script = script.replace("start_seconds='2'", "start_seconds='1000'");
+    let mut holder = Command::new("sh");
+    holder.args(["-c", &task.command]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut holder = holder.spawn().unwrap();
+    holder.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    while !ground.events().contains("start-1") {
+        std::thread::yield_now();
+    }
+    let (status, told) = ground.deploy("2", "true", "", "");
+    assert_eq!((status, ground.events().as_str()), (5, "start-1 "));
+    assert!(told.concat().contains("another deployment of web is at work"), "{told:?}");
+
+    // What it started goes on and holds nothing.
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(ground.deploy("2", "true", "", "").0, 0);
+    assert_eq!(ground.current().as_deref(), Some("web-2"));
+    let mut pkill = Command::new("sh");
+    let folder = ground.root().join("web-1").display().to_string();
+    let end = "for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd)\" != \"$0\" ] || kill ${p#/proc/}; done";
+    pkill.args(["-c", end, &folder]).status().unwrap();
 }
 
 #[test]
@@ -256,17 +289,6 @@ fn a_link_that_leads_elsewhere_is_refused() {
         assert_eq!(ground.deploy("1", "true", "", "").0, 5, "{target}");
         assert_eq!(ground.current().as_deref(), Some(target));
     }
-}
-
-#[test]
-fn a_lock_of_a_process_that_is_gone_is_taken_over() {
-    let ground = Ground::new();
-    let mut gone = Command::new("true").spawn().unwrap();
-    gone.wait().unwrap();
-    let lock = ground.root().join(".proxyd-web.lock");
-    std::os::unix::fs::symlink(gone.id().to_string(), lock).unwrap();
-    assert_eq!(ground.deploy("1", "true", "", "").0, 0);
-    assert_eq!(ground.names(), ["web", "web-1"]);
 }
 
 #[test]
@@ -348,9 +370,44 @@ fn words_of_a_manifest_are_only_words() {
 #[test]
 fn how_it_ended_can_be_asked_afterwards() {
     let ground = Ground::new();
+    // Start scripts of a package whose second start fails.
+    let once = "[ ! -e started ] || exit 1; touch started";
+    #[rustfmt::skip]
+    let table = [
+        // version  health    start  says
+        ("1",       "true",   once,  ["ended 0", ""]),
+        ("1",       "true",   "",    ["ended 5", "web 1 is there already"]),
+        ("2",       "false",  "",    ["ended 4", "well.sh of web-2 did not succeed within 1 s; and web-1 did not start again"]),
+        ("3",       "true",   "",    ["ended 0", ""]),
+        ("4",       "false",  "",    ["ended 3", "well.sh of web-4 did not succeed within 1 s"]),
+    ];
+    for (version, health, start, says) in table {
+        let (package, bytes) = archive(version, health, start, "");
+        let plan = ground.plan(&package, &bytes, "id");
+        let [_, upload, unpack] = plan.preparations();
+        assert_eq!((run(&upload, &bytes).0, run(&unpack, &bytes).0), (0, 0));
+        run(&plan.activation(), &bytes);
+        let said = run(&plan.settlement(), &bytes);
+        assert_eq!(said, (0, says.map(str::to_owned).to_vec()), "{version}");
+        assert_eq!(run(&plan.discarding(), &bytes).0, 0);
+    }
+    // A way back that failed leaves what somebody may want to look at.
+    assert_eq!(ground.names(), ["web", "web-1", "web-2", "web-3"]);
+}
+
+#[test]
+fn what_did_not_begin_can_be_asked_and_does_not_begin_later() {
+    let ground = Ground::new();
     let (package, bytes) = archive("1", "true", "", "");
     let plan = ground.plan(&package, &bytes, "id");
-    assert_eq!(run(&plan.settlement(), &bytes), (0, vec![String::new()]));
-    assert_eq!(ground.deploy("1", "true", "", "").0, 0);
-    assert_eq!(run(&plan.settlement(), &bytes), (0, vec!["web-1".to_owned()]));
+    let [_, upload, unpack] = plan.preparations();
+    assert_eq!((run(&upload, &bytes).0, run(&unpack, &bytes).0), (0, 0));
+    let never = (0, vec!["ended 5".to_owned(), "nothing was changed".to_owned()]);
+    assert_eq!(run(&plan.settlement(), &bytes), never);
+    assert_eq!(run(&plan.activation(), &bytes).0, 5);
+    assert_eq!(run(&plan.discarding(), &bytes).0, 0);
+    // Of one that was killed nobody knows.
+    let unknown = (5, vec!["the host has not come to an end of it".to_owned()]);
+    assert_eq!(run(&plan.settlement(), &bytes), unknown);
+    assert_eq!((ground.names(), ground.events().as_str()), (Vec::new(), ""));
 }

@@ -8,7 +8,7 @@ run() {
     cd "$root/$1" || exit 1
     export PACKAGE_NAME="$name" PACKAGE_VERSION="${1#"$name"-}" PACKAGE_DIR="$root/$1"
     exec timeout -s KILL "$3" "./$2"
-  ) >> "$root/$1/.proxyd-log" 2>&1
+  ) >> "$root/$1/.proxyd-log" 2>&1 9>&-
 }
 
 last_words() {
@@ -33,13 +33,15 @@ healthy() {
 # undo WHY FOLDER
 undo() {
   last_words "$2"
-  say "!$1"
+  why=$1
+  say "!$why"
   say @rollback
   [ -z "$started" ] || run "$new" scripts/stop.sh "$stop_seconds" || :
   if [ -n "$old" ]; then
     point "$old" && run "$old" scripts/start.sh "$start_seconds" || {
       last_words "$old"
-      say "!$1; and $old did not start again"
+      why="$1; and $old did not start again"
+      say "!$why"
       exit 4
     }
   else
@@ -49,13 +51,11 @@ undo() {
   exit 3
 }
 
-if ! ln -sn "$$" "$lock" 2>/dev/null; then
-  pid=$(holder)
-  alive "$pid" && fail "another deployment of $name is at work (process $pid, $lock)"
-  rm -f "$lock"
-  ln -sn "$$" "$lock" || fail "cannot make $lock"
-fi
-trap 'rm -f "$lock"' EXIT
+# Whoever no longer hears us finds here how it ended.
+trap 'printf "%%%s\n!%s\n" "$?" "$why" > "$ended"' EXIT
+
+open_lock
+flock -n 9 || fail "another deployment of $name is at work ($lock is locked)"
 
 new=$name-$version
 started=

@@ -9,3 +9,4 @@ if [ $# -gt 0 ]; then
 fi
 # What deployments that were killed have left.
 find "$root" -maxdepth 1 -name ".proxyd-$name-*" -mmin +120 -exec rm -rf {} +
+rm -f "$ended"

@@ -1,1 +1,1 @@
-rm -rf "$part" "$part.tar.gz"
+rm -rf "$part" "$part.tar.gz" "$ended"

@@ -1,4 +1,4 @@
-for command in tar gzip timeout readlink tail find $commands; do
+for command in tar gzip flock timeout readlink tail find $commands; do
   command -v "$command" >/dev/null 2>&1 || fail "the host has no $command"
 done
 for library in $libraries; do

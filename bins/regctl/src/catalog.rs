@@ -1,6 +1,7 @@
 //! What operators ask about the catalog, and change in it by hand.
 
 use clap::{Args, Subcommand};
+use client::Connection;
 use model::Request;
 use serde_json::{Value, json};
 
@@ -171,8 +172,17 @@ impl Backend {
 
 /// One question over the admin socket.
 async fn ask(global: &Global, what: &str, with: Value) -> Result<Value, Failure> {
+    ask_on(&mut admin(global).await?, what, with).await
+}
+
+/// One of several questions on one connection.
+pub(crate) async fn ask_on(
+    connection: &mut Connection,
+    what: &str,
+    with: Value,
+) -> Result<Value, Failure> {
     let request = Request::Catalog { what: what.into(), with: with.to_string().into() };
-    let said = admin(global).await?.request(None, request).await?;
+    let said = connection.request(None, request).await?;
     let said = said.ok_or_else(|| Failure::Unreachable("proxyd closed the connection".into()))?;
     match said.error() {
         Some(reason) => Err(Failure::Refused(reason.to_owned())),
@@ -307,7 +317,7 @@ fn list<'v>(data: &'v Value, key: &str) -> &'v [Value] {
 }
 
 /// A value as a word; what is not there is a dash. What came over the wire moves no cursor.
-fn word(data: &Value, key: &str) -> String {
+pub(crate) fn word(data: &Value, key: &str) -> String {
     match data.get(key) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.replace(char::is_control, " "),

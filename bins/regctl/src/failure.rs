@@ -24,7 +24,9 @@ pub(crate) enum Failure {
 /// How the registry and the catalog say that they do not know what was named.
 fn is_not_found(reason: &str) -> bool {
     let known = [model::Refusal::ROUTE_NOT_FOUND, model::Refusal::SESSION_NOT_FOUND];
-    known.iter().any(|refusal| refusal.as_str() == reason) || reason.ends_with("in the catalog")
+    known.iter().any(|refusal| refusal.as_str() == reason)
+        || reason.ends_with("in the catalog")
+        || reason.starts_with("no package `")
 }
 
 impl Failure {
@@ -171,6 +173,8 @@ mod tests {
             (refused("no session"), 3),
             (refused("route not found"), 6),
             (refused("session not found"), 6),
+            (refused("no package `web-1.tar.gz` in the folder of packages (`deploy_packages`)"), 6),
+            (refused("deployment is off: no host is allowed (`deploy_hosts`)"), 3),
             (unreachable.into(), 4),
             (ConnectionError::Lost.into(), 4),
             (ConnectionError::Timeout(Duration::from_secs(5)).into(), 5),

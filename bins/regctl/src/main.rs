@@ -62,7 +62,7 @@ async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Maint(args) => operate::maint(global, &args, output).await,
         Command::Explain(args) => operate::explain(global, &args, output).await,
         Command::Catalog(command) => catalog::run(global, &command, output).await,
-        Command::Package(command) => package::run(&command, output),
+        Command::Package(command) => package::run(global, &command, output).await,
         Command::Completion(args) => completion(args, output),
         Command::Protocol(command) => operate::protocol(global, &command, output).await,
     }

@@ -17,10 +17,11 @@ use tokio::task::JoinSet;
 
 use crate::certificates::CertificateError;
 use crate::config::{ClientCertificates, Config, RegistryTls, ServiceApiConfig};
+use crate::deployments::Deployments;
+use crate::kept;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
 use crate::run::{RunError, not_listening};
-use crate::{deployments, kept};
 
 /// How long they may take to tidy up after the grace.
 const LAST_TIDYING: Duration = Duration::from_secs(2);
@@ -35,6 +36,8 @@ pub(crate) struct Dialects {
     waiting: Vec<Waiting>,
     /// Has the backends file read again.
     reload: Option<json_rpc::Reload>,
+    /// Brings packages to hosts, if there are any.
+    deployments: Option<Arc<Deployments>>,
 }
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,6 +68,7 @@ impl Dialects {
             grace: config.shutdown_grace,
             waiting: Vec::new(),
             reload: None,
+            deployments: None,
         };
         if let Some(heartbeat) = &config.dialects.heartbeat {
             let settings =
@@ -206,9 +210,11 @@ impl Dialects {
             let hands = deploy::Deployer::new(deploy.settings.clone());
             let hands = hands.map_err(RunError::Deploy)?;
             let (deployer, orders) = service_api::Deployer::new();
+            let all = Deployments::new(hands, common.catalog.clone(), deployer.listeners());
             settings.deployer = Some(deployer);
+            self.deployments = Some(Arc::clone(&all));
             let stop = self.stop();
-            self.tasks.spawn(deployments::carry_out(orders, hands, stop));
+            self.tasks.spawn(all.carry_out(orders, stop));
         }
         let server = service_api::Server::bind(settings, common.catalog.clone(), common.clock);
         let server = server.map_err(not_listening("service_api.listen", api.listen))?;
@@ -235,6 +241,11 @@ impl Dialects {
     /// What has the backends file read again.
     pub(crate) fn reload(&self) -> Option<json_rpc::Reload> {
         self.reload.clone()
+    }
+
+    /// Where packages are deployed.
+    pub(crate) fn deployments(&self) -> Option<Arc<Deployments>> {
+        self.deployments.clone()
     }
 
     fn stop(&self) -> impl Future<Output = ()> + Send + 'static {

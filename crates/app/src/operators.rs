@@ -3,6 +3,7 @@
 //! Answers are bounded: what does not fit one line of the protocol comes in pages, by name.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use catalog::{
     Catalog, Endpoint, Facts, Identity, Instance, Lease, Protocol, Service, Source, View,
@@ -12,6 +13,8 @@ use json_rpc::Reload;
 use model::{BackendHost, Now, Refusal, Reply, Scheme};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::deployments::Deployments;
 
 /// Bytes of a page, so that its answer fits a line (SPEC 2.1).
 const PAGE_BYTES_MAX: usize = 48 * 1024;
@@ -25,6 +28,8 @@ pub(crate) struct Operators {
     catalog: Handle,
     /// Has the backends file read again, if there is one.
     reload: Option<Reload>,
+    /// Brings packages to hosts, if there are any.
+    deployments: Option<Arc<Deployments>>,
 }
 
 /// What may stand in a question.
@@ -46,18 +51,41 @@ struct With {
 type Said = Result<Value, String>;
 
 impl Operators {
-    pub(crate) fn new(catalog: Handle, reload: Option<Reload>) -> Self {
-        Self { catalog, reload }
+    pub(crate) fn new(
+        catalog: Handle,
+        reload: Option<Reload>,
+        deployments: Option<Arc<Deployments>>,
+    ) -> Self {
+        Self { catalog, reload, deployments }
     }
 
     /// Answers one question.
     pub(crate) async fn answer(&self, what: &str, with: &str) -> Reply {
-        let with = match serde_json::from_str::<With>(if with.is_empty() { "{}" } else { with }) {
-            Ok(with) => with,
-            Err(error) => return refused(&format!("json: {error}")),
-        };
-        let view = self.catalog.view();
         let said = match what {
+            "deploy" | "deployment" => self.deploy(what, with).await,
+            _ => self.ask(what, with).await,
+        };
+        match said {
+            Ok(value) => Reply::Catalog(value.to_string().into()),
+            Err(reason) => refused(&reason),
+        }
+    }
+
+    async fn deploy(&self, what: &str, with: &str) -> Said {
+        let Some(deployments) = &self.deployments else {
+            return Err(deploy::Refused::Off.to_string());
+        };
+        match what {
+            "deploy" => deployments.begin(with),
+            _ => deployments.since(with).await,
+        }
+    }
+
+    async fn ask(&self, what: &str, with: &str) -> Said {
+        let with = serde_json::from_str::<With>(if with.is_empty() { "{}" } else { with })
+            .map_err(|error| format!("json: {error}"))?;
+        let view = self.catalog.view();
+        match what {
             "services" => Ok(services(&view, with.after.as_deref())),
             "endpoints" => Ok(endpoints(&view, with.after.as_deref())),
             "service" => found(&view, &with.name).map(|service| whole(&view, service)),
@@ -72,12 +100,9 @@ impl Operators {
                 self.change(what, with).await
             }
             _ => Err("unknown question: want services, service, endpoints, resolve, topology, \
-                      allocations, add, update, remove, ping, reload, allocate or release"
+                      allocations, add, update, remove, ping, reload, allocate, release, deploy or \
+                      deployment"
                 .to_owned()),
-        };
-        match said {
-            Ok(value) => Reply::Catalog(value.to_string().into()),
-            Err(reason) => refused(&reason),
         }
     }
 
@@ -355,7 +380,7 @@ mod tests {
         let clock = Clock::system();
         let image = Image::default();
         let (handle, _) = discovery::start(config, [7; 32], image, rows, feed.clone(), clock);
-        Operators::new(handle, None)
+        Operators::new(handle, None, None)
     }
 
     async fn ask(operators: &Operators, what: &str, with: &str) -> Said {
@@ -393,6 +418,7 @@ mod tests {
             ("allocate", r#"{"name":"dev"}"#,                                              ""),
             ("allocate", r#"{"name":"web"}"#,                                              "no free address in 10.42.0.0/30"),
             ("release",  r#"{"name":"web"}"#,                                              "web has no address"),
+            ("deploy",   r#"{"package":"web-1.tar.gz"}"#,                                  "deployment is off: no host is allowed (`deploy_hosts`)"),
             ("nonsense", "",                                                               "unknown question"),
         ];
         for (what, with, error) in table {

@@ -230,7 +230,8 @@ impl App {
         dialects.open();
 
         let tables = issuing.as_ref().map(Issuing::tables);
-        let catalog = Arc::new(Operators::new(catalog, dialects.reload()));
+        let (reload, deployments) = (dialects.reload(), dialects.deployments());
+        let catalog = Arc::new(Operators::new(catalog, reload, deployments));
         let plane_hand = plane.publisher();
         let hands = Hands { plane: plane_hand, tables, clock, tls, policy, feed, catalog };
         let (tellers, told) = std::sync::mpsc::channel();

@@ -22,8 +22,6 @@ pub struct Deployment {
     pub package_path: String,
     /// Where to; `None`: wherever one is allowed.
     pub target_node: Option<String>,
-    /// Told to all who subscribed.
-    pub progress: ProgressSender,
     /// What came of it: what is answered as JSON text, or why not.
     pub answer: oneshot::Sender<Result<serde_json::Value, String>>,
 }
@@ -35,7 +33,7 @@ pub struct ProgressSender(broadcast::Sender<Progress>);
 /// A step of a deployment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Progress {
-    /// The service that is deployed, or the package as long as it is not known.
+    /// The service that is deployed; the package as long as that is not known.
     pub service: String,
     /// Where to.
     pub target_node: String,
@@ -45,6 +43,10 @@ pub struct Progress {
     pub percent: u8,
     /// For people.
     pub message: String,
+    /// Which version, once that is known.
+    pub version: Option<String>,
+    /// The package, as whoever asked for it named it.
+    pub package: String,
 }
 
 impl Deployer {
@@ -55,6 +57,11 @@ impl Deployer {
         (Self { orders, progress }, waiting)
     }
 
+    /// What all who subscribed are told with.
+    pub fn listeners(&self) -> ProgressSender {
+        ProgressSender(self.progress.clone())
+    }
+
     /// Asks for a deployment; what came of it is there later. `None` if too many wait, or nobody
     /// carries them out any more.
     pub(crate) fn ask(
@@ -63,8 +70,7 @@ impl Deployer {
         target_node: Option<String>,
     ) -> Option<oneshot::Receiver<Result<serde_json::Value, String>>> {
         let (answer, answered) = oneshot::channel();
-        let progress = ProgressSender(self.progress.clone());
-        let order = Deployment { package_path, target_node, progress, answer };
+        let order = Deployment { package_path, target_node, answer };
         self.orders.try_send(order).ok().map(|()| answered)
     }
 

@@ -219,15 +219,18 @@ async fn a_subscription_goes_on_where_another_ended() {
 #[tokio::test]
 async fn deployments_are_carried_out_by_somebody_else() {
     let (deployer, mut orders) = Deployer::new();
+    let listeners = deployer.listeners();
     let site = Site::start(With { deployer: Some(deployer), ..With::default() });
     let worker = tokio::spawn(async move {
         let order = orders.recv().await.unwrap();
-        order.progress.tell(Progress {
+        listeners.tell(Progress {
             service: "web".to_owned(),
             target_node: order.target_node.unwrap_or_default(),
             stage: "upload".to_owned(),
             percent: 40,
-            message: order.package_path,
+            message: "on its way".to_owned(),
+            version: Some("1.2".to_owned()),
+            package: order.package_path,
         });
         order.answer.send(Ok(json!({"service": "web"}))).unwrap();
         let order = orders.recv().await.unwrap();
@@ -243,7 +246,8 @@ async fn deployments_are_carried_out_by_somebody_else() {
     let event = listener.next().await;
     assert_eq!(event["event"], "DeploymentProgress");
     let data = &event["data"];
-    assert_eq!((&data["percent"], &data["message"]), (&json!(40), &json!("/a.tar.gz")));
+    assert_eq!((&data["service"], &data["version"]), (&json!("web"), &json!("1.2")));
+    assert_eq!((&data["percent"], &data["package"]), (&json!(40), &json!("/a.tar.gz")));
     worker.await.unwrap();
     site.stop().await;
 }

@@ -8,6 +8,7 @@ mod authority;
 mod backend;
 mod caller;
 mod client;
+pub mod dialects;
 mod draw;
 pub mod frames;
 mod pebble;

@@ -277,7 +277,8 @@ fn one_at_a_time_and_a_lock_ends_with_who_held_it() {
     assert_eq!(ground.current().as_deref(), Some("web-2"));
     let mut pkill = Command::new("sh");
     let folder = ground.root().join("web-1").display().to_string();
-    let end = "for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd)\" != \"$0\" ] || kill ${p#/proc/}; done";
+    let end =
+        "for p in /proc/[0-9]*; do [ \"$(readlink $p/cwd)\" != \"$0\" ] || kill ${p#/proc/}; done";
     pkill.args(["-c", end, &folder]).status().unwrap();
 }
 

@@ -20,4 +20,4 @@ mod source;
 
 pub use hosts::Hosts;
 pub use server::Admin;
-pub use source::{Expiry, Issued, Numbers, Source};
+pub use source::{Catalog, Dialect, Expiry, Issued, Numbers, Source};

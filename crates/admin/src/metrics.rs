@@ -2,7 +2,7 @@
 //!
 //! A name says what and in which unit. Labels are a route's id, a class of status, a worker's
 //! number, a certificate's name: each is bounded by something that has a bound itself, and here
-//! again.
+//! again. Those of dialects and of the catalog are words of our own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::route::{CLASSES, Route};
-use crate::source::{Expiry, Numbers, Source};
+use crate::source::{Catalog, Dialect, Expiry, Numbers, Source};
 
 /// What the text is.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,6 +55,8 @@ impl Collector for Look {
         let mut page = Page(encoder);
         page.process(&numbers)?;
         page.routes(&routes)?;
+        page.dialects(&numbers.dialects)?;
+        page.catalog(&numbers.catalog)?;
         let clients = page.expiries(
             "certificate_expiry_timestamp",
             "When a certificate that clients are shown ends, since the Unix epoch",
@@ -132,6 +134,45 @@ impl Page<'_> {
             one.encode_histogram::<NoLabelSet>(sum, count, &route.latencies, None)?;
         }
         Ok(())
+    }
+
+    fn dialects(&mut self, dialects: &[Dialect]) -> fmt::Result {
+        if dialects.is_empty() {
+            return Ok(());
+        }
+        let open = dialects.iter().map(|dialect| (dialect.name, dialect.connections));
+        let help = "Open connections of a dialect";
+        self.gauges("dialect_connections", help, "dialect", open)?;
+        let help = "Connections of a dialect that were not let in";
+        let counter = MetricType::Counter;
+        let mut family = self.family("dialect_refused_connections", help, None, counter)?;
+        for dialect in dialects {
+            let labels = [("dialect", dialect.name)];
+            count_one(&mut family.encode_family(&labels)?, dialect.refused)?;
+        }
+        let help = "Requests of a dialect, by what became of them";
+        let mut family = self.family("dialect_requests", help, None, counter)?;
+        for dialect in dialects {
+            for (outcome, count) in &dialect.requests {
+                let labels = [("dialect", dialect.name), ("outcome", outcome)];
+                count_one(&mut family.encode_family(&labels)?, *count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn catalog(&mut self, catalog: &Catalog) -> fmt::Result {
+        self.gauge("catalog_services", "Services in the catalog", catalog.services)?;
+        let help = "Instances in the catalog, by the source that is believed, and how they are";
+        let mut family = self.family("catalog_instances", help, None, MetricType::Gauge)?;
+        for ((source, health), count) in &catalog.instances {
+            let labels = [("source", *source), ("health", *health)];
+            family.encode_family(&labels)?.encode_gauge(&signed(*count))?;
+        }
+        let help = "The number of the last change of the catalog, from 0 with each start";
+        self.gauge("catalog_sequence", help, catalog.sequence)?;
+        let help = "Addresses of configured subnets that services have";
+        self.gauge("catalog_allocations", help, catalog.allocations)
     }
 
     /// Of several certificates for a name the one that ends first. Tells how many were left out.
@@ -278,6 +319,18 @@ mod tests {
             certificates: vec![expiry("a.test", 20), expiry("a.test", 10), expiry("*.b.test", 30)],
             registry_certificates: vec![expiry("a.test", 40)],
             issued: Some(Issued { issued: 8, renewed: 9, failed: 10 }),
+            dialects: vec![Dialect {
+                name: "dns",
+                connections: 11,
+                refused: 12,
+                requests: vec![("noerror", 13), ("nxdomain", 0)],
+            }],
+            catalog: Catalog {
+                services: 14,
+                instances: BTreeMap::from([(("session", "good"), 15), (("file", "bad"), 16)]),
+                sequence: 17,
+                allocations: 18,
+            },
         };
         let text = rendered(numbers, vec![(RouteId(5), totals(&[(200, 3), (204, 30), (502, 3)]))]);
         for line in [
@@ -304,6 +357,15 @@ mod tests {
             "proxyd_request_duration_seconds_bucket{le=\"0.002\",route=\"r5\"} 0",
             "proxyd_request_duration_seconds_bucket{le=\"0.005\",route=\"r5\"} 2",
             "proxyd_request_duration_seconds_bucket{le=\"+Inf\",route=\"r5\"} 3",
+            "proxyd_dialect_connections{dialect=\"dns\"} 11",
+            "proxyd_dialect_refused_connections_total{dialect=\"dns\"} 12",
+            "proxyd_dialect_requests_total{dialect=\"dns\",outcome=\"noerror\"} 13",
+            "proxyd_dialect_requests_total{dialect=\"dns\",outcome=\"nxdomain\"} 0",
+            "proxyd_catalog_services 14",
+            "proxyd_catalog_instances{source=\"session\",health=\"good\"} 15",
+            "proxyd_catalog_instances{source=\"file\",health=\"bad\"} 16",
+            "proxyd_catalog_sequence 17",
+            "proxyd_catalog_allocations 18",
             "proxyd_unlisted{what=\"routes\"} 0",
             "# EOF",
         ] {

@@ -1,5 +1,6 @@
 //! Whoever knows the numbers.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use model::{RouteId, UnixMillis};
@@ -41,6 +42,36 @@ pub struct Numbers {
     pub registry_certificates: Vec<Expiry>,
     /// Certificates from authorities, if any are ordered.
     pub issued: Option<Issued>,
+    /// The dialects that are on.
+    pub dialects: Vec<Dialect>,
+    /// What is known of services.
+    pub catalog: Catalog,
+}
+
+/// What one dialect did since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// As its section is called.
+    pub name: &'static str,
+    /// Open connections.
+    pub connections: usize,
+    /// Connections that were not let in.
+    pub refused: u64,
+    /// Requests by what became of them.
+    pub requests: Vec<(&'static str, u64)>,
+}
+
+/// The catalog, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// All of them.
+    pub services: usize,
+    /// Instances by their source, and by how they are.
+    pub instances: BTreeMap<(&'static str, &'static str), usize>,
+    /// The number of the last change.
+    pub sequence: u64,
+    /// Addresses of configured subnets that are given to somebody.
+    pub allocations: usize,
 }
 
 /// When a certificate for a name ends.

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use acme::Counts;
 use admin::{Expiry, Numbers, Source};
+use catalog::View;
 use certs::Certificates;
 use dataplane::Publisher;
 use door::Secret;
 use model::RouteId;
 use runtime::Snapshot;
 use telemetry::Totals;
+
+use crate::dialects_counted::{self, Counted};
 
 /// Everybody who counts something.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Gathered {
     /// What clients of the registry are shown.
     pub(crate) registry_certificates: Option<Snapshot<Certificates>>,
     pub(crate) issued: Option<Arc<Counts>>,
+    pub(crate) dialects: Vec<Counted>,
+    pub(crate) catalog: Snapshot<View>,
     pub(crate) token: Option<Secret>,
     /// New requests are welcome.
     pub(crate) ready: Arc<AtomicBool>,
@@ -53,6 +58,8 @@ impl Source for Gathered {
                 renewed: counts.renewed(),
                 failed: counts.failed(),
             }),
+            dialects: self.dialects.iter().map(Counted::look).collect(),
+            catalog: dialects_counted::catalog(&self.catalog.load()),
         }
     }
 

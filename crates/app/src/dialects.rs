@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use certs::{Certificates, Clients, Resolver, ServerConfig, ServerOptions};
 use discovery::Handle;
+use door::Guests;
 use probe::{Policy, Tls};
 use runtime::{Clock, Snapshot};
 use service_proxy::{HttpProxy, HttpSettings, TcpProxy, TunnelSettings, Tunnels, VirtualAddresses};
+use telemetry::{Outcome, Outcomes};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::certificates::CertificateError;
 use crate::config::{ClientCertificates, Config, RegistryTls, ServiceApiConfig};
 use crate::deployments::Deployments;
+use crate::dialects_counted::Counted;
 use crate::kept;
 use crate::ports::Bound;
 use crate::registry_tls::RegistryServed;
@@ -38,6 +41,8 @@ pub(crate) struct Dialects {
     reload: Option<json_rpc::Reload>,
     /// Brings packages to hosts, if there are any.
     deployments: Option<Arc<Deployments>>,
+    /// What each of them counts.
+    counted: Vec<Counted>,
 }
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,6 +74,7 @@ impl Dialects {
             waiting: Vec::new(),
             reload: None,
             deployments: None,
+            counted: Vec::new(),
         };
         if let Some(heartbeat) = &config.dialects.heartbeat {
             let settings =
@@ -77,6 +83,7 @@ impl Dialects {
             let listener = heartbeat::Listener::bind(&settings, common.catalog.clone());
             let listener = listener.map_err(refused)?;
             bound.heartbeat = Some(listener.address()?);
+            all.count("heartbeat", listener.guests(), listener.outcomes());
             let stop = all.stop();
             all.tasks.spawn(listener.serve(stop));
         }
@@ -89,6 +96,7 @@ impl Dialects {
             });
             let server = server.map_err(RunError::Dns)?;
             bound.dns = Some(server.address());
+            all.count("dns", server.guests(), server.outcomes());
             let (catalog, clock, stop) = (common.catalog.clone(), common.clock, all.stop());
             all.tasks.spawn(async move {
                 if let Err(error) = server.serve(move || catalog.view(), clock, stop).await {
@@ -110,6 +118,7 @@ impl Dialects {
             let server = json_rpc::bind(settings, common.catalog.clone(), common.clock);
             let server = server.map_err(not_listening("json_rpc.listen", rpc.listen))?;
             bound.json_rpc = Some(server.address());
+            all.count("json_rpc", server.guests(), server.outcomes());
             all.reload = Some(server.reload());
             let stop = all.stop();
             all.tasks.spawn(server.run(stop));
@@ -134,6 +143,9 @@ impl Dialects {
         };
         let (policy, catalog) = (common.policy.clone(), common.catalog.clone());
         let tunnels = Tunnels::new(settings, policy, common.clock, catalog);
+        if proxy.tcp.is_some() || proxy.assign_addresses {
+            self.count("service_proxy_tcp", tunnels.guests(), tunnels.outcomes());
+        }
         if let Some(listen) = proxy.tcp {
             let listener = TcpProxy::bind(listen, tunnels.clone());
             let listener = listener.map_err(not_listening("service_proxy.tcp", listen))?;
@@ -161,6 +173,7 @@ impl Dialects {
                 other => RunError::Plane(other),
             })?;
             bound.service_proxy_http = server.addresses().first().copied();
+            self.counted.push(Counted::plane("service_proxy_http", server.publisher()));
             let (stop, grace) = (self.stop(), self.grace);
             self.waiting.push(Box::pin(async move {
                 if let Err(error) = server.serve(stop, grace).await {
@@ -219,6 +232,7 @@ impl Dialects {
         let server = service_api::Server::bind(settings, common.catalog.clone(), common.clock);
         let server = server.map_err(not_listening("service_api.listen", api.listen))?;
         bound.service_api = Some(server.local_addr());
+        self.count("service_api", server.guests(), server.outcomes());
         let stop = self.stop();
         self.tasks.spawn(server.run(stop));
         match service_api::Networks::watch() {
@@ -236,6 +250,15 @@ impl Dialects {
         for waiting in self.waiting.drain(..) {
             self.tasks.spawn(waiting);
         }
+    }
+
+    /// What they count, once.
+    pub(crate) fn counted(&mut self) -> Vec<Counted> {
+        std::mem::take(&mut self.counted)
+    }
+
+    fn count<O: Outcome>(&mut self, name: &'static str, guests: Guests, outcomes: Outcomes<O>) {
+        self.counted.push(Counted::new(name, guests, outcomes));
     }
 
     /// What has the backends file read again.

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod deployments;
 mod dialects;
+mod dialects_counted;
 mod issuing;
 mod kept;
 mod log;

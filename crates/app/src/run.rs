@@ -231,6 +231,7 @@ impl App {
 
         let tables = issuing.as_ref().map(Issuing::tables);
         let (reload, deployments) = (dialects.reload(), dialects.deployments());
+        let shown = catalog.shown();
         let catalog = Arc::new(Operators::new(catalog, reload, deployments));
         let plane_hand = plane.publisher();
         let hands = Hands { plane: plane_hand, tables, clock, tls, policy, feed, catalog };
@@ -254,6 +255,8 @@ impl App {
             certificates: served.as_ref().map(|(_, served)| served.certificates()),
             registry_certificates: registry_served.as_ref().map(RegistryServed::certificates),
             issued: issuing.as_ref().map(Issuing::counts),
+            dialects: dialects.counted(),
+            catalog: shown,
             token: config.admin.as_ref().and_then(|admin| Some(admin.token.as_ref()?.1.clone())),
             ready: Arc::clone(&ready),
         };

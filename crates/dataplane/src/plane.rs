@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use probe::{Policy, Tls};
 use resilience::Drain;
 use routing::{EndpointId, EndpointView, Head, Live, Member, Table};
 use runtime::{Clock, Snapshot};
-use telemetry::{Refusals, Totals};
+use telemetry::{Answered, Refusals, Totals};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::endpoint::{Checked, Endpoints};
@@ -173,6 +173,10 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) limits: Limits,
     pub(crate) peers: Guests,
+    /// By status, with and without a route.
+    pub(crate) answered: Answered,
+    /// Clients that were not let in.
+    pub(crate) refused: AtomicU64,
     pub(crate) openings: Openings,
     pub(crate) refusals: Refusals<Refused>,
     /// Where clients are sent that came in clear text.
@@ -427,6 +431,17 @@ impl Publisher {
         self.shared.openings.all()
     }
 
+    /// What was answered so far by status, where no route was found as well. By class the counts
+    /// are exact.
+    pub fn answered(&self) -> BTreeMap<u16, u64> {
+        self.shared.answered.totals()
+    }
+
+    /// How many clients were not let in so far.
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
     /// The circuit breaker of a route.
     pub fn circuit(&self, route: RouteId) -> CircuitReport {
         monitor::circuit(&self.shared, route)
@@ -481,6 +496,8 @@ pub(crate) fn shared(
         routes: Routes::new(workers),
         limits: Limits::new(),
         peers,
+        answered: Answered::new(workers),
+        refused: AtomicU64::new(0),
         openings: Openings::new(workers),
         refusals: Refusals::default(),
         oldest: Arc::new(Oldest::new(workers)),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use certs::Fault;
 use quinn::ConnectionError;
@@ -80,6 +81,9 @@ impl Shared {
         error: Option<&dyn Display>,
     ) {
         let error = error.map(tracing::field::display);
+        if reason.is_some() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
         match reason {
             Some(reason) if self.refusals.count(reason, self.clock.mono()) => {
                 tracing::info!(%peer, error, "a client is refused: {reason}");

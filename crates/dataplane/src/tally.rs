@@ -16,6 +16,8 @@ pub(crate) struct Tally {
     began: Cell<Instant>,
     /// What the client was told; 0 is nothing yet.
     pub(crate) status: Cell<u16>,
+    /// Whether it was counted.
+    is_counted: Cell<bool>,
     /// Whether the response broke off.
     pub(crate) broke: Cell<bool>,
     /// Bytes to the client.
@@ -30,6 +32,7 @@ impl Tally {
         self.route.take();
         self.began.set(now);
         self.status.set(0);
+        self.is_counted.set(false);
         self.broke.set(false);
         self.sent.set(0);
         self.received.set(0);
@@ -48,15 +51,18 @@ impl Tally {
     /// It was answered here.
     pub(crate) fn answered(&self, status: u16, bytes: u64) {
         self.status.set(status);
+        self.is_counted.set(false);
         self.sent.set(bytes);
     }
 
     /// It is over. Counts once, and only what a client was told something about.
     pub(crate) fn record(&self, worker: &Worker) {
-        let (Some(route), status) = (self.route.take(), self.status.get()) else { return };
-        if status == 0 {
+        let (route, status) = (self.route.take(), self.status.get());
+        if status == 0 || self.is_counted.replace(true) {
             return;
         }
+        worker.shared.answered.record(worker.number, status);
+        let Some(route) = route else { return };
         let sample = Sample {
             status,
             failed: status >= 500 || self.broke.get(),

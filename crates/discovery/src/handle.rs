@@ -42,6 +42,11 @@ impl Handle {
         self.view.load()
     }
 
+    /// The same for whoever only looks: the task does not wait for his end.
+    pub fn shown(&self) -> Snapshot<View> {
+        self.view.clone()
+    }
+
     /// The same for whoever reads it all the time, from one thread.
     pub fn reader(&self) -> runtime::Reader<View> {
         self.view.reader()

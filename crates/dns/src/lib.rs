@@ -16,6 +16,7 @@ mod bind;
 mod bounds;
 mod message;
 mod names;
+mod outcome;
 mod records;
 mod server;
 mod tcp;
@@ -24,6 +25,7 @@ mod zone;
 
 pub use bind::BindError;
 pub use message::{Transport, respond};
+pub use outcome::Became;
 pub use server::{Server, Settings};
 pub use zone::{Zone, ZoneError};
 

@@ -32,19 +32,31 @@ pub fn respond(
     transport: Transport,
     out: &mut Vec<u8>,
 ) -> bool {
+    code(zone, view, message, transport, out).is_some()
+}
+
+/// The same; gives the code of the answer.
+pub(crate) fn code(
+    zone: &Zone,
+    view: &View,
+    message: &[u8],
+    transport: Transport,
+    out: &mut Vec<u8>,
+) -> Option<ResponseCode> {
     let mut decoder = BinDecoder::new(message);
-    let Ok(header) = Header::read(&mut decoder) else { return false };
+    let header = Header::read(&mut decoder).ok()?;
     if header.metadata.message_type == MessageType::Response {
-        return false;
+        return None;
     }
     let asked = match ask(&header, message.len(), &mut decoder) {
         Ok(asked) => asked,
         Err(code) => {
             let none = Asked { query: None, edns: None };
-            return write(&header.metadata, &none, &Answer::refusal(code), transport, out);
+            let is_written = write(&header.metadata, &none, &Answer::refusal(code), transport, out);
+            return is_written.then_some(code);
         }
     };
-    let Some(query) = &asked.query else { return false };
+    let query = asked.query.as_ref()?;
     let answer = if asked.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
         Answer::refusal(ResponseCode::BADVERS)
     } else if query.query_class() != DNSClass::IN {
@@ -55,7 +67,7 @@ pub fn respond(
         let (name, kind) = (query.name(), query.query_type());
         answer(zone, view, Question { name, kind, draw: header.metadata.id })
     };
-    write(&header.metadata, &asked, &answer, transport, out)
+    write(&header.metadata, &asked, &answer, transport, out).then_some(answer.code)
 }
 
 /// What a message asks.

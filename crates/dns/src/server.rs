@@ -10,10 +10,12 @@ use door::{Door, Guests, Mono, Pace, Rate};
 use ipnet::IpNet;
 use resilience::ClientKey;
 use runtime::Clock;
+use telemetry::Outcomes;
 use tokio::sync::watch;
 
 use crate::bind::sockets;
 use crate::bounds::{CONNECTIONS, PACED_CLIENTS_MAX};
+use crate::outcome::Became;
 use crate::{BindError, Zone, tcp, udp};
 
 /// What the server is told.
@@ -47,6 +49,8 @@ pub struct Server {
     address: SocketAddr,
     udp: UdpSocket,
     tcp: TcpListener,
+    guests: Guests,
+    outcomes: Outcomes<Became>,
 }
 
 /// What answering takes, besides a socket.
@@ -54,6 +58,7 @@ pub(crate) struct Shared<V> {
     pub(crate) zone: Zone,
     pub(crate) clients: Vec<IpNet>,
     pub(crate) view: V,
+    pub(crate) outcomes: Outcomes<Became>,
     /// One for each way: who is sent from one to the other is not to be refused there.
     pub(crate) udp_pace: Option<Pace>,
     pub(crate) tcp_pace: Option<Pace>,
@@ -95,12 +100,23 @@ impl Server {
         let (udp, tcp) = sockets(settings.listen)?;
         let at = |source| BindError::Socket { address: settings.listen, over: "UDP", source };
         let address = udp.local_addr().map_err(at)?;
-        Ok(Self { settings, address, udp, tcp })
+        let (guests, outcomes) = (Guests::new("DNS connections", CONNECTIONS), Outcomes::default());
+        Ok(Self { settings, address, udp, tcp, guests, outcomes })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Who is connected over TCP.
+    pub fn guests(&self) -> Guests {
+        self.guests.clone()
+    }
+
+    /// What became of questions, over UDP and TCP.
+    pub fn outcomes(&self) -> Outcomes<Became> {
+        self.outcomes.clone()
     }
 
     /// Answers from the latest view until `stop`, and then to the end what it is at.
@@ -123,10 +139,10 @@ impl Server {
         }
         let rate = questions_per_second.map(rate);
         let pace = || rate.map(|rate| Pace::new(rate, Mono(clock)));
-        let (udp_pace, tcp_pace) = (pace(), pace());
-        let shared = Arc::new(Shared { zone, clients, view, udp_pace, tcp_pace });
+        let (udp_pace, tcp_pace, outcomes) = (pace(), pace(), self.outcomes);
+        let shared = Arc::new(Shared { zone, clients, view, outcomes, udp_pace, tcp_pace });
         let udp = tokio::net::UdpSocket::from_std(self.udp)?;
-        let tcp = Door::new(self.tcp, Guests::new("DNS connections", CONNECTIONS))?;
+        let tcp = Door::new(self.tcp, self.guests)?;
         let (end, ended) = watch::channel(());
         let udp = tokio::spawn(udp::run(udp, shared.clone(), ended.clone()));
         let tcp = tokio::spawn(tcp::run(tcp, shared, ended));

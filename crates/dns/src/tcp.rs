@@ -12,9 +12,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::Transport;
 use crate::bounds::{QUESTION_BYTES_MAX, TCP_IDLE, TCP_STEP};
+use crate::message::code;
+use crate::outcome::Became;
 use crate::server::{Shared, admits};
-use crate::{Transport, respond};
 
 /// For the answers that are being written when the server ends.
 const GRACE: Duration = TCP_STEP;
@@ -28,7 +30,9 @@ where
     let attend = move |stream, peer: SocketAddr| {
         let (shared, mut ended) = (shared.clone(), of_each.clone());
         async move {
-            if shared.serves(peer.ip()) {
+            if !shared.serves(peer.ip()) {
+                shared.outcomes.count(Became::Silenced);
+            } else {
                 // Whatever ends a connection concerns who asked, and nobody here.
                 let _ = converse(stream, peer.ip(), &shared, &mut ended).await;
             }
@@ -55,13 +59,20 @@ where
             _ = ended.changed() => return Ok(()),
             bytes = timeout(TCP_IDLE, stream.read_u16()) => usize::from(bytes??),
         };
-        if bytes > QUESTION_BYTES_MAX || !admits(shared.tcp_pace.as_ref(), peer) {
+        if !admits(shared.tcp_pace.as_ref(), peer) {
+            shared.outcomes.count(Became::Silenced);
+            return Ok(());
+        }
+        if bytes > QUESTION_BYTES_MAX {
+            shared.outcomes.count(Became::Malformed);
             return Ok(());
         }
         question.resize(bytes, 0);
         timeout(TCP_STEP, stream.read_exact(&mut question)).await??;
         let view = (shared.view)();
-        if !respond(&shared.zone, &view, &question, Transport::Tcp, &mut answer) {
+        let code = code(&shared.zone, &view, &question, Transport::Tcp, &mut answer);
+        shared.outcomes.count(code.map_or(Became::Malformed, Became::of));
+        if code.is_none() {
             return Ok(());
         }
         drop(view);

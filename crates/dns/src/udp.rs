@@ -11,9 +11,11 @@ use catalog::View;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
+use crate::Transport;
 use crate::bounds::{BATCH_MAX, QUESTION_BYTES_MAX, SWEEP_INTERVAL, UDP_BYTES_MAX};
+use crate::message::code;
+use crate::outcome::Became;
 use crate::server::{Shared, admits};
-use crate::{Transport, respond};
 
 /// Answers until `ended` is closed.
 pub(crate) async fn run<V>(
@@ -72,20 +74,39 @@ where
     }
 
     fn one(&mut self, view: &View, bytes: usize, peer: SocketAddr) {
-        // From where nobody may ask, silence: an answer would go to whoever is named as the sender.
-        if !self.shared.serves(peer.ip()) {
-            return;
-        }
-        let Some(transport) = self.transport(peer.ip()) else { return };
-        let Some(question) = self.question.get(..bytes) else { return };
-        if respond(&self.shared.zone, view, question, transport, &mut self.answer) {
-            // Whoever sends faster than the kernel does asks again.
-            let _ = self.socket.try_send_to(&self.answer, peer);
+        let became = match self.transport(peer.ip()) {
+            Some(transport) => self.answered(view, bytes, peer, transport),
+            None => Became::Silenced,
+        };
+        self.shared.outcomes.count(became);
+    }
+
+    fn answered(
+        &mut self,
+        view: &View,
+        bytes: usize,
+        peer: SocketAddr,
+        transport: Transport,
+    ) -> Became {
+        let question = self.question.get(..bytes).unwrap_or_default();
+        let zone = &self.shared.zone;
+        let Some(code) = code(zone, view, question, transport, &mut self.answer) else {
+            return Became::Malformed;
+        };
+        // Whoever sends faster than the kernel does asks again.
+        let _ = self.socket.try_send_to(&self.answer, peer);
+        match transport {
+            Transport::UdpTooOften => Became::TooOften,
+            Transport::Udp | Transport::Tcp => Became::of(code),
         }
     }
 
     /// How a question is answered; `None` if not at all.
     fn transport(&mut self, peer: IpAddr) -> Option<Transport> {
+        // From where nobody may ask, silence: an answer would go to whoever is named as the sender.
+        if !self.shared.serves(peer) {
+            return None;
+        }
         if admits(self.shared.udp_pace.as_ref(), peer) {
             return Some(Transport::Udp);
         }
@@ -99,6 +120,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use door::{Mono, Pace};
+    use telemetry::Outcomes;
 
     use super::*;
     use crate::Zone;
@@ -112,6 +134,7 @@ mod tests {
             zone: Zone::parse("z").unwrap(),
             clients: vec!["10.0.0.0/8".parse().unwrap()],
             view: Arc::<View>::default,
+            outcomes: Outcomes::default(),
             udp_pace: Some(Pace::new(rate(NonZeroU32::MIN), Mono(clock))),
             tcp_pace: None,
         };

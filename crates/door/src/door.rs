@@ -50,6 +50,11 @@ impl Door {
         self.listener.local_addr()
     }
 
+    /// Who is inside.
+    pub const fn guests(&self) -> &Guests {
+        &self.guests
+    }
+
     /// Attends to everybody who comes, each in a task of its own, until `stop`. Then nobody else
     /// is let in, and who is still there after `grace` is cut off.
     pub async fn serve<F>(

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use discovery::Handle;
+use telemetry::Outcomes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use wire::heartbeat::{FRAME_BYTES_MAX, decode, encode, whole};
 
 use crate::answer::answer;
+use crate::outcome::Became;
 
 /// For a whole request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,11 +27,17 @@ const BEHIND_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
 
 /// Answers one request. Who goes away meanwhile is no news: the first clients never read what a
 /// heartbeat is answered.
-pub(crate) async fn attend(mut stream: TcpStream, peer: SocketAddr, catalog: Handle) {
+pub(crate) async fn attend(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    catalog: Handle,
+    outcomes: Outcomes<Became>,
+) {
     let request = match timeout(REQUEST_TIMEOUT, request(&mut stream)).await {
         Ok(Ok(Some(request))) => request,
-        Ok(Ok(None) | Err(_)) => return,
+        Ok(Ok(None) | Err(_)) => return outcomes.count(Became::Unread),
         Err(_) => {
+            outcomes.count(Became::Unread);
             tracing::debug!(%peer, "no whole request on the heartbeat port in time");
             return;
         }
@@ -41,6 +49,7 @@ pub(crate) async fn attend(mut stream: TcpStream, peer: SocketAddr, catalog: Han
             answer
         }
     };
+    outcomes.count(Became::from(&answer));
     let _ = timeout(LINGER, say(&mut stream, &encode(&answer))).await;
 }
 

@@ -12,8 +12,10 @@
 mod answer;
 mod connection;
 mod listener;
+mod outcome;
 
 pub use listener::{Listener, Settings};
+pub use outcome::Became;
 
 #[cfg(test)]
 mod tests;

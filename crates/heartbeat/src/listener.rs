@@ -7,7 +7,10 @@ use std::time::Duration;
 use discovery::Handle;
 use door::{Bounds, Door, Guests};
 
+use telemetry::Outcomes;
+
 use crate::connection;
+use crate::outcome::Became;
 
 /// How long who is being answered when proxyd ends may take.
 const GRACE: Duration = Duration::from_secs(2);
@@ -38,6 +41,7 @@ impl Default for Settings {
 pub struct Listener {
     door: Door,
     catalog: Handle,
+    outcomes: Outcomes<Became>,
 }
 
 impl Listener {
@@ -49,7 +53,7 @@ impl Listener {
     pub fn bind(settings: &Settings, catalog: Handle) -> io::Result<Self> {
         let door =
             Door::bind(settings.listen, Guests::new("heartbeat connections", settings.bounds))?;
-        Ok(Self { door, catalog })
+        Ok(Self { door, catalog, outcomes: Outcomes::default() })
     }
 
     /// Where it listens.
@@ -61,10 +65,21 @@ impl Listener {
         self.door.address()
     }
 
+    /// Who is connected.
+    pub fn guests(&self) -> Guests {
+        self.door.guests().clone()
+    }
+
+    /// What became of requests.
+    pub fn outcomes(&self) -> Outcomes<Became> {
+        self.outcomes.clone()
+    }
+
     /// Answers until `stop`. Who has asked by then is answered.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let catalog = self.catalog;
-        let attend = move |stream, peer| connection::attend(stream, peer, catalog.clone());
+        let Self { catalog, outcomes, .. } = self;
+        let attend =
+            move |stream, peer| connection::attend(stream, peer, catalog.clone(), outcomes.clone());
         self.door.serve(stop, GRACE, attend).await;
     }
 }

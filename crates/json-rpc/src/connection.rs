@@ -22,8 +22,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 
-use crate::dialog::{Dialog, Transport, failed};
+use crate::dialog::{Dialog, Transport};
 use crate::error::Error;
+use crate::outcome::Became;
 use crate::websocket;
 
 /// Longest head, in bytes. Of fields hyper takes a hundred.
@@ -81,6 +82,7 @@ async fn respond(
     upgrade: &Mutex<Option<OnUpgrade>>,
 ) -> Response<Full<Bytes>> {
     if let Err(denied) = shared.access.check(request.headers()) {
+        shared.dialog.outcomes.count(Became::Denied);
         let status = match denied {
             Denied::Token => StatusCode::UNAUTHORIZED,
             Denied::Origin => StatusCode::FORBIDDEN,
@@ -109,13 +111,15 @@ async fn post(body: Incoming, shared: &Shared) -> Response<Full<Bytes>> {
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body took too long", None),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let error = Error::oversized(bounds.message_bytes_max);
-            return json(StatusCode::PAYLOAD_TOO_LARGE, failed(None, &error));
+            return json(StatusCode::PAYLOAD_TOO_LARGE, shared.dialog.failed(None, &error));
         }
         Ok(Err(error)) => return text(StatusCode::BAD_REQUEST, &error.to_string(), None),
         Ok(Ok(body)) => body.to_bytes(),
     };
     match std::str::from_utf8(&body) {
-        Err(error) => json(StatusCode::OK, failed(None, &Error::parse(error.to_string()))),
+        Err(error) => {
+            json(StatusCode::OK, shared.dialog.failed(None, &Error::parse(error.to_string())))
+        }
         Ok(message) => match shared.dialog.answer(message, Transport::Post).await.text {
             Some(answer) => json(StatusCode::OK, answer),
             None => with_status(StatusCode::NO_CONTENT, Full::default()),

@@ -1,11 +1,13 @@
 //! A message in, its answer out.
 
 use serde_json::value::RawValue;
+use telemetry::Outcomes;
 
 use crate::config::Bounds;
 use crate::error::Error;
 use crate::hub::{Hub, Subscription};
 use crate::message::{Malformed, Message, Request, read};
+use crate::outcome::Became;
 use crate::registry::Registry;
 use crate::request::{self, Asked};
 
@@ -29,13 +31,14 @@ pub(crate) struct Dialog {
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
     pub(crate) bounds: Bounds,
+    pub(crate) outcomes: Outcomes<Became>,
 }
 
 impl Dialog {
     pub(crate) async fn answer(&self, text: &str, transport: Transport) -> Answer {
         let mut answer = Answer::default();
         match read(text, self.bounds.batch_max) {
-            Err(error) => answer.text = Some(failed(None, &error)),
+            Err(error) => answer.text = Some(self.failed(None, &error)),
             Ok(Message::One(one)) => {
                 answer.text = self.one(one, transport, &mut answer.subscriptions).await;
             }
@@ -47,7 +50,10 @@ impl Dialog {
                     bytes += text.as_ref().map_or(0, String::len);
                     if bytes > self.bounds.answers_bytes_max {
                         let error = Error::answers(self.bounds.answers_bytes_max);
-                        return Answer { text: Some(failed(None, &error)), ..Answer::default() };
+                        return Answer {
+                            text: Some(self.failed(None, &error)),
+                            ..Answer::default()
+                        };
                     }
                     texts.extend(text);
                 }
@@ -71,7 +77,7 @@ impl Dialog {
     ) -> Option<String> {
         let request = match one {
             Ok(request) => request,
-            Err(Malformed { id, error }) => return Some(failed(id, &error)),
+            Err(Malformed { id, error }) => return Some(self.failed(id, &error)),
         };
         let asked = request::read(&self.hub.name, &request.method, request.params);
         let result = match (asked, request.id, transport) {
@@ -84,7 +90,7 @@ impl Dialog {
             (Ok(Asked::Subscription { notification, topic }), None, _) => {
                 let subscription = Subscription { number: 0, notification, topic };
                 drop(self.notifications(subscription).await);
-                return None;
+                Ok("".into())
             }
             (Ok(Asked::Subscription { notification, topic }), Some(_), Transport::WebSocket) => {
                 let number = fastrand::u64(1..1 << 53);
@@ -95,18 +101,24 @@ impl Dialog {
                 "this is a subscription, which needs a WebSocket: POST registry.list and its like",
             )),
         };
-        let id = request.id?;
-        Some(match result {
-            Ok(result) => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.get()),
-            Err(error) => failed(Some(id), &error),
-        })
+        let answer = match result {
+            Ok(result) => {
+                self.outcomes.count(Became::Result);
+                let id = request.id?.get();
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+            }
+            Err(error) => self.failed(request.id, &error),
+        };
+        // Nobody hears what became of a notification.
+        request.id.map(|_| answer)
     }
-}
 
-/// An error, under the id of its request if that is known.
-pub(crate) fn failed(id: Option<&RawValue>, error: &Error) -> String {
-    let id = id.map_or("null", RawValue::get);
-    // Texts and a number: there is nothing in it that cannot be written.
-    let error = serde_json::to_string(error).unwrap_or_default();
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+    /// An error, under the id of its request if that is known.
+    pub(crate) fn failed(&self, id: Option<&RawValue>, error: &Error) -> String {
+        self.outcomes.count(Became::from(error));
+        let id = id.map_or("null", RawValue::get);
+        // Texts and a number: there is nothing in it that cannot be written.
+        let error = serde_json::to_string(error).unwrap_or_default();
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+    }
 }

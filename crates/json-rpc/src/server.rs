@@ -8,6 +8,7 @@ use certs::ServerConfig;
 use discovery::Handle;
 use door::{Door, Guests};
 use runtime::Clock;
+use telemetry::Outcomes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,7 @@ use crate::config::Bounds;
 use crate::connection::{Shared, serve};
 use crate::dialog::Dialog;
 use crate::hub::Hub;
+use crate::outcome::Became;
 use crate::registry::Registry;
 use crate::sources::{Reload, Sources};
 
@@ -52,6 +54,7 @@ pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Serv
         registry: Registry::new(handle, reload.clone()),
         hub: Hub::new(hub, clock),
         bounds,
+        outcomes: Outcomes::default(),
     };
     let shared = Arc::new(Shared { dialog, access, end: CancellationToken::new() });
     Ok(Server { door, address, tls, bounds, shared, sources, reload })
@@ -61,6 +64,16 @@ impl Server {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Who is connected.
+    pub fn guests(&self) -> Guests {
+        self.door.guests().clone()
+    }
+
+    /// What became of requests.
+    pub fn outcomes(&self) -> Outcomes<Became> {
+        self.shared.dialog.outcomes.clone()
     }
 
     /// What has the backends file read again.

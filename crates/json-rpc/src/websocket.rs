@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::connection::Shared;
-use crate::dialog::{Transport, failed};
+use crate::dialog::Transport;
 use crate::error;
 
 /// Requests are short, and there may be many connections.
@@ -46,7 +46,7 @@ where
                 Ok(text) => answer(&mut socket, shared, text).await,
                 Err(error) => {
                     let error = error::Error::parse(error.to_string());
-                    say(&mut socket, shared, failed(None, &error)).await
+                    say(&mut socket, shared, shared.dialog.failed(None, &error)).await
                 }
             },
             // Pongs and the answer to Close are written by the next read.
@@ -55,7 +55,7 @@ where
             )) => Ok(()),
             Some(Err(Error::Capacity(_))) => {
                 // The rest of it would be read as frames.
-                let error = failed(None, &error::Error::oversized(bytes_max));
+                let error = shared.dialog.failed(None, &error::Error::oversized(bytes_max));
                 if say(&mut socket, shared, error).await.is_ok() {
                     let reason = "the message is too big";
                     close(&mut socket, shared, CloseCode::Size, reason).await;

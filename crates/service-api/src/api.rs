@@ -10,6 +10,7 @@ use model::{Now, ServiceName};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use telemetry::Outcomes;
 
 use crate::deploy::Deployer;
 use crate::entry::{EndpointEntry, EntryError, ServiceEntry, endpoints_of, identity};
@@ -17,6 +18,7 @@ use crate::envelope::{Request, loaded, raw};
 use crate::event::Networks;
 use crate::fault::Fault;
 use crate::order::{Order, way};
+use crate::outcome::Became;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct Api {
     /// Names this life of the process: numbers of events begin anew with the next one.
     pub(crate) epoch: String,
     pub(crate) deployer: Option<Deployer>,
+    pub(crate) outcomes: Outcomes<Became>,
     /// Every service as text, as it was at one moment: thousands ask for the same.
     services: Mutex<Option<(Arc<View>, Arc<RawValue>)>>,
 }
@@ -106,7 +109,14 @@ impl Api {
         epoch: String,
         deployer: Option<Deployer>,
     ) -> Self {
-        Self { handle, clock, epoch, deployer, services: Mutex::new(None) }
+        Self {
+            handle,
+            clock,
+            epoch,
+            deployer,
+            outcomes: Outcomes::default(),
+            services: Mutex::new(None),
+        }
     }
 
     /// Carries out what needs nothing of the connection but where it comes from.

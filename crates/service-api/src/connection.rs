@@ -29,6 +29,7 @@ use crate::event;
 use crate::fault::{CODE_MISSED, Fault};
 use crate::handshake::Socket;
 use crate::kind::EventKind;
+use crate::outcome::Became;
 use crate::subscriptions::{self, Subscriptions};
 
 /// Why a connection ends.
@@ -104,6 +105,9 @@ impl Connection {
     pub(crate) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let Err(end) = self.talk(&mut stopped).await;
         let End::Cut(code, reason) = end else { return };
+        if code != CloseCode::Away {
+            self.api.outcomes.count(Became::CutOff);
+        }
         tracing::debug!(%code, reason, peer = %self.asker, "a client is cut off");
         let frame = CloseFrame { code, reason: reason.into() };
         let leave = async {
@@ -300,6 +304,8 @@ impl Connection {
     }
 
     async fn answer(&mut self, id: &str, answered: &Answer) -> Result<(), End> {
+        let became = if answered.is_ok() { Became::Answered } else { Became::Refused };
+        self.api.outcomes.count(became);
         let text = envelope::answer(id, answered.as_ref().map(|data| &**data));
         self.send(Message::text(text)).await
     }

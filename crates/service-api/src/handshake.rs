@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::bounds::{MESSAGE_BYTES_MAX, READ_BYTES};
+use crate::outcome::Became;
 
 /// For somebody who does not know.
 const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -43,19 +44,20 @@ enum Kept {
 }
 
 impl Gate {
-    /// Both handshakes. `None` if they come to nothing; the caller looks at the time.
-    pub(crate) async fn open(self, stream: TcpStream, peer: IpAddr) -> Option<Socket> {
-        let mut first = [0];
-        if stream.peek(&mut first).await.ok()? > 0 && first != [HANDSHAKE_RECORD] {
+    /// Both handshakes, or what they came to; the caller looks at the time.
+    pub(crate) async fn open(self, stream: TcpStream, peer: IpAddr) -> Result<Socket, Became> {
+        let (mut first, failed) = ([0], |_| Became::NotOpened);
+        if stream.peek(&mut first).await.map_err(failed)? > 0 && first != [HANDSHAKE_RECORD] {
             dismiss(stream).await;
-            return None;
+            return Err(Became::NotOpened);
         }
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         let stream = acceptor
             .accept(stream)
             .await
             .inspect_err(|error| tracing::debug!(%error, %peer, "a client did not shake hands"));
-        let stream = stream.ok()?;
+        let stream = stream.map_err(failed)?;
+        let mut became = Became::NotOpened;
         // Whoever shows a certificate was found to have the right one, or would not be here.
         let has_shown = stream.get_ref().1.peer_certificates().is_some();
         let config = WebSocketConfig::default()
@@ -64,16 +66,20 @@ impl Gate {
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         #[expect(clippy::result_large_err, reason = "the library's own type")]
-        let look = move |request: &Request, response: Response| match self.look(
+        let look = |request: &Request, response: Response| match self.look(
             peer,
             has_shown,
             request.headers(),
         ) {
             Ok(()) => Ok(response),
-            Err(kept) => Err(refusal(kept)),
+            Err(kept) => {
+                became = Became::Denied;
+                Err(refusal(kept))
+            }
         };
         let opened = accept_hdr_async_with_config(stream, look, Some(config)).await;
-        opened.inspect_err(|error| tracing::debug!(%error, %peer, "no WebSocket")).ok()
+        let opened = opened.inspect_err(|error| tracing::debug!(%error, %peer, "no WebSocket"));
+        opened.map_err(|_| became)
     }
 
     fn look(&self, peer: IpAddr, has_shown: bool, headers: &HeaderMap) -> Result<(), Kept> {

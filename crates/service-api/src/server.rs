@@ -10,6 +10,7 @@ use certs::ServerConfig;
 use discovery::Handle;
 use door::{Access, Bounds, Door, Guest, Guests};
 use runtime::Clock;
+use telemetry::Outcomes;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use crate::bounds::{
 use crate::connection::Connection;
 use crate::deploy::Deployer;
 use crate::handshake::Gate;
+use crate::outcome::Became;
 
 /// What a listener is told.
 #[derive(Clone, Debug)]
@@ -95,6 +97,16 @@ impl Server {
         self.address
     }
 
+    /// Who is connected.
+    pub fn guests(&self) -> Guests {
+        self.door.guests().clone()
+    }
+
+    /// What became of requests.
+    pub fn outcomes(&self) -> Outcomes<Became> {
+        self.api.outcomes.clone()
+    }
+
     /// Serves until `stop` is there; then says goodbye to everybody, which takes some seconds at
     /// most.
     pub async fn run(self, stop: impl Future<Output = ()>) {
@@ -130,8 +142,11 @@ async fn serve(
     };
     drop(handshake);
     match opened {
-        Ok(Some(socket)) => Connection::new(socket, api, peer).run(stopped).await,
-        Ok(None) => {}
-        Err(_) => tracing::debug!(%peer, "a client did not shake hands in time"),
+        Ok(Ok(socket)) => Connection::new(socket, api, peer).run(stopped).await,
+        Ok(Err(became)) => api.outcomes.count(became),
+        Err(_) => {
+            api.outcomes.count(Became::NotOpened);
+            tracing::debug!(%peer, "a client did not shake hands in time");
+        }
     }
 }

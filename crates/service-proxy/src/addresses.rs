@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::loopback::Loopback;
+use crate::outcome::Became;
 use crate::resolve::Target;
 use crate::tunnel::Tunnels;
 
@@ -168,8 +169,11 @@ impl VirtualAddresses {
             let (tunnels, name) = (tunnels.clone(), name.clone());
             async move {
                 let service = tunnels.0.catalog.view().service(name.as_str()).cloned();
-                if let Some(service) = service {
-                    tunnels.join(client, &Target { service, instance: None }, &[]).await;
+                match service {
+                    Some(service) => {
+                        tunnels.join(client, &Target { service, instance: None }, &[]).await;
+                    }
+                    None => tunnels.0.outcomes.count(Became::Unknown),
                 }
             }
         };

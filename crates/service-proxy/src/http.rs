@@ -63,6 +63,11 @@ impl HttpProxy {
         self.plane.bound()
     }
 
+    /// What it serves and has served.
+    pub fn publisher(&self) -> Publisher {
+        self.plane.publisher()
+    }
+
     /// Serves until `stop`; then what is in flight has `grace` to finish. Gives whether it did.
     ///
     /// # Errors

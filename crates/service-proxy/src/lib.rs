@@ -19,6 +19,7 @@ mod dial;
 mod hello;
 mod http;
 mod loopback;
+mod outcome;
 mod preamble;
 mod resolve;
 mod routes;
@@ -27,6 +28,7 @@ mod tunnel;
 
 pub use addresses::{AddressError, VirtualAddresses};
 pub use http::{HttpProxy, HttpSettings};
+pub use outcome::Became;
 pub use tcp::TcpProxy;
 pub use tunnel::{TunnelSettings, Tunnels};
 

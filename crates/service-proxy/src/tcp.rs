@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::hello::{Hello, Said};
+use crate::outcome::Became;
 use crate::preamble::{self, Preamble};
 use crate::resolve::resolve;
 use crate::tunnel::Tunnels;
@@ -56,19 +57,18 @@ impl TcpProxy {
 }
 
 async fn attend(mut client: TcpStream, peer: SocketAddr, tunnels: Tunnels) {
-    let mut held = Vec::new();
+    let (shared, mut held) = (&tunnels.0, Vec::new());
     let named = match timeout(NAME_TIMEOUT, name(&mut client, &mut held)).await {
         Ok(Ok(named)) => named,
         Ok(Err(_)) | Err(_) => None,
     };
     let Some((name, payload)) = named else {
         tracing::debug!(%peer, "no name at the beginning of a tunnel");
-        return;
+        return shared.outcomes.count(Became::Nameless);
     };
-    let shared = &tunnels.0;
     let Some(target) = resolve(&shared.catalog.view(), &shared.settings.zone, &name) else {
         tracing::debug!(%peer, %name, "no such service");
-        return;
+        return shared.outcomes.count(Became::Unknown);
     };
     tunnels.join(client, &target, held.get(payload..).unwrap_or_default()).await;
 }

@@ -10,10 +10,12 @@ use door::{Bounds, Guests};
 use model::Instant;
 use probe::Policy;
 use runtime::Clock;
+use telemetry::Outcomes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::dial::Dialer;
+use crate::outcome::Became;
 use crate::resolve::Target;
 
 /// What one direction holds.
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) settings: TunnelSettings,
     pub(crate) catalog: Handle,
     pub(crate) guests: Guests,
+    pub(crate) outcomes: Outcomes<Became>,
     dialer: Dialer,
     clock: Clock,
 }
@@ -69,7 +72,18 @@ impl Tunnels {
     pub fn new(settings: TunnelSettings, policy: Policy, clock: Clock, catalog: Handle) -> Self {
         let dialer = Dialer::new(policy, settings.port_offset, settings.connect_timeout);
         let guests = Guests::new("tunnels", settings.bounds);
-        Self(Arc::new(Shared { settings, catalog, guests, dialer, clock }))
+        let outcomes = Outcomes::default();
+        Self(Arc::new(Shared { settings, catalog, guests, outcomes, dialer, clock }))
+    }
+
+    /// Who is connected.
+    pub fn guests(&self) -> Guests {
+        self.0.guests.clone()
+    }
+
+    /// What became of connections that are over.
+    pub fn outcomes(&self) -> Outcomes<Became> {
+        self.0.outcomes.clone()
     }
 
     /// Joins a client with a service until both have said all they have to say. The service gets
@@ -80,17 +94,21 @@ impl Tunnels {
         let service = &target.service.name;
         let Some((backend, ticket)) = shared.dialer.connect(&view, target).await else {
             tracing::info!(%service, "no endpoint of a service can be reached");
-            return;
+            return shared.outcomes.count(Became::Unreachable);
         };
         drop(view);
         // Each is a hint and no more.
         let _ = (client.set_nodelay(true), backend.set_nodelay(true));
-        if let Err(error) =
-            pass(shared.clock, shared.settings.idle_timeout, client, backend, first).await
-        {
-            tracing::debug!(%service, %error, "a tunnel broke");
-        }
+        let passed = pass(shared.clock, shared.settings.idle_timeout, client, backend, first);
+        let became = match passed.await {
+            Ok(()) => Became::Ended,
+            Err(error) => {
+                tracing::debug!(%service, %error, "a tunnel broke");
+                Became::Broken
+            }
+        };
         drop(ticket);
+        shared.outcomes.count(became);
     }
 }
 

@@ -6,16 +6,21 @@
 //! happened since. A route that never serves costs a few words; histograms of latency are made at
 //! the first request, and are bounded in number ([`HistogramPool`]).
 //!
-//! [`Refusals`] are what the log tells of clients that are not let in.
+//! [`Outcomes`] are for protocols that have no routes, and [`Answered`] is for answers of any route
+//! and none. [`Refusals`] are what the log tells of clients that are not let in.
 
+mod answered;
 mod counter;
 mod histogram;
+mod outcomes;
 mod pool;
 mod refusals;
 mod route;
 mod status;
 mod totals;
 
+pub use answered::Answered;
+pub use outcomes::{Outcome, Outcomes};
 pub use pool::HistogramPool;
 pub use refusals::{Refusals, TOLD_EVERY};
 pub use route::{RouteStats, Sample};

@@ -7,7 +7,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use proxyd_e2e::dialects::{api, beat, dig, exchange, rpc};
 use proxyd_e2e::{Backend, Proxy, get, wait_for};
+use serde_json::json;
 
 const LISTEN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -73,6 +75,64 @@ fn numbers_of_certificates_routes_and_the_process() {
     wait_for("the route to go", || {
         let text = metrics(&proxy);
         (text.contains("proxyd_routes 0\n") && !text.contains("\"r1\"")).then_some(())
+    });
+}
+
+/// Each dialect by what became of its requests, and the catalog by source.
+#[test]
+fn numbers_of_dialects_and_the_catalog() {
+    let proxy = Proxy::start_with(&format!(
+        "{LISTEN}[heartbeat]\nlisten = \"127.0.0.1:0\"\nports = \"19000-19099\"\n\
+         [dns]\nlisten = \"127.0.0.1:0\"\n\
+         [service_proxy]\ntcp = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n\
+         [service_api]\nlisten = \"127.0.0.1:0\"\nsubnets = [\"10.42.0.0/16\"]\n\
+         [json_rpc]\nlisten = \"127.0.0.1:0\"\n"
+    ));
+    assert!(beat(&proxy, "beat-svc").starts_with("SUCCESS|"));
+    assert_eq!(beat(&proxy, "HEARTBEAT|nobody"), "HEARTBEAT_FAILED");
+    let backend = Backend::start("web");
+    let params =
+        json!({ "name": "rpc-svc", "host": "127.0.0.1", "port": backend.address().port() });
+    rpc(&proxy, "registry.register", params);
+    rpc(&proxy, "registry.nothing", json!({}));
+    api(&proxy, "allocate_ip", json!({ "service": "api-svc" }));
+    dig(&proxy, "never.proxyd.internal", "A");
+    let tcp =
+        |name: &str| exchange(proxy.port("service_proxy.tcp"), format!("{name}\n").as_bytes());
+    assert_eq!(tcp("never"), "");
+    let http = |path: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        exchange(proxy.port("service_proxy.http"), request.as_bytes())
+    };
+    assert!(http("/rpc-svc/").starts_with("HTTP/1.1 200 "));
+    assert!(http("/never/").starts_with("HTTP/1.1 404 "));
+    let requests = |dialect: &str, outcome: &str, count: u64| {
+        format!(
+            "proxyd_dialect_requests_total{{dialect=\"{dialect}\",outcome=\"{outcome}\"}} {count}"
+        )
+    };
+    let lines = [
+        requests("heartbeat", "registered", 1),
+        requests("heartbeat", "heartbeat_failed", 1),
+        requests("json_rpc", "result", 1),
+        requests("json_rpc", "unknown_method", 1),
+        requests("service_api", "answered", 1),
+        requests("dns", "nxdomain", 1),
+        requests("service_proxy_tcp", "unknown", 1),
+        requests("service_proxy_http", "2xx", 1),
+        requests("service_proxy_http", "4xx", 1),
+        "proxyd_dialect_refused_connections_total{dialect=\"heartbeat\"} 0".to_owned(),
+        "proxyd_dialect_connections{dialect=\"service_api\"} 0".to_owned(),
+        "proxyd_catalog_services 2".to_owned(),
+        "proxyd_catalog_instances{source=\"heartbeat\",health=\"good\"} 1".to_owned(),
+        "proxyd_catalog_instances{source=\"manual\",health=\"good\"} 1".to_owned(),
+        "proxyd_catalog_allocations 1".to_owned(),
+    ];
+    wait_for("every number", || {
+        let text = metrics(&proxy);
+        let is_there = |line: &String| text.lines().any(|found| found == line);
+        lines.iter().all(is_there).then_some(())
     });
 }
 

@@ -92,7 +92,7 @@ pub struct Catalog {
     deadlines: OrdSet<(Instant, Identity)>,
     addresses: AddressPool,
     ports: PortPool,
-    subnets: Vec<AddressPool>,
+    subnets: AddressPool,
     view: View,
     records: Vec<Record>,
 }
@@ -130,7 +130,7 @@ impl Catalog {
             deadlines: OrdSet::new(),
             addresses: AddressPool::range(first, last),
             ports: PortPool::new(config.ports.clone()),
-            subnets: config.subnets.iter().map(|net| AddressPool::subnet(*net)).collect(),
+            subnets: AddressPool::subnets(&config.subnets),
             view: View::default(),
             records: Vec::new(),
             config: Arc::new(config),
@@ -163,10 +163,10 @@ impl Catalog {
             self.claim(&entry.identity, entry.source, claim, now);
         }
         for (service, address) in image.allocations {
-            let found = self.subnets.iter_mut().any(|subnet| {
-                subnet.of(&service).is_none() && subnet.allocate_this(&service, address).is_ok()
-            });
-            if found {
+            let fits = !self.addresses.is_taken(address)
+                && self.subnets.of(&service).is_none()
+                && self.subnets.allocate_this(&service, address).is_ok();
+            if fits {
                 self.view.set_allocation(&service, Some(address));
             } else {
                 self.records.push(Record::RemoveAllocation(service));
@@ -338,7 +338,9 @@ impl Catalog {
                 return Err(Refusal::Full(self.config.entries_max));
             }
             None => {
-                let address = self.addresses.allocate(&identity.to_string())?;
+                let subnets = &self.subnets;
+                let elsewhere = |address| subnets.is_taken(address);
+                let address = self.addresses.allocate(&identity.to_string(), elsewhere)?;
                 let Some(port) = self.ports.take() else {
                     self.addresses.release(&identity.to_string());
                     return Err(Refusal::Ports);
@@ -457,26 +459,25 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`Refusal::NoSubnets`]; [`Refusal::Pool`], of the last network, if all are full.
+    /// [`Refusal::NoSubnets`]; [`Refusal::Pool`] if all are full.
     pub fn allocate(&mut self, service: &str) -> Result<Ipv4Addr, Refusal> {
-        if let Some(address) = self.subnets.iter().find_map(|subnet| subnet.of(service)) {
+        if self.config.subnets.is_empty() {
+            return Err(Refusal::NoSubnets);
+        }
+        if let Some(address) = self.subnets.of(service) {
             return Ok(address);
         }
-        let mut result = Err(Refusal::NoSubnets);
-        for subnet in &mut self.subnets {
-            result = subnet.allocate(service).map_err(Refusal::Pool);
-            if let Ok(address) = result {
-                self.view.set_allocation(service, Some(address));
-                self.records.push(Record::PutAllocation(service.into(), address));
-                break;
-            }
-        }
-        result
+        // The networks may hold virtual addresses.
+        let virtual_ones = &self.addresses;
+        let address = self.subnets.allocate(service, |address| virtual_ones.is_taken(address))?;
+        self.view.set_allocation(service, Some(address));
+        self.records.push(Record::PutAllocation(service.into(), address));
+        Ok(address)
     }
 
     /// Frees the address of a service, and says which it was.
     pub fn release(&mut self, service: &str) -> Option<Ipv4Addr> {
-        let address = self.subnets.iter_mut().find_map(|subnet| subnet.release(service))?;
+        let address = self.subnets.release(service)?;
         self.view.set_allocation(service, None);
         self.records.push(Record::RemoveAllocation(service.into()));
         Some(address)

@@ -38,7 +38,7 @@ pub use entry::{
     ENDPOINTS_MAX, Endpoint, Execution, Facts, FactsError, Identity, Location, Protocol, Source,
     TEXT_BYTES_MAX,
 };
-pub use pool::{ADDRESSES_MAX, AddressPool, PoolError, PortPool};
+pub use pool::{ADDRESSES_MAX, AddressPool, PoolError, PortPool, SubnetError, check_subnet};
 pub use record::{Given, Image, Record, StoredEntry};
 pub use state::{State, TransitionError};
 pub use topology::{INTERFACES_MAX, Interface, NetworkKind, Topology};

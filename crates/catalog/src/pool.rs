@@ -6,8 +6,53 @@ use std::ops::RangeInclusive;
 use imbl::{OrdMap, OrdSet};
 use ipnet::Ipv4Net;
 
-/// Addresses that one pool can hand out at most; a larger network is used up to there.
+/// Addresses that one range can hand out at most; a larger network is used up to there.
 pub const ADDRESSES_MAX: u32 = 65_536;
+/// The longest prefix of a network that has an address to hand out.
+const PREFIX_MAX: u8 = 30;
+/// The shortest prefix of a network that is handed out as a whole.
+const PREFIX_MIN: u8 = 16;
+
+/// Why addresses are not handed out from a network. Reads as a reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubnetError {
+    /// It is an address in a network, and not a network.
+    #[error("{0} is not the address of its network: write {1}")]
+    Host(Ipv4Net, Ipv4Net),
+    /// There is nothing to hand out.
+    #[error("{0} has no address to hand out: want a network of /{PREFIX_MAX} or larger")]
+    Small(Ipv4Net),
+    /// Not all of it could be handed out.
+    #[error(
+        "{0} is larger than {ADDRESSES_MAX} addresses: want a network of /{PREFIX_MIN} or smaller"
+    )]
+    Large(Ipv4Net),
+    /// One address would be in both.
+    #[error("{0} overlaps {1}")]
+    Overlap(Ipv4Net, Ipv4Net),
+}
+
+/// Whether addresses may be handed out from a network, beside others.
+///
+/// # Errors
+///
+/// [`SubnetError`].
+pub fn check_subnet(net: Ipv4Net, others: &[Ipv4Net]) -> Result<(), SubnetError> {
+    if net != net.trunc() {
+        return Err(SubnetError::Host(net, net.trunc()));
+    }
+    if net.prefix_len() > PREFIX_MAX {
+        return Err(SubnetError::Small(net));
+    }
+    if net.prefix_len() < PREFIX_MIN {
+        return Err(SubnetError::Large(net));
+    }
+    let overlaps = |other: &&Ipv4Net| other.contains(&net) || net.contains(*other);
+    match others.iter().find(overlaps) {
+        Some(other) => Err(SubnetError::Overlap(net, *other)),
+        None => Ok(()),
+    }
+}
 
 /// Why there is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,52 +68,76 @@ pub enum PoolError {
     Taken(Ipv4Addr, Box<str>),
 }
 
-/// Hands out the lowest free address; the same name gets the same one again.
+/// Hands out the lowest free address of the first range that has one; the same name gets the same
+/// one again.
 #[derive(Clone, Debug)]
 pub struct AddressPool {
     shown: Box<str>,
-    range: RangeInclusive<u32>,
+    ranges: Vec<RangeInclusive<u32>>,
     by_name: OrdMap<Box<str>, u32>,
+    /// Of all ranges, so that it does not matter whether they overlap.
     taken: OrdMap<u32, Box<str>>,
 }
 
 impl AddressPool {
     /// The addresses from `first` to `last`; none if `last` is before `first`.
     pub fn range(first: Ipv4Addr, last: Ipv4Addr) -> Self {
-        Self::over(format!("{first}-{last}"), first.to_bits(), last.to_bits())
+        let range = bounded(first.to_bits(), last.to_bits());
+        Self::over(format!("{first}-{last}"), vec![range])
     }
 
-    /// The addresses of a network but for its own, the gateway's, which is the first, and the
+    /// The addresses of networks but for each one's own, its gateway's, which is the first, and its
     /// broadcast address. A network of fewer than four addresses has none.
-    pub fn subnet(net: Ipv4Net) -> Self {
-        let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-        Self::over(net.trunc().to_string(), first.saturating_add(2), last.saturating_sub(1))
+    pub fn subnets(nets: &[Ipv4Net]) -> Self {
+        let inner = |net: &Ipv4Net| {
+            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+            bounded(first.saturating_add(2), last.saturating_sub(1))
+        };
+        let shown: Vec<_> = nets.iter().map(|net| net.trunc().to_string()).collect();
+        Self::over(shown.join(", "), nets.iter().map(inner).collect())
     }
 
-    fn over(shown: String, first: u32, last: u32) -> Self {
-        let last = last.min(first.saturating_add(ADDRESSES_MAX - 1));
+    fn over(shown: String, ranges: Vec<RangeInclusive<u32>>) -> Self {
         let (by_name, taken) = (OrdMap::new(), OrdMap::new());
-        Self { shown: shown.into(), range: first..=last, by_name, taken }
+        Self { shown: shown.into(), ranges, by_name, taken }
     }
 
-    /// How it is named: `10.42.0.0/16`, `10.0.0.100-10.0.0.254`.
-    pub fn shown(&self) -> &str {
-        &self.shown
-    }
-
-    /// The address of a name, a new one if it has none.
+    /// The address of a name, a new one if it has none: one that nobody has here, nor elsewhere.
     ///
     /// # Errors
     ///
     /// [`PoolError::Exhausted`], at once.
-    pub fn allocate(&mut self, name: &str) -> Result<Ipv4Addr, PoolError> {
+    pub fn allocate(
+        &mut self,
+        name: &str,
+        elsewhere: impl Fn(Ipv4Addr) -> bool,
+    ) -> Result<Ipv4Addr, PoolError> {
         if let Some(address) = self.by_name.get(name) {
             return Ok(Ipv4Addr::from_bits(*address));
         }
-        let free = lowest_free(self.range.clone(), self.taken.keys().copied());
+        let free = self.ranges.iter().find_map(|range| self.lowest_free(range, &elsewhere));
         let address = free.ok_or_else(|| PoolError::Exhausted(self.shown.clone()))?;
         self.take(name, address);
         Ok(Ipv4Addr::from_bits(address))
+    }
+
+    fn lowest_free(
+        &self,
+        range: &RangeInclusive<u32>,
+        elsewhere: impl Fn(Ipv4Addr) -> bool,
+    ) -> Option<u32> {
+        let mut range = range.clone();
+        loop {
+            if range.is_empty() {
+                return None;
+            }
+            let taken = self.taken.range(range.clone()).map(|(taken, _)| *taken);
+            let free = lowest_free(range.clone(), taken)?;
+            if !elsewhere(Ipv4Addr::from_bits(free)) {
+                return Some(free);
+            }
+            range = free.checked_add(1)?..=*range.end();
+        }
     }
 
     /// Gives a name this very address; whatever other one it had is free again.
@@ -78,7 +147,7 @@ impl AddressPool {
     /// [`PoolError::Outside`], [`PoolError::Taken`]; the name keeps what it had.
     pub fn allocate_this(&mut self, name: &str, address: Ipv4Addr) -> Result<(), PoolError> {
         let bits = address.to_bits();
-        if !self.range.contains(&bits) {
+        if !self.ranges.iter().any(|range| range.contains(&bits)) {
             return Err(PoolError::Outside(address, self.shown.clone()));
         }
         match self.taken.get(&bits) {
@@ -103,6 +172,11 @@ impl AddressPool {
         self.by_name.get(name).map(|address| Ipv4Addr::from_bits(*address))
     }
 
+    /// Whether somebody has this address.
+    pub fn is_taken(&self, address: Ipv4Addr) -> bool {
+        self.taken.contains_key(&address.to_bits())
+    }
+
     /// Who has which, by name.
     pub fn taken(&self) -> impl Iterator<Item = (&str, Ipv4Addr)> {
         self.by_name.iter().map(|(name, address)| (&**name, Ipv4Addr::from_bits(*address)))
@@ -112,6 +186,11 @@ impl AddressPool {
         self.by_name.insert(name.into(), address);
         self.taken.insert(address, name.into());
     }
+}
+
+/// Not more of a range than is handed out of one.
+fn bounded(first: u32, last: u32) -> RangeInclusive<u32> {
+    first..=last.min(first.saturating_add(ADDRESSES_MAX - 1))
 }
 
 /// Hands out the lowest free port.
@@ -169,26 +248,56 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn subnets(nets: &[&str]) -> AddressPool {
+        let nets: Vec<_> = nets.iter().map(|net| net.parse().unwrap()).collect();
+        AddressPool::subnets(&nets)
+    }
+
+    fn allocate(pool: &mut AddressPool, name: &str) -> Result<Ipv4Addr, PoolError> {
+        pool.allocate(name, |_| false)
+    }
+
+    #[test]
+    fn which_networks_addresses_are_handed_out_from() {
+        #[rustfmt::skip]
+        let table = [
+            ("10.42.0.0/16", "",              ""),
+            ("10.42.0.0/30", "10.42.0.4/30",  ""),
+            ("10.42.0.1/16", "",              "10.42.0.1/16 is not the address of its network: write 10.42.0.0/16"),
+            ("10.0.0.0/15",  "",              "10.0.0.0/15 is larger than 65536 addresses: want a network of /16 or smaller"),
+            ("10.0.0.0/31",  "",              "10.0.0.0/31 has no address to hand out: want a network of /30 or larger"),
+            ("10.0.0.1/32",  "",              "10.0.0.1/32 has no address to hand out: want a network of /30 or larger"),
+            ("10.42.0.0/29", "10.42.0.0/30",  "10.42.0.0/29 overlaps 10.42.0.0/30"),
+            ("10.42.0.8/30", "10.42.0.0/16",  "10.42.0.8/30 overlaps 10.42.0.0/16"),
+            ("10.42.0.0/16", "10.42.0.0/16",  "10.42.0.0/16 overlaps 10.42.0.0/16"),
+        ];
+        for (net, other, want) in table {
+            let others: Vec<_> = other.parse().into_iter().collect();
+            let got = check_subnet(net.parse().unwrap(), &others);
+            assert_eq!(got.map_err(|error| error.to_string()).err().unwrap_or_default(), want);
+        }
+    }
+
     #[test]
     fn a_network_keeps_its_gateway_and_has_an_end() {
-        let mut pool = AddressPool::subnet("10.42.0.0/29".parse().unwrap());
-        let first: Vec<_> = ["a", "b", "a"].map(|name| pool.allocate(name).unwrap()).into();
+        let mut pool = subnets(&["10.42.0.0/29"]);
+        let first: Vec<_> = ["a", "b", "a"].map(|name| allocate(&mut pool, name).unwrap()).into();
         assert_eq!(first, [ip("10.42.0.2"), ip("10.42.0.3"), ip("10.42.0.2")]);
-        let last: Vec<_> = ["c", "d", "e"].map(|name| pool.allocate(name).unwrap()).into();
+        let last: Vec<_> = ["c", "d", "e"].map(|name| allocate(&mut pool, name).unwrap()).into();
         assert_eq!(last[2], ip("10.42.0.6"));
-        let error = pool.allocate("f").unwrap_err();
+        let error = allocate(&mut pool, "f").unwrap_err();
         assert_eq!(error.to_string(), "no free address in 10.42.0.0/29");
         assert_eq!(pool.release("b"), Some(ip("10.42.0.3")));
-        assert_eq!(pool.allocate("f").unwrap(), ip("10.42.0.3"));
+        assert_eq!(allocate(&mut pool, "f").unwrap(), ip("10.42.0.3"));
         for net in ["10.0.0.0/31", "10.0.0.0/32", "255.255.255.255/32"] {
-            assert!(AddressPool::subnet(net.parse().unwrap()).allocate("a").is_err(), "{net}");
+            assert!(allocate(&mut subnets(&[net]), "a").is_err(), "{net}");
         }
     }
 
     #[test]
     fn this_very_address() {
         let mut pool = AddressPool::range(ip("10.0.0.100"), ip("10.0.0.102"));
-        pool.allocate("a").unwrap();
+        allocate(&mut pool, "a").unwrap();
         #[rustfmt::skip]
         let table = [
             ("b", "10.0.0.99",  Err("10.0.0.99 is not handed out from 10.0.0.100-10.0.0.102")),
@@ -217,6 +326,37 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever the networks, and whatever others have.
+        #[test]
+        fn no_network_hands_out_what_another_one_did(
+            nets in proptest::collection::vec((0_u32..32, 26_u8..=32), 1..5),
+            others in proptest::collection::btree_set(0_u32..32, 0..8),
+            steps in proptest::collection::vec((0_u8..12, any::<bool>()), 0..60),
+        ) {
+            let base = ip("10.42.0.0").to_bits();
+            let nets: Vec<_> = nets
+                .into_iter()
+                .map(|(host, len)| Ipv4Net::new(Ipv4Addr::from_bits(base + host), len).unwrap())
+                .collect();
+            let others: Vec<_> =
+                others.into_iter().map(|host| Ipv4Addr::from_bits(base + host)).collect();
+            let mut pool = AddressPool::subnets(&nets);
+            for (who, is_wanted) in steps {
+                let name = who.to_string();
+                if is_wanted {
+                    let _ = pool.allocate(&name, |address| others.contains(&address));
+                } else {
+                    pool.release(&name);
+                }
+                let mut held: Vec<_> = pool.taken().map(|(_, address)| address).collect();
+                prop_assert!(held.iter().all(|address| !others.contains(address)));
+                let count = held.len();
+                held.sort();
+                held.dedup();
+                prop_assert_eq!(held.len(), count);
+            }
+        }
+
         #[test]
         fn nobody_shares_an_address(
             steps in proptest::collection::vec((0_u8..12, 0_u8..3), 0..60),
@@ -230,7 +370,7 @@ mod tests {
                 } else if pool.of(&name).is_none() {
                     let lowest = (1..=6).map(|n| Ipv4Addr::new(10, 0, 0, n));
                     let lowest = lowest.into_iter().find(|address| !held.contains(address));
-                    prop_assert_eq!(pool.allocate(&name).ok(), lowest);
+                    prop_assert_eq!(allocate(&mut pool, &name).ok(), lowest);
                 }
                 let mut held: Vec<_> = pool.taken().map(|(_, address)| address).collect();
                 let count = held.len();

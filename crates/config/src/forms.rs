@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -53,6 +53,15 @@ impl Form for IpNet {
         network
             .map(|network| network.trunc())
             .map_err(|_| "want an address or a network like 10.0.0.0/8".to_owned())
+    }
+}
+
+/// As it is written, to the last bit: whoever hands out addresses from it must not guess.
+impl Form for Ipv4Net {
+    const WANT: &'static str = "a network of IPv4 such as \"10.42.0.0/16\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "want a network of IPv4 like 10.42.0.0/16".to_owned())
     }
 }
 

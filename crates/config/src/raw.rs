@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 
 use crate::forms;
@@ -83,7 +83,7 @@ pub struct ServiceApi {
     pub connections_per_peer_max: Option<usize>,
     /// Networks that addresses are allocated in.
     #[serde(default, deserialize_with = "forms::list")]
-    pub subnets: Option<Vec<IpNet>>,
+    pub subnets: Option<Vec<Ipv4Net>>,
     /// The folder in which packages lie.
     #[serde(default, deserialize_with = "forms::given")]
     pub deploy_packages: Option<PathBuf>,

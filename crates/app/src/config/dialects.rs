@@ -406,12 +406,9 @@ fn service_api(
     let demand = asked.then_some(Demand::Optional);
     let clients = ClientCertificates::of("service_api.client_ca", raw.client_ca, demand)?;
     for (at, net) in raw.subnets.into_iter().flatten().enumerate() {
-        match net {
-            IpNet::V4(net) => catalog.subnets.push(net),
-            IpNet::V6(_) => {
-                return Err(value(&format!("service_api.subnets[{at}]"), "want a network of IPv4"));
-            }
-        }
+        catalog::check_subnet(net, &catalog.subnets)
+            .map_err(|error| value(&format!("service_api.subnets[{at}]"), &error.to_string()))?;
+        catalog.subnets.push(net);
     }
     let deploy = match (raw.deploy_hosts, raw.deploy_packages) {
         (Some(hosts), Some(packages)) => Some(deploy(hosts, packages, raw.deploy_keep)?),
@@ -584,6 +581,10 @@ self = { name = \"proxyd\", port = 80 }
             ("[service_proxy]\ntcp = \"0.0.0.0:1\"\n",       "service_proxy.tcp: may not be 0.0.0.0:1"),
             ("[service_api]\ncert = \"a\"\n",                "service_api.key: is wanted with cert"),
             ("[service_api]\nsubnets = [\"fd00::/8\"]\n",    "service_api.subnets[0]: want a network of IPv4"),
+            ("[service_api]\nsubnets = [\"10.42.0.1/16\"]\n", "service_api.subnets[0]: 10.42.0.1/16 is not the address of its network: write 10.42.0.0/16"),
+            ("[service_api]\nsubnets = [\"10.42.0.0/30\", \"10.42.0.0/29\"]\n", "service_api.subnets[1]: 10.42.0.0/29 overlaps 10.42.0.0/30"),
+            ("[service_api]\nsubnets = [\"10.0.0.0/8\"]\n",    "service_api.subnets[0]: 10.0.0.0/8 is larger than 65536 addresses"),
+            ("[service_api]\nsubnets = [\"10.0.0.0/31\"]\n",   "service_api.subnets[0]: 10.0.0.0/31 has no address to hand out"),
             ("[service_api]\ndeploy_packages = \"/a\"\n",      "service_api.deploy_hosts: are wanted with deploy_packages"),
             ("[service_api]\nlisten = \"0.0.0.0:1\"\n",      "service_api.listen: may not be 0.0.0.0:1"),
             ("[json_rpc]\nlisten = \"0.0.0.0:1\"\n",         "json_rpc.listen: may not be 0.0.0.0:1"),

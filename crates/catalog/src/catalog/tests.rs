@@ -287,7 +287,7 @@ fn allocations_are_by_service_and_remembered() {
     let got: Vec<_> =
         ["a", "b", "a", "c"].map(|name| catalog.allocate(name).map_err(|e| e.to_string())).into();
     let ip = |text: &str| Ok(text.parse().unwrap());
-    let full = Err("no free address in 10.2.0.0/30".to_owned());
+    let full = Err("no free address in 10.1.0.0/30, 10.2.0.0/30".to_owned());
     assert_eq!(got, [ip("10.1.0.2"), ip("10.2.0.2"), ip("10.1.0.2"), full]);
     assert_eq!(catalog.release("b"), Some("10.2.0.2".parse().unwrap()));
     assert_eq!(catalog.release("b"), None);
@@ -301,6 +301,30 @@ fn allocations_are_by_service_and_remembered() {
         super::Catalog::new(Config::default(), [1; 32]).allocate("a"),
         Err(Refusal::NoSubnets)
     );
+}
+
+#[test]
+fn an_address_is_never_given_twice() {
+    let nets = ["10.0.0.96/29", "10.0.0.96/28"].map(|net| net.parse().unwrap());
+    let config = Config { subnets: nets.to_vec(), ..Config::default() };
+    let mut catalog = Catalog::new(config.clone(), [1; 32]);
+    let beat = |catalog: &mut Catalog, name| {
+        let given = catalog.register_heartbeat(&Identity::alone(name).unwrap(), peer(1), now(0));
+        given.unwrap().address.to_string()
+    };
+    let allocate = |catalog: &mut Catalog, name| catalog.allocate(name).unwrap().to_string();
+    assert_eq!(beat(&mut catalog, "beat-1"), "10.0.0.100");
+    let got = ["a", "b", "c", "d"].map(|name| allocate(&mut catalog, name));
+    assert_eq!(got, ["10.0.0.98", "10.0.0.99", "10.0.0.101", "10.0.0.102"]);
+    assert_eq!(allocate(&mut catalog, "e"), "10.0.0.103", "of the wider one");
+    assert_eq!(beat(&mut catalog, "beat-2"), "10.0.0.104");
+
+    let mut image = Image::default();
+    catalog.take_records().iter().for_each(|record| image.apply(record));
+    image.allocations.push(("thief".into(), "10.0.0.100".parse().unwrap()));
+    let mut restored = Catalog::new(config, [2; 32]);
+    restored.restore(image, now(0));
+    assert_eq!(restored.take_records(), [Record::RemoveAllocation("thief".into())]);
 }
 
 #[test]

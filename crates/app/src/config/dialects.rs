@@ -2,7 +2,7 @@
 //! fed and read. Each is off unless its section is there.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -334,25 +334,37 @@ fn heartbeat(
     closed("heartbeat.listen", listen, insecure, "nothing in a frame says who sends it")?;
     set(&mut catalog.heartbeat_max_age, max_age);
     if let Some(text) = ports {
-        let want = "want the first and the last port, as in \"9000-9999\"";
-        let (low, high) = span::<u16>(&text).ok_or_else(|| value("heartbeat.ports", want))?;
+        let (key, want) =
+            ("heartbeat.ports", "want the first and the last port, as in \"9000-9999\"");
+        let (low, high) = span::<u16>(key, &text, want)?;
         if low == 0 {
-            return Err(value("heartbeat.ports", want));
+            return Err(value(key, want));
         }
         catalog.ports = low..=high;
     }
     if let Some(text) = addresses {
         let want = "want the first and the last address, as in \"10.0.0.100-10.0.0.254\"";
-        catalog.addresses = span(&text).ok_or_else(|| value("heartbeat.addresses", want))?;
+        catalog.addresses = span("heartbeat.addresses", &text, want)?;
     }
     Ok(HeartbeatConfig { listen, insecure })
 }
 
 /// The first and the last of a range.
-fn span<T: FromStr + PartialOrd>(text: &str) -> Option<(T, T)> {
-    let (first, last) = text.split_once('-')?;
-    let (first, last) = (first.trim().parse::<T>().ok()?, last.trim().parse::<T>().ok()?);
-    (first <= last).then_some((first, last))
+fn span<T>(key: &str, text: &str, want: &str) -> Result<(T, T), ConfigError>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let parsed = text.split_once('-').and_then(|(first, last)| {
+        Some((first.trim().parse::<T>().ok()?, last.trim().parse::<T>().ok()?))
+    });
+    match parsed {
+        None => Err(value(key, want)),
+        Some((first, last)) if first > last => {
+            let mended = format!("{last}-{first}");
+            Err(value(key, &format!("{first} comes after {last}: write {mended:?}")))
+        }
+        Some(range) => Ok(range),
+    }
 }
 
 fn dns_config(raw: raw::Dns) -> Result<DnsConfig, ConfigError> {
@@ -379,14 +391,20 @@ fn service_proxy(raw: raw::ServiceProxy, zone: &str) -> Result<ServiceProxyConfi
         }
     }
     let usual = service_proxy::TunnelSettings::default();
+    let assign_addresses = raw.assign_addresses.unwrap_or(false);
+    // Who names one of the two wants that one; who asks for nothing wants what there is.
+    let (tcp, http) = match (raw.tcp, raw.http) {
+        (None, None) if !assign_addresses => (Some(local(8080)), Some(local(8081))),
+        named => named,
+    };
     Ok(ServiceProxyConfig {
-        tcp: raw.tcp,
-        http: raw.http,
+        tcp,
+        http,
         zone: raw.zone.unwrap_or_else(|| zone.to_owned()),
         port_offset: raw.port_offset.unwrap_or_default(),
         connect_timeout: raw.connect_timeout.unwrap_or(usual.connect_timeout),
         idle_timeout: raw.idle_timeout.unwrap_or(usual.idle_timeout),
-        assign_addresses: raw.assign_addresses.unwrap_or(false),
+        assign_addresses,
         insecure,
     })
 }
@@ -519,6 +537,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_of_the_service_proxies() {
+        let default = ["127.0.0.1:8080", "127.0.0.1:8081"];
+        #[rustfmt::skip]
+        let table = [
+            ("",                           default),
+            ("zone = \"test\"",            default),
+            ("assign_addresses = false",   default),
+            ("tcp = \"127.0.0.1:1\"",      ["127.0.0.1:1", ""]),
+            ("http = \"127.0.0.1:1\"",     ["", "127.0.0.1:1"]),
+            ("assign_addresses = true",    ["", ""]),
+        ];
+        for (keys, want) in table {
+            let config = load_text(&format!("[service_proxy]\n{keys}\n")).unwrap();
+            let proxy = config.dialects.service_proxy.unwrap();
+            let found =
+                [proxy.tcp, proxy.http].map(|at| at.map_or(String::new(), |at| at.to_string()));
+            assert_eq!(found, want, "{keys}");
+        }
+    }
+
+    #[test]
     fn everything_that_can_be_said() {
         let text = "\
 [heartbeat]
@@ -574,7 +613,9 @@ self = { name = \"proxyd\", port = 80 }
         let table = [
             ("[heartbeat]\nlisten = \"0.0.0.0:9000\"\n",     "heartbeat.listen: may not be 0.0.0.0:9000, which others can reach"),
             ("[heartbeat]\nports = \"9\"\n",                 "heartbeat.ports: want the first and the last port"),
-            ("[heartbeat]\nports = \"9-8\"\n",               "heartbeat.ports: want the first and the last port"),
+            ("[heartbeat]\nports = \"0-8\"\n",               "heartbeat.ports: want the first and the last port"),
+            ("[heartbeat]\nports = \"9-8\"\n",               "heartbeat.ports: 9 comes after 8: write \"8-9\""),
+            ("[heartbeat]\naddresses = \"10.0.0.9-10.0.0.1\"\n", "heartbeat.addresses: 10.0.0.9 comes after 10.0.0.1: write \"10.0.0.1-10.0.0.9\""),
             ("[heartbeat]\naddresses = \"10.0.0.1\"\n",      "heartbeat.addresses: want the first and the last address"),
             ("[dns]\nlisten = \"0.0.0.0:53\"\n",            "dns.listen: may not be 0.0.0.0:53"),
             ("[dns]\nzone = \"\"\n",                          "dns.zone: a zone is a domain name"),

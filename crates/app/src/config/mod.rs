@@ -9,6 +9,7 @@ mod admin;
 mod clients;
 mod credentials;
 mod dialects;
+mod listeners;
 mod show;
 
 use std::collections::BTreeMap;
@@ -182,8 +183,10 @@ impl Config {
         let mut raw = source.read()?;
         raw.override_by(environment)?;
         let place = |key: &str| {
-            let variable = variable_of(key).filter(|name| environment.contains_key(*name));
-            let said = flags.name_of(key).or(variable);
+            // Flags and variables name lists as a whole.
+            let whole = key.split_once('[').map_or(key, |(list, _)| list);
+            let variable = variable_of(whole).filter(|name| environment.contains_key(*name));
+            let said = flags.name_of(whole).or(variable);
             said.map_or_else(|| source.place(key), str::to_owned)
         };
         Self::checked(raw, file, flags, environment).map_err(|error| error.placed(place))
@@ -199,6 +202,7 @@ impl Config {
         config.dialects.look_around(environment)?;
         config.override_by(flags);
         config.check()?;
+        config.check_listeners()?;
         config.check_pairs()?;
         Ok(config)
     }

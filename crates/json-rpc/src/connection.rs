@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -83,11 +83,11 @@ async fn respond(
 ) -> Response<Full<Bytes>> {
     if let Err(denied) = shared.access.check(request.headers()) {
         shared.dialog.outcomes.count(Became::Denied);
-        let status = match denied {
-            Denied::Token => StatusCode::UNAUTHORIZED,
-            Denied::Origin => StatusCode::FORBIDDEN,
+        let (status, field) = match denied {
+            Denied::Token => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
+            Denied::Origin => (StatusCode::FORBIDDEN, None),
         };
-        return text(status, &denied.to_string(), Some((WWW_AUTHENTICATE, "Bearer")));
+        return text(status, &denied.to_string(), field);
     }
     if has_token(request.headers(), UPGRADE, "websocket") {
         let response = handshake(&request);
@@ -106,13 +106,17 @@ async fn respond(
 
 async fn post(body: Incoming, shared: &Shared) -> Response<Full<Bytes>> {
     let bounds = &shared.dialog.bounds;
+    let oversized = || {
+        let error = Error::oversized(bounds.message_bytes_max);
+        json(StatusCode::PAYLOAD_TOO_LARGE, shared.dialog.failed(None, &error))
+    };
+    if body.size_hint().lower() > bounds.message_bytes_max as u64 {
+        return oversized();
+    }
     let reading = Limited::new(body, bounds.message_bytes_max).collect();
     let body = match timeout(bounds.request_timeout, reading).await {
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body took too long", None),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let error = Error::oversized(bounds.message_bytes_max);
-            return json(StatusCode::PAYLOAD_TOO_LARGE, shared.dialog.failed(None, &error));
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return oversized(),
         Ok(Err(error)) => return text(StatusCode::BAD_REQUEST, &error.to_string(), None),
         Ok(Ok(body)) => body.to_bytes(),
     };

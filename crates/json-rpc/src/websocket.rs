@@ -66,6 +66,10 @@ where
                 let reason = "a text must be UTF-8";
                 return close(&mut socket, shared, CloseCode::Invalid, reason).await;
             }
+            Some(Err(Error::Protocol(_))) => {
+                let reason = "against RFC 6455";
+                return close(&mut socket, shared, CloseCode::Protocol, reason).await;
+            }
             Some(Err(_)) | None => return,
         };
         if let Err(Gone) = done {

@@ -53,6 +53,24 @@ async fn an_overlong_message_ends_its_connection_only() {
     );
     assert_eq!(loud.next().await, Err(1009));
     assert!(calm.listed(true).await.is_empty());
+    // A length that is too much needs no body to be refused.
+    let head =
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1001\r\n\r\n";
+    let (status, body) = running.raw(head).await;
+    assert!(status == 413 && body.contains("-32007"), "{status} {body}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn frames_that_are_none_are_answered_with_the_reason() {
+    let running = Running::start(|_| {});
+    let long_ping = [&b"\x89\xfe\x00\x7e"[..], &[0; 4 + 126]].concat();
+    let (unmasked, meaningless) = (b"\x81\x00", b"\x83\x80\0\0\0\0");
+    for frame in [&unmasked[..], meaningless, &long_ping] {
+        let mut client = running.connect().await;
+        client.smuggle(frame).await;
+        assert_eq!(client.next().await, Err(1002), "{frame:?}");
+    }
     running.end().await;
 }
 

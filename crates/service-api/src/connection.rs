@@ -195,6 +195,9 @@ impl Connection {
             Some(Err(Error::Protocol(error))) => {
                 Err(End::Cut(CloseCode::Protocol, error.to_string()))
             }
+            Some(Err(Error::Utf8(_))) => {
+                Err(End::Cut(CloseCode::Invalid, "a text must be UTF-8".to_owned()))
+            }
             Some(Err(_)) | None => Err(End::Gone),
         }
     }

@@ -11,8 +11,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::bounds::{MESSAGE_BYTES_MAX, READ_BYTES};
@@ -21,6 +22,11 @@ use crate::outcome::Became;
 /// For somebody who does not know.
 const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
     Content-Length: 35\r\nConnection: close\r\n\r\nthis port speaks TLS, wss:// works\n";
+
+/// For somebody who asks for something else than a WebSocket, or another version (RFC 6455, 4.4).
+const SPEAKS_WEBSOCKET: &[u8] = b"HTTP/1.1 426 Upgrade Required\r\nContent-Type: text/plain\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nContent-Length: 41\r\n\
+    Connection: Upgrade, close\r\n\r\nthis port speaks WebSocket of version 13\n";
 
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
@@ -56,7 +62,7 @@ impl Gate {
             .accept(stream)
             .await
             .inspect_err(|error| tracing::debug!(%error, %peer, "a client did not shake hands"));
-        let stream = stream.map_err(failed)?;
+        let mut stream = stream.map_err(failed)?;
         let mut became = Became::NotOpened;
         // Whoever shows a certificate was found to have the right one, or would not be here.
         let has_shown = stream.get_ref().1.peer_certificates().is_some();
@@ -77,9 +83,23 @@ impl Gate {
                 Err(refusal(kept))
             }
         };
-        let opened = accept_hdr_async_with_config(stream, look, Some(config)).await;
-        let opened = opened.inspect_err(|error| tracing::debug!(%error, %peer, "no WebSocket"));
-        opened.map_err(|_| became)
+        let opened = accept_hdr_async_with_config(&mut stream, look, Some(config)).await;
+        match opened.map(drop) {
+            // A client says nothing more before it is answered, so nothing was read ahead.
+            Ok(()) => {
+                Ok(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
+            }
+            Err(error) => {
+                tracing::debug!(%error, %peer, "no WebSocket");
+                // Who was refused has been told why.
+                if matches!(error, Error::Protocol(_) | Error::HttpFormat(_)) {
+                    // Whoever does not listen does not have to.
+                    let _ = stream.write_all(SPEAKS_WEBSOCKET).await;
+                    let _ = stream.shutdown().await;
+                }
+                Err(became)
+            }
+        }
     }
 
     fn look(&self, peer: IpAddr, has_shown: bool, headers: &HeaderMap) -> Result<(), Kept> {
@@ -159,8 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn the_word_for_those_without_tls_is_as_long_as_it_says() {
-        let (_, body) = str::from_utf8(SPEAKS_TLS).unwrap().split_once("\r\n\r\n").unwrap();
-        assert_eq!(body.len(), 35);
+    fn words_for_those_who_speak_something_else_are_as_long_as_they_say() {
+        for text in [SPEAKS_TLS, SPEAKS_WEBSOCKET] {
+            let (head, body) = str::from_utf8(text).unwrap().split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+        }
     }
 }

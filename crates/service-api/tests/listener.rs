@@ -44,6 +44,27 @@ async fn who_speaks_no_tls_is_told() {
 }
 
 #[tokio::test]
+async fn who_asks_for_no_websocket_is_told() {
+    let site = Site::start(With::default());
+    #[rustfmt::skip]
+    let table = [
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    ];
+    for asked in table {
+        let mut stream = site.tls().await;
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        // Its end may come without TLS's own.
+        let _ = stream.read_to_string(&mut said).await;
+        assert!(said.starts_with("HTTP/1.1 426 ") && said.ends_with("13\n"), "{asked}: {said}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn pages_of_others_and_strangers_stay_out() {
     let site = Site::start(With { token: "s3cret", ..With::default() });
     #[rustfmt::skip]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -171,9 +171,8 @@ impl DialectsConfig {
         rpc.environment = json_rpc::parse_environment(said)
             .map_err(|error| value(json_rpc::VARIABLE, &error.to_string()))?;
         if rpc.backends.is_none() {
-            let user = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
-            let home = || environment.get("HOME").map(|home| Path::new(home).join(".config"));
-            rpc.backends = user.or_else(home).map(|user| user.join("plexus/backends.toml"));
+            let user = super::users_folder(environment);
+            rpc.backends = user.map(|user| user.join("plexus/backends.toml"));
         }
         Ok(())
     }

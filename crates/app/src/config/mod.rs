@@ -431,16 +431,22 @@ fn find(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     if let Some(named) = environment.get("PROXYD_CONFIG") {
         return Some(PathBuf::from(named));
     }
-    let user = environment
-        .get("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")));
     let places = [
         Some(PathBuf::from("proxyd.toml")),
-        user.map(|folder| folder.join("proxyd/proxyd.toml")),
+        users_folder(environment).map(|folder| folder.join("proxyd/proxyd.toml")),
         Some(PathBuf::from("/etc/proxyd/proxyd.toml")),
     ];
     places.into_iter().flatten().find(|path| path.is_file())
+}
+
+/// Where a user's configuration is kept. The XDG Base Directory Specification has what is empty or
+/// relative ignored.
+fn users_folder(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let named = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
+    named.filter(|folder| folder.is_absolute()).or_else(|| {
+        let home = environment.get("HOME").filter(|home| !home.is_empty())?;
+        Some(Path::new(home).join(".config"))
+    })
 }
 
 /// `.cert` or `.key`, if it is only one that is no good.
@@ -523,6 +529,22 @@ fn shown_again(config: &Config) -> Config {
 mod tests {
     use super::load_text as load;
     use super::*;
+
+    #[test]
+    fn where_a_user_keeps_configuration() {
+        #[rustfmt::skip]
+        let table = [
+            (&[("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")][..], Some("/x")),
+            (&[("XDG_CONFIG_HOME", ""), ("HOME", "/h")],       Some("/h/.config")),
+            (&[("XDG_CONFIG_HOME", "x"), ("HOME", "/h")],      Some("/h/.config")),
+            (&[("HOME", "")],                                  None),
+            (&[],                                              None),
+        ];
+        for (said, want) in table {
+            let said = said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            assert_eq!(users_folder(&said.collect()), want.map(PathBuf::from));
+        }
+    }
 
     #[test]
     fn certificates_are_looked_at_before_anybody_needs_them() {

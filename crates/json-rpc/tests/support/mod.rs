@@ -110,6 +110,11 @@ impl Client {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends bytes beside the WebSocket.
+    pub(crate) async fn smuggle(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).await.unwrap();
+    }
+
     /// Sends, or finds out that nobody is there.
     pub(crate) async fn try_send(&mut self, text: &str) -> Result<(), Error> {
         self.socket.send(Message::text(text)).await

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{Certificates, Clients, Resolver, ServerConfig, ServerOptions};
-use discovery::Handle;
+use discovery::{Checks, Feed, Handle};
 use door::Guests;
 use probe::{Policy, Tls};
 use runtime::{Clock, Snapshot};
@@ -50,6 +50,8 @@ type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What they share.
 pub(crate) struct Common<'a> {
     pub(crate) catalog: &'a Handle,
+    /// Tells the catalog how endpoints are.
+    pub(crate) feed: &'a Feed,
     pub(crate) policy: &'a Policy,
     pub(crate) tls: &'a Tls,
     pub(crate) clock: Clock,
@@ -105,6 +107,15 @@ impl Dialects {
             });
         }
         all.service_proxy(config, common, bound).await?;
+        if config.catalog.checks {
+            let checks = Checks {
+                interval: config.check_interval,
+                tls: common.tls.clone(),
+                policy: common.policy.clone(),
+            };
+            let (catalog, feed) = (common.catalog.clone(), common.feed.clone());
+            all.waiting.push(Box::pin(checks.run(catalog, feed, common.clock, all.stop())));
+        }
         if let Some(api) = &config.dialects.service_api {
             all.service_api(api, &config.store, common, bound).await?;
         }

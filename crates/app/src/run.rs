@@ -222,8 +222,8 @@ impl App {
         };
         let reload_api = Arc::new(Notify::new());
         let mut dialects = {
-            let (catalog, policy, tls) = (&catalog, &policy, &tls);
-            let common = Common { catalog, policy, tls, clock, reload: &reload_api };
+            let (catalog, policy, tls, feed) = (&catalog, &policy, &tls, &feed);
+            let common = Common { catalog, feed, policy, tls, clock, reload: &reload_api };
             Dialects::start(&config, &common, &mut bound).await?
         };
         policy.deny_listeners(bound.traffic());

@@ -11,15 +11,20 @@ use std::time::Duration;
 
 use imbl::{OrdMap, OrdSet};
 use ipnet::Ipv4Net;
-use model::{BackendHost, Instant, Now, UnixMillis};
+use model::{BackendHost, Instant, Now, ServiceName};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
+use crate::seat::{Claim, Seat};
 use crate::{
-    AddressPool, Check, Endpoint, Facts, FactsError, Given, Identity, Image, Instance, Lease,
-    PoolError, PortPool, Protocol, Record, Source, State, StoredEntry, Topology, TransitionError,
-    View, What,
+    AddressPool, Check, Endpoint, Facts, FactsError, Finding, Given, Health, Identity, Image,
+    Instance, Lease, Place, PoolError, PortPool, Protocol, Record, Source, State, StoredEntry,
+    Topology, TransitionError, View, What,
 };
+
+/// What nobody waits for, when an instance was heard of last for one, is shown at most this much
+/// later: with every heartbeat and every check there would be nothing that can be kept.
+const TIMES_SHOWN_AFTER: Duration = Duration::from_secs(10);
 
 /// How long things last, and how many there may be.
 #[derive(Clone, Debug)]
@@ -34,10 +39,13 @@ pub struct Config {
     pub ports: RangeInclusive<u16>,
     /// Networks that addresses are allocated in, the first that has one.
     pub subnets: Vec<Ipv4Net>,
+    /// Whether somebody checks the endpoints that nobody speaks for. Until that is done nothing is
+    /// known of them; otherwise they are taken to be well.
+    pub checks: bool,
 }
 
 impl Default for Config {
-    /// What seed 003 has, and no networks.
+    /// What seed 003 has, no networks, and nobody who checks.
     fn default() -> Self {
         Self {
             entries_max: 50_000,
@@ -45,6 +53,7 @@ impl Default for Config {
             addresses: (Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 254)),
             ports: 9000..=9999,
             subnets: Vec::new(),
+            checks: false,
         }
     }
 }
@@ -94,29 +103,11 @@ pub struct Catalog {
     ports: PortPool,
     subnets: AddressPool,
     view: View,
+    /// Whose times are not shown as they are.
+    stale: OrdSet<Identity>,
+    /// When they will be.
+    times_due: Option<Instant>,
     records: Vec<Record>,
-}
-
-/// Everything about one identity.
-#[derive(Clone, Debug, Default)]
-struct Seat {
-    claims: OrdMap<Source, Claim>,
-    checks: OrdMap<Box<str>, Check>,
-}
-
-/// What one source says about one identity.
-#[derive(Clone, Debug)]
-struct Claim {
-    id: Box<str>,
-    facts: Arc<Facts>,
-    lease: Lease,
-    state: State,
-    state_since: UnixMillis,
-    registered_at: UnixMillis,
-    updated_at: UnixMillis,
-    last_seen: Option<UnixMillis>,
-    given: Option<Given>,
-    expires: Option<Instant>,
 }
 
 impl Catalog {
@@ -132,6 +123,8 @@ impl Catalog {
             ports: PortPool::new(config.ports.clone()),
             subnets: AddressPool::subnets(&config.subnets),
             view: View::default(),
+            stale: OrdSet::new(),
+            times_due: None,
             records: Vec::new(),
             config: Arc::new(config),
         }
@@ -186,15 +179,22 @@ impl Catalog {
 
     /// When [`Catalog::expire`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.get_min().map(|(at, _)| *at)
+        let ends = self.deadlines.get_min().map(|(at, _)| *at);
+        ends.into_iter().chain(self.times_due).min()
     }
 
-    /// Takes out whose heartbeats ended.
+    /// Takes out whose heartbeats ended, and shows who was heard of.
     pub fn expire(&mut self, now: Now) {
         while let Some((at, identity)) = self.deadlines.get_min().cloned()
             && at <= now.mono
         {
             self.drop_claim(&identity, Source::Heartbeat, now);
+        }
+        if self.times_due.is_some_and(|due| due <= now.mono) {
+            self.times_due = None;
+            for identity in std::mem::take(&mut self.stale) {
+                self.show_times(&identity);
+            }
         }
     }
 
@@ -296,13 +296,9 @@ impl Catalog {
         };
         facts.endpoints.truncate(crate::ENDPOINTS_MAX);
         let held = self.claim_of(identity, Source::Session).cloned();
-        let state = if is_connected { State::Running } else { State::Failed };
         let claim = Claim {
             id: held.as_ref().map_or_else(|| self.uuid(), |held| held.id.clone()),
-            state_since: match &held {
-                Some(held) if held.state == state => held.state_since,
-                Some(_) | None => now.wall,
-            },
+            state_since: held.as_ref().map_or(now.wall, |held| held.state_since),
             updated_at: match &held {
                 Some(held) if *held.facts == facts => held.updated_at,
                 Some(_) | None => now.wall,
@@ -311,7 +307,8 @@ impl Catalog {
             last_seen: if is_connected { Some(now.wall) } else { held.and_then(|h| h.last_seen) },
             facts: Arc::new(facts),
             lease: Lease::Connection(is_connected),
-            state,
+            // One whose connection is lost is not known to be down: its routes go on.
+            state: State::Running,
             given: None,
             expires: None,
         };
@@ -388,6 +385,10 @@ impl Catalog {
         let claim = Claim { last_seen: Some(now.wall), ..claim };
         self.remember(identity, source, &claim);
         self.claim(identity, source, claim, now);
+        // Whoever asked for it looks at once.
+        if self.stale.remove(identity).is_some() {
+            self.show_times(identity);
+        }
         Ok(())
     }
 
@@ -417,41 +418,43 @@ impl Catalog {
         Ok(from)
     }
 
-    /// What was found about an endpoint. Of an instance that is gone meanwhile: nothing.
-    pub fn check(
-        &mut self,
-        identity: &Identity,
-        endpoint: &str,
-        healthy: bool,
-        reason: &str,
-        now: Now,
-    ) {
+    /// What was found about the endpoint of that name. Of an instance that is gone meanwhile:
+    /// nothing.
+    pub fn check(&mut self, identity: &Identity, endpoint: &str, found: Finding, now: Now) {
         let Some(seat) = self.seats.get(identity) else { return };
-        if !seat.leads_to(endpoint) {
-            return;
+        let Some(place) = seat.named(endpoint).next().map(Endpoint::place) else { return };
+        self.found(identity, endpoint, place, found, now);
+    }
+
+    /// What was found about a place, for every endpoint of a service that is there and that nobody
+    /// else speaks for.
+    pub fn check_place(&mut self, service: &ServiceName, place: &Place, found: &Finding, now: Now) {
+        let Some(service) = self.view.service(service.as_str()).cloned() else { return };
+        for instance in service.instances.iter().filter(|instance| instance.is_checked) {
+            for endpoint in instance.facts.endpoints.iter().filter(|held| held.is_at(place)) {
+                self.found(&instance.identity, &endpoint.name, place.clone(), found.clone(), now);
+            }
         }
-        let was = seat.checks.get(endpoint).map(|check| check.healthy);
+    }
+
+    fn found(&mut self, identity: &Identity, name: &str, place: Place, found: Finding, now: Now) {
+        let Some(seat) = self.seats.get(identity) else { return };
         let mut seat = Seat::clone(seat);
-        let check = Check { healthy, reason: reason.into(), at: now.wall };
-        seat.checks.insert(endpoint.into(), check);
+        let (health, reason) = (found.health, found.reason.clone());
+        let shown = |view: &View| {
+            let instance = view.instance(identity)?;
+            let (_, check) = instance.checks.iter().find(|(held, _)| **held == *name)?;
+            Some(check.found.health)
+        };
+        let was = shown(&self.view).unwrap_or(Health::Unknown);
+        seat.checks.insert(name.into(), (place, Check { found, at: now.wall }));
         self.seats.insert(identity.clone(), Arc::new(seat));
         self.show(identity, now);
         // What a source that is not believed says of its endpoints is kept, and told to nobody.
-        let is_shown = self
-            .view
-            .instance(identity)
-            .is_some_and(|instance| instance.checks.iter().any(|(name, _)| **name == *endpoint));
-        if is_shown && was != Some(healthy) {
-            self.view.note(
-                now.wall,
-                What::Health {
-                    service: identity.service.clone(),
-                    instance: identity.instance.clone(),
-                    endpoint: endpoint.into(),
-                    healthy,
-                    reason: reason.into(),
-                },
-            );
+        if shown(&self.view) == Some(health) && was != health {
+            let (service, instance) = (identity.service.clone(), identity.instance.clone());
+            let endpoint = name.into();
+            self.view.note(now.wall, What::Health { service, instance, endpoint, health, reason });
         }
     }
 
@@ -577,8 +580,18 @@ impl Catalog {
 
     /// Shows an identity as its sources have it now, and notes what is new about it.
     fn show(&mut self, identity: &Identity, now: Now) {
-        let seat = self.seats.get(identity);
-        let shown = seat.and_then(|seat| seat.shown(identity)).map(Arc::new);
+        let shown = self.shown(identity);
+        let before = self.view.instance(identity);
+        if let (Some(before), Some(shown)) = (before, &shown)
+            && before.says_the_same(shown)
+        {
+            if before != shown {
+                self.stale.insert(identity.clone());
+                self.times_due.get_or_insert(now.mono.after(TIMES_SHOWN_AFTER));
+            }
+            return;
+        }
+        self.stale.remove(identity);
         let was_known = self.view.service(identity.service.as_str()).is_some();
         let before = self.view.set_instance(identity, shown.clone());
         let is_known = self.view.service(identity.service.as_str()).is_some();
@@ -592,7 +605,7 @@ impl Catalog {
             (Some(_), None) if is_known => happened.push(named(What::Updated)),
             (Some(_), None) => happened.push(named(What::Deregistered)),
             (Some(before), Some(shown)) => {
-                let said = |of: &Instance| (Arc::clone(&of.facts), of.source, of.given);
+                let said = |of: &Instance| (Arc::clone(&of.facts), of.source, of.given, of.lease);
                 if said(before) != said(shown) {
                     happened.push(named(What::Updated));
                 }
@@ -609,6 +622,17 @@ impl Catalog {
         happened.into_iter().for_each(|what| self.view.note(now.wall, what));
     }
 
+    /// Shows when an identity was heard of last, which is news to nobody.
+    fn show_times(&mut self, identity: &Identity) {
+        let shown = self.shown(identity);
+        self.view.set_instance(identity, shown);
+    }
+
+    fn shown(&self, identity: &Identity) -> Option<Arc<Instance>> {
+        let seat = self.seats.get(identity)?;
+        seat.shown(identity, self.config.checks).map(Arc::new)
+    }
+
     /// A UUID of version 4 (RFC 9562).
     fn uuid(&mut self) -> Box<str> {
         let mut bytes = [0; 16];
@@ -618,43 +642,6 @@ impl Catalog {
         let hex = format!("{marked:032x}");
         let part = |range| hex.get(range).unwrap_or_default();
         [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-").into()
-    }
-}
-
-impl Seat {
-    fn leads_to(&self, endpoint: &str) -> bool {
-        let mut endpoints = self.claims.values().flat_map(|claim| &claim.facts.endpoints);
-        endpoints.any(|held| *held.name == *endpoint)
-    }
-
-    /// What was found about endpoints that nobody speaks of any more.
-    fn forget_checks(&mut self) {
-        let checks = std::mem::take(&mut self.checks);
-        self.checks = checks.into_iter().filter(|(name, _)| self.leads_to(name)).collect();
-    }
-
-    /// By the source that is believed.
-    fn shown(&self, identity: &Identity) -> Option<Instance> {
-        let (source, claim) = self.claims.get_min()?;
-        let found = |endpoint: &Endpoint| {
-            let check = self.checks.get(&endpoint.name)?;
-            Some((endpoint.name.clone(), check.clone()))
-        };
-        Some(Instance {
-            identity: identity.clone(),
-            id: claim.id.clone(),
-            source: *source,
-            sources: self.claims.keys().copied().collect(),
-            facts: Arc::clone(&claim.facts),
-            lease: claim.lease,
-            state: claim.state,
-            state_since: claim.state_since,
-            registered_at: claim.registered_at,
-            updated_at: claim.updated_at,
-            last_seen: claim.last_seen,
-            given: self.claims.values().find_map(|claim| claim.given),
-            checks: claim.facts.endpoints.iter().filter_map(found).collect(),
-        })
     }
 }
 

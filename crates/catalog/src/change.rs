@@ -2,7 +2,7 @@
 
 use model::{InstanceName, ServiceName, UnixMillis};
 
-use crate::{State, Topology};
+use crate::{Health, State, Topology};
 
 /// The newest changes that are kept for those who come late.
 pub const CHANGES_MAX: usize = 4096;
@@ -41,7 +41,7 @@ pub enum What {
         /// Now.
         to: State,
     },
-    /// An endpoint was found well, or not.
+    /// An endpoint was found well, or not, or nothing can be said of it any more.
     Health {
         /// Of this service.
         service: ServiceName,
@@ -50,7 +50,7 @@ pub enum What {
         /// Its name.
         endpoint: Box<str>,
         /// Whether it is well.
-        healthy: bool,
+        health: Health,
         /// Why, in a few words.
         reason: Box<str>,
     },

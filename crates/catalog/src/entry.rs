@@ -4,6 +4,8 @@ use std::fmt;
 
 use model::{BackendHost, InstanceName, Scheme, ServiceName};
 
+use crate::Place;
+
 /// Most endpoints of one instance.
 pub const ENDPOINTS_MAX: usize = 64;
 /// Longest free text of an entry, metadata and descriptions each, in bytes.
@@ -96,6 +98,15 @@ impl Source {
     pub const fn is_stored(self) -> bool {
         matches!(self, Self::Api | Self::Heartbeat | Self::Manual)
     }
+
+    /// Whether nobody says if its endpoints are well unless they are asked. For sessions the data
+    /// plane speaks, heartbeats speak for themselves, and proxyd is there while it answers.
+    pub const fn is_silent(self) -> bool {
+        match self {
+            Self::Api | Self::Manual | Self::Env | Self::File => true,
+            Self::Session | Self::Heartbeat | Self::Auto => false,
+        }
+    }
 }
 
 /// How an endpoint is spoken to.
@@ -154,6 +165,17 @@ impl Endpoint {
     /// An endpoint of which nothing more is known.
     pub fn new(name: &str, host: BackendHost, port: u16, protocol: Protocol) -> Self {
         Self { name: name.into(), host, port, protocol, metadata: Vec::new() }
+    }
+
+    /// Where it is and how it is spoken to.
+    pub fn place(&self) -> Place {
+        let (host, protocol) = (self.host.clone(), self.protocol.clone());
+        Place { host, port: self.port, protocol }
+    }
+
+    /// Whether it is there, and spoken to in that way.
+    pub fn is_at(&self, place: &Place) -> bool {
+        (&self.host, self.port, &self.protocol) == (&place.host, place.port, &place.protocol)
     }
 }
 

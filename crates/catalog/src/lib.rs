@@ -26,8 +26,10 @@
 mod catalog;
 mod change;
 mod entry;
+mod health;
 mod pool;
 mod record;
+mod seat;
 mod state;
 mod topology;
 mod view;
@@ -38,8 +40,9 @@ pub use entry::{
     ENDPOINTS_MAX, Endpoint, Execution, Facts, FactsError, Identity, Location, Protocol, Source,
     TEXT_BYTES_MAX,
 };
+pub use health::{Check, Finding, Health, Place};
 pub use pool::{ADDRESSES_MAX, AddressPool, PoolError, PortPool, SubnetError, check_subnet};
 pub use record::{Given, Image, Record, StoredEntry};
 pub use state::{State, TransitionError};
 pub use topology::{INTERFACES_MAX, Interface, NetworkKind, Topology};
-pub use view::{Check, Instance, Lease, Reachable, Service, Standing, View};
+pub use view::{Instance, Lease, Reachable, Service, Standing, View};

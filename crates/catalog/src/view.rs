@@ -7,8 +7,8 @@ use imbl::{OrdMap, OrdSet, Vector};
 use model::{BackendHost, ServiceName, UnixMillis};
 
 use crate::{
-    CHANGES_MAX, Change, Endpoint, Facts, Given, Identity, NetworkKind, Source, State, Topology,
-    What,
+    CHANGES_MAX, Change, Check, Endpoint, Facts, Given, Health, Identity, NetworkKind, Source,
+    State, Topology, What,
 };
 
 /// Names that are remembered after their service left, so that DNS does not deny them.
@@ -23,17 +23,6 @@ pub enum Lease {
     Heartbeat,
     /// Nothing has to be renewed.
     Pinned,
-}
-
-/// What was found about an endpoint when it was checked last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// Whether it is well.
-    pub healthy: bool,
-    /// Why, in a few words.
-    pub reason: Box<str>,
-    /// When.
-    pub at: UnixMillis,
 }
 
 /// One instance, by what the source with the highest precedence says.
@@ -65,13 +54,17 @@ pub struct Instance {
     pub given: Option<Given>,
     /// What was found about its endpoints, by their names.
     pub checks: Vec<(Box<str>, Check)>,
+    /// Whether its endpoints are checked because nobody else says how they are.
+    pub is_checked: bool,
 }
 
 /// How much an endpoint can be relied on; the better one is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// Nothing is known against it.
+    /// Somebody says that it is well, or nobody would.
     Good,
+    /// It was not checked yet, or cannot be.
+    Unknown,
     /// Its registry connection is lost.
     Away,
     /// It was found ill, or its service does not run.
@@ -86,11 +79,12 @@ impl Instance {
 
     /// How much one of its endpoints can be relied on.
     pub fn standing_of(&self, endpoint: &Endpoint) -> Standing {
-        let ill = self.check_of(endpoint).is_some_and(|check| !check.healthy);
+        let health = self.check_of(endpoint).map(|check| check.found.health);
         match self.lease {
-            _ if ill => Standing::Bad,
+            _ if health == Some(Health::Ill) => Standing::Bad,
             Lease::Connection(false) => Standing::Away,
             _ if !self.state.takes_requests() => Standing::Bad,
+            Lease::Pinned if self.is_checked && health != Some(Health::Well) => Standing::Unknown,
             Lease::Connection(true) | Lease::Heartbeat | Lease::Pinned => Standing::Good,
         }
     }
@@ -104,6 +98,20 @@ impl Instance {
     /// Whether requests may be sent there.
     pub fn is_active(&self) -> bool {
         self.standing() < Standing::Bad
+    }
+
+    /// Whether it is the same but for the times at which it was last heard of and checked.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let checked = |of: &Self| of.checks.len();
+        let (last_seen, checks) = (other.last_seen, other.checks.clone());
+        let alike = self
+            .checks
+            .iter()
+            .zip(&other.checks)
+            .all(|((name, check), (of, other))| name == of && check.says_the_same(other));
+        alike
+            && checked(self) == checked(other)
+            && Self { last_seen, checks, ..self.clone() } == *other
     }
 }
 
@@ -181,6 +189,7 @@ pub struct View {
     departures: OrdMap<u64, Box<str>>,
     changes: Vector<Arc<Change>>,
     seq: u64,
+    version: u64,
     topology: Arc<Topology>,
     allocations: OrdMap<Box<str>, Ipv4Addr>,
 }
@@ -260,6 +269,20 @@ impl View {
         self.seq
     }
 
+    /// Moves with everything that is shown in another way, what has no number included: when an
+    /// instance was last heard of, for one.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether an address is one that was handed out: what connects there may come back to us.
+    pub fn is_virtual(&self, address: IpAddr) -> bool {
+        self.at(address).any(|identity| {
+            let given = self.instance(identity).and_then(|instance| instance.given);
+            given.is_some_and(|given| IpAddr::V4(given.address) == address)
+        })
+    }
+
     /// The changes after this one, oldest first; `None` if some of them are forgotten, or it has
     /// not happened yet: whoever asks has to begin anew.
     pub fn changes_after(&self, seq: u64) -> Option<impl Iterator<Item = &Arc<Change>>> {
@@ -270,6 +293,7 @@ impl View {
 
     pub(crate) fn note(&mut self, at: UnixMillis, what: What) {
         self.seq += 1;
+        self.version += 1;
         self.changes.push_back(Arc::new(Change { seq: self.seq, at, what }));
         if self.changes.len() > CHANGES_MAX {
             self.changes.pop_front();
@@ -278,9 +302,11 @@ impl View {
 
     pub(crate) fn set_topology(&mut self, topology: Arc<Topology>) {
         self.topology = topology;
+        self.version += 1;
     }
 
     pub(crate) fn set_allocation(&mut self, service: &str, address: Option<Ipv4Addr>) {
+        self.version += 1;
         match address {
             Some(address) => drop(self.allocations.insert(service.into(), address)),
             None => drop(self.allocations.remove(service)),
@@ -314,6 +340,7 @@ impl View {
             (Err(_), None) => return before,
         }
         let name = identity.service.clone();
+        self.version += 1;
         if instances.is_empty() {
             self.depart(&name);
         } else {

@@ -467,6 +467,11 @@ pub struct Backends {
     /// Networks they may be in although those are special, cut to prefixes.
     #[serde(default, deserialize_with = "forms::list")]
     pub allow: Option<Vec<IpNet>>,
+    /// Whether those are checked that nobody speaks for.
+    pub check: Option<bool>,
+    /// How often.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub check_interval: Option<Duration>,
 }
 
 /// The end.

@@ -1,16 +1,17 @@
-//! What the registry says about its sessions, and the data plane about their health.
+//! What the registry says about its sessions, the data plane about their health, and our own checks
+//! about everybody else's.
 //!
-//! Both must never wait and nothing of it may be lost, so it is kept by identity: the newest word
-//! about each, as many as there are sessions.
+//! None of them may wait and nothing of it may be lost, so it is kept by whom it is about: the newest
+//! word about each, as many as there are.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use catalog::{Catalog, Facts, Identity};
-use model::Now;
+use catalog::{Catalog, Facts, Finding, Health, Identity, Place};
+use model::{Now, ServiceName};
 use tokio::sync::Notify;
 
-/// Tells the catalog about sessions. Cheap to clone, never waits.
+/// Tells the catalog about sessions, and how endpoints are. Cheap to clone, never waits.
 #[derive(Clone, Debug, Default)]
 pub struct Feed(Arc<Inner>);
 
@@ -24,8 +25,10 @@ struct Inner {
 struct Waiting {
     /// What each session says, and whether its connection is there; `None`: it ended.
     sessions: BTreeMap<Identity, Option<(Facts, bool)>>,
-    /// Whether an endpoint is well, and why.
-    checks: BTreeMap<(Identity, Box<str>), (bool, Box<str>)>,
+    /// How endpoints of sessions are.
+    checks: BTreeMap<(Identity, Box<str>), Finding>,
+    /// How places are where others say they are.
+    places: BTreeMap<(ServiceName, Place), Finding>,
 }
 
 impl Feed {
@@ -37,8 +40,13 @@ impl Feed {
 
     /// What was found about an endpoint of a session.
     pub fn check(&self, identity: Identity, endpoint: &str, healthy: bool, reason: &str) {
-        let found = (healthy, reason.into());
+        let found = Finding::new(Health::of(healthy), reason);
         self.with(|waiting| drop(waiting.checks.insert((identity, endpoint.into()), found)));
+    }
+
+    /// What was found at a place where a service is that nobody else speaks for.
+    pub fn place(&self, service: ServiceName, place: Place, found: Finding) {
+        self.with(|waiting| drop(waiting.places.insert((service, place), found)));
     }
 
     fn with(&self, tell: impl FnOnce(&mut Waiting)) {
@@ -59,8 +67,11 @@ impl Feed {
         for (identity, said) in waiting.sessions {
             catalog.put_session(&identity, said, now);
         }
-        for ((identity, endpoint), (healthy, reason)) in waiting.checks {
-            catalog.check(&identity, &endpoint, healthy, &reason, now);
+        for ((identity, endpoint), found) in waiting.checks {
+            catalog.check(&identity, &endpoint, found, now);
+        }
+        for ((service, place), found) in waiting.places {
+            catalog.check_place(&service, &place, &found, now);
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn choose<'a>(
     let first = usize::from(draw).checked_rem(instances.len()).unwrap_or_default();
     let (end, begin) = instances.split_at_checked(first).unwrap_or((instances, &[]));
     let mut chosen = Vec::new();
-    for standing in [Standing::Good, Standing::Away, Standing::Bad] {
+    for standing in [Standing::Good, Standing::Unknown, Standing::Away, Standing::Bad] {
         if standing == Standing::Bad && !chosen.is_empty() {
             break;
         }
@@ -135,6 +135,7 @@ pub(crate) fn target(
 pub(crate) fn port(chosen: &Chosen<'_>, target: Name) -> RData {
     let priority = match chosen.standing {
         Standing::Good => 0,
+        Standing::Unknown => 5,
         Standing::Away => 10,
         Standing::Bad => 20,
     };
@@ -150,6 +151,7 @@ pub(crate) fn texts(instance: &Instance) -> RData {
     protocols.dedup();
     let health = match instance.standing() {
         Standing::Good => "good",
+        Standing::Unknown => "unknown",
         Standing::Away => "away",
         Standing::Bad => "bad",
     };

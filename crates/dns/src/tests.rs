@@ -77,8 +77,18 @@ fn view() -> View {
         let facts = Facts { endpoints: vec![at(host, 1, "tcp")], ..Facts::default() };
         catalog.put_session(&identity("away", host), Some((facts, is_connected)), now);
     }
-    catalog.check(&identity("ill", "bad"), "10.6.0.1:1", false, "refused", now);
-    catalog.check(&identity("allbad", "b"), "10.7.0.1:1", false, "refused", now);
+    catalog.check(
+        &identity("ill", "bad"),
+        "10.6.0.1:1",
+        catalog::Finding::new(catalog::Health::Ill, "refused"),
+        now,
+    );
+    catalog.check(
+        &identity("allbad", "b"),
+        "10.7.0.1:1",
+        catalog::Finding::new(catalog::Health::Ill, "refused"),
+        now,
+    );
     for service in ["gone", "gone.to"] {
         catalog.remove(&identity(service, "g"), Source::Manual, now);
     }

@@ -181,14 +181,16 @@ async fn services_of_other_sources_are_found_at_their_best_endpoint() {
         let facts = Facts { endpoints: hosts.iter().map(endpoint).collect(), ..Facts::default() };
         let identity = Identity::alone(name).unwrap();
         port.catalog.change(move |catalog: &mut Catalog, now| {
-            catalog.put(&identity, Source::Manual, facts, now).unwrap();
+            catalog.put(&identity, Source::Manual, facts.clone(), now).unwrap();
         })
     };
     put("two", &["::1", "::2"]).await.unwrap();
     put("named", &["localhost"]).await.unwrap();
     put("nowhere", &[]).await.unwrap();
     let two = Identity::alone("two").unwrap();
-    let ill = move |catalog: &mut Catalog, now| catalog.check(&two, "::1", false, "down", now);
+    let ill = move |catalog: &mut Catalog, now| {
+        catalog.check(&two, "::1", catalog::Finding::new(catalog::Health::Ill, "down"), now)
+    };
     assert_eq!(say(port.address, &[b"LOOKUP|two\n"]).await, "FOUND|::1|1");
     port.catalog.change(ill).await.unwrap();
     assert_eq!(say(port.address, &[b"LOOKUP|two\n"]).await, "FOUND|::2|2");

@@ -167,7 +167,12 @@ async fn the_newest_first_and_the_active_only() {
             let facts = Facts { endpoints: vec![endpoint], ..Facts::default() };
             catalog.put(&Identity::alone(name).unwrap(), Source::Manual, facts, now).unwrap();
         }
-        catalog.check(&Identity::alone("b").unwrap(), "e", false, "ill", now);
+        catalog.check(
+            &Identity::alone("b").unwrap(),
+            "e",
+            catalog::Finding::new(catalog::Health::Ill, "ill"),
+            now,
+        );
         let nowhere = Identity::alone("d").unwrap();
         catalog.put(&nowhere, Source::Api, Facts::default(), now).unwrap();
     };

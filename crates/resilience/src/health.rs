@@ -151,7 +151,7 @@ impl Health {
 }
 
 /// 90 % to 110 % of a duration, evenly by `draw`.
-fn jittered(duration: Duration, draw: u64) -> Duration {
+pub(crate) fn jittered(duration: Duration, draw: u64) -> Duration {
     let least = duration - duration / 10;
     // Of the draw 32 bits are fine enough, and with them nothing overflows.
     let more = ((duration / 5).as_nanos() * u128::from(draw >> 32)) >> 32;

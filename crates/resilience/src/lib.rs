@@ -14,6 +14,7 @@ mod floor;
 mod health;
 mod limiter;
 mod ramp;
+mod rounds;
 
 pub use breaker::{Breaker, Outcome, Permit, Phase};
 pub use budget::RetryBudget;
@@ -24,3 +25,4 @@ pub use floor::{FLOOR_BYTES_PER_SECOND, FLOOR_GRACE, Floor};
 pub use health::{Change, Health, HealthState};
 pub use limiter::{Admission, ClientKey, Limiter, Scope};
 pub use ramp::Ramp;
+pub use rounds::{Answer, Rhythm, Rounds};

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use catalog::{Execution, Facts, Location, Protocol, Reachable, Service, State, View};
+use catalog::{Execution, Facts, Health, Location, Protocol, Reachable, Service, State, View};
 use model::{BackendHost, BackendUrl, InstanceName, Scheme, ServiceName, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -314,15 +314,18 @@ pub(crate) fn endpoints_of(
 
 /// All its checks in one: how things stand, and when that was found.
 fn health(service: &Service) -> Option<HealthCheck> {
-    let each = || service.instances.iter().flat_map(|instance| &instance.checks);
-    let ill = each().find(|(_, check)| !check.healthy);
-    let newest = each().max_by_key(|(_, check)| check.at);
-    let (_, told) = ill.or(newest)?;
+    let each = || {
+        let all = service.instances.iter().flat_map(|instance| &instance.checks);
+        all.map(|(_, check)| check).filter(|check| check.found.health != Health::Unknown)
+    };
+    let ill = each().find(|check| check.found.health == Health::Ill);
+    let newest = each().max_by_key(|check| check.at);
+    let told = ill.or(newest)?;
     Some(HealthCheck {
         healthy: ill.is_none(),
-        message: told.reason.to_string(),
-        checked_at: newest.map_or(UnixMillis(0), |(_, check)| check.at).to_string(),
-        duration_ms: 0,
+        message: told.found.reason.to_string(),
+        checked_at: newest.map_or(UnixMillis(0), |check| check.at).to_string(),
+        duration_ms: u64::try_from(told.found.took.as_millis()).unwrap_or(u64::MAX),
     })
 }
 
@@ -347,7 +350,7 @@ impl EndpointEntry {
                 .collect(),
             instance: Some(instance.identity.instance.to_string()),
             network: view.kind_of(endpoint).map(|kind| kind.as_str().to_owned()),
-            healthy: instance.check_of(endpoint).map(|check| check.healthy),
+            healthy: instance.check_of(endpoint).and_then(|check| check.found.health.is_well()),
         };
         (entry, is_named)
     }
@@ -458,7 +461,12 @@ mod tests {
         );
         let text = serde_json::to_string(&shown(&catalog, "web", None)).unwrap();
         assert_eq!(text, head + tail);
-        catalog.check(&Identity::alone("web").unwrap(), "http", false, "refused", now());
+        catalog.check(
+            &Identity::alone("web").unwrap(),
+            "http",
+            catalog::Finding::new(catalog::Health::Ill, "refused"),
+            now(),
+        );
         let text = serde_json::to_string(&shown(&catalog, "web", None)).unwrap();
         let check = concat!(
             r#""last_health_check":{"healthy":false,"message":"refused","#,

@@ -38,7 +38,7 @@ struct Endpoints<'a> {
 struct Health<'a> {
     service: &'a str,
     endpoint: &'a str,
-    healthy: bool,
+    healthy: Option<bool>,
     message: &'a str,
     timestamp: String,
     instance: &'a str,
@@ -114,10 +114,10 @@ pub(crate) fn data(change: &Change, view: &View) -> Result<Box<RawValue>, Fault>
             timestamp,
             instance: instance.as_str(),
         }),
-        What::Health { service, instance, endpoint, healthy, reason } => raw(&Health {
+        What::Health { service, instance, endpoint, health, reason } => raw(&Health {
             service: service.as_str(),
             endpoint,
-            healthy: *healthy,
+            healthy: health.is_well(),
             message: reason,
             timestamp,
             instance: instance.as_str(),
@@ -160,7 +160,7 @@ mod tests {
              r#"{"type":"event","event":"service_state_changed","data":{"service":"web","old_state":"starting","new_state":"running","timestamp":"2023-11-14T22:13:20Z","instance":"w1"},"seq":3}"#),
             (What::Endpoints(service(), instance()),
              r#"{"type":"event","event":"endpoint_updated","data":{"service":"web","endpoints":[],"timestamp":"2023-11-14T22:13:20Z","instance":"w1"},"seq":3}"#),
-            (What::Health { service: service(), instance: instance(), endpoint: "e".into(), healthy: true, reason: "200".into() },
+            (What::Health { service: service(), instance: instance(), endpoint: "e".into(), health: catalog::Health::Well, reason: "200".into() },
              r#"{"type":"event","event":"health_check_result","data":{"service":"web","endpoint":"e","healthy":true,"message":"200","timestamp":"2023-11-14T22:13:20Z","instance":"w1"},"seq":3}"#),
             (What::Topology(Topology::new(vec![eth0])),
              r#"{"type":"event","event":"network_topology_changed","data":{"interfaces":[{"name":"eth0","kind":"LAN","addresses":["10.0.0.5/24"]}],"timestamp":"2023-11-14T22:13:20Z"},"seq":3}"#),

@@ -319,12 +319,22 @@ mod tests {
         let named = |name: &str| ServiceName::parse(name).unwrap();
 
         let web = Identity { service: named("web"), instance: InstanceName::parse("a").unwrap() };
-        catalog.check(&web, "1", false, "down", Now::default());
+        catalog.check(
+            &web,
+            "1",
+            catalog::Finding::new(catalog::Health::Ill, "down"),
+            Now::default(),
+        );
         assert!(routes.look(catalog.view(), [&named("web")].into_iter()));
         assert_eq!(asked(&routes, "web", "/"), "web http://127.0.0.1:2");
         assert_eq!(routes.table().changes(&before).count(), 2, "one by host, one by path");
 
-        catalog.check(&web, "2", false, "down", Now::default());
+        catalog.check(
+            &web,
+            "2",
+            catalog::Finding::new(catalog::Health::Ill, "down"),
+            Now::default(),
+        );
         assert!(routes.look(catalog.view(), [&named("web")].into_iter()));
         let both = "web http://127.0.0.1:1 http://127.0.0.1:2";
         assert_eq!(asked(&routes, "web", "/"), both, "where nothing is well, all are tried");

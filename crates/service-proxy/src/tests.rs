@@ -42,7 +42,7 @@ async fn put(catalog: &Handle, service: &str, instance: &str, addresses: &[Socke
     };
     let facts = Facts { endpoints: addresses.iter().map(endpoint).collect(), ..Facts::default() };
     let put = move |catalog: &mut Catalog, now| {
-        catalog.put(&identity, Source::Manual, facts, now).unwrap();
+        catalog.put(&identity, Source::Manual, facts.clone(), now).unwrap();
     };
     catalog.change(put).await.unwrap();
 }

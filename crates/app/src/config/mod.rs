@@ -26,6 +26,11 @@ use ipnet::IpNet;
 use probe::Tls;
 use session::{Credential, Grants};
 
+/// Between two checks of an endpoint that is well (SPEC 4).
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// Less would be an attack on the backend.
+const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
 pub use self::acme::AcmeConfig;
 pub use self::admin::AdminConfig;
 pub(crate) use clients::{ClientCertificates, RegistryTls};
@@ -75,6 +80,9 @@ pub struct Config {
     pub backend_ca: Vec<PathBuf>,
     /// Networks that backends may be in although they are link-local, or a cloud's metadata.
     pub backend_allow: Vec<IpNet>,
+    /// How often endpoints are checked that nobody speaks for. Whether they are at all is the
+    /// catalog's.
+    pub check_interval: Duration,
 }
 
 /// TLS towards clients.
@@ -265,13 +273,18 @@ impl Config {
                 clients: ClientCertificates::of("https.client_ca", https.client_ca, demand)?,
             })
         });
-        let (dialects, catalog) = DialectsConfig::from_raw(dialects::Sections {
+        let (dialects, mut catalog) = DialectsConfig::from_raw(dialects::Sections {
             heartbeat: raw.heartbeat,
             dns: raw.dns,
             service_proxy: raw.service_proxy,
             service_api: raw.service_api,
             json_rpc: raw.json_rpc,
         })?;
+        catalog.checks = raw.backends.check.unwrap_or(true);
+        let check_interval = raw.backends.check_interval.unwrap_or(CHECK_INTERVAL);
+        if check_interval < CHECK_INTERVAL_MIN {
+            return Err(value("backends.check_interval", "want 100ms or more"));
+        }
         let token = |file| credentials::token("registry.token_file", file);
         let token = given.token_file.map(token).transpose()?;
         Ok(Self {
@@ -294,6 +307,7 @@ impl Config {
             shutdown_grace,
             backend_ca: raw.backends.ca.unwrap_or_default(),
             backend_allow: raw.backends.allow.unwrap_or_default(),
+            check_interval,
         })
     }
 
@@ -615,6 +629,7 @@ mod tests {
             ("[https]\n[acme]\naccept_terms = true\nchallenges = [\"dns-01\"]\n", "F:4:1: acme.challenges: want"),
             ("[https]\n[acme]\naccept_terms = true\nchallenges = []\n", "F:4:1: acme.challenges: want"),
             ("[https]\n[acme]\naccept_terms = true\nca = [\"/dev/null\"]\n", "F:4:1: acme.ca: "),
+            ("[backends]\ncheck_interval = \"99ms\"\n", "F:2:18: backends.check_interval: want 100ms or more"),
             ("[backends]\nca = [\"/gone.pem\"]\n", "F:2:7: backends.ca[0]: cannot read /gone.pem: No such file"),
             ("[registry]\ntoken_file = \"/gone\"\n", "F:2:14: registry.token_file: cannot read /gone: No such file"),
             ("[registry]\ntoken_file = \"/dev/null\"\n", "F:2:14: registry.token_file: /dev/null: want one line"),

@@ -51,7 +51,7 @@ pub fn show(config: &Config) -> String {
          sessions_max = {}\nroutes_max = {}\nroutes_per_session_max = {}\n\
          sessions_per_peer_max = {}\n\n[store]\npath = {:?}\n\n\
          [admin]\nsocket = {:?}\n{}\n[shutdown]\ngrace = {}\n\n[backends]\nca = [{}]\n\
-         allow = [{}]\n",
+         allow = [{}]\ncheck = {}\ncheck_interval = {}\n",
         config.insecure,
         text(session.session_expiry),
         text(session.staged_expiry),
@@ -66,6 +66,8 @@ pub fn show(config: &Config) -> String {
         text(config.shutdown_grace),
         files.collect::<Vec<_>>().join(", "),
         allowed.map(|net| format!("\"{net}\"")).collect::<Vec<_>>().join(", "),
+        config.catalog.checks,
+        text(config.check_interval),
     );
     if let Some(https) = &config.https {
         let pair = |pair: &PairPaths| {

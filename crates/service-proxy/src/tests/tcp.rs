@@ -92,7 +92,12 @@ async fn endpoints_share_and_stand_in_for_each_other() {
         seen.insert(said);
     }
     let ill = move |catalog: &mut Catalog, now| {
-        catalog.check(&identity("web", "a"), &one.to_string(), false, "down", now);
+        catalog.check(
+            &identity("web", "a"),
+            &one.to_string(),
+            catalog::Finding::new(catalog::Health::Ill, "down"),
+            now,
+        );
     };
     catalog.change(ill).await.unwrap();
     for _ in 0..20 {

@@ -54,6 +54,24 @@ pub enum Record {
     RemoveAllocation(Box<str>),
 }
 
+impl Record {
+    /// Whether nothing is left of the other one once this one is written after it.
+    pub fn is_in_place_of(&self, other: &Self) -> bool {
+        let entry = |of: &Self| match of {
+            Self::Put(entry) => Some((entry.identity.clone(), entry.source)),
+            Self::Remove(identity, source) => Some((identity.clone(), *source)),
+            Self::PutAllocation(..) | Self::RemoveAllocation(_) => None,
+        };
+        let allocation = |of: &Self| match of {
+            Self::PutAllocation(service, _) | Self::RemoveAllocation(service) => {
+                Some(service.clone())
+            }
+            Self::Put(_) | Self::Remove(..) => None,
+        };
+        (entry(self), allocation(self)) == (entry(other), allocation(other))
+    }
+}
+
 /// Everything that is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {

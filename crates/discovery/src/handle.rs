@@ -12,10 +12,34 @@ use crate::Changes;
 /// Changes that may wait for the task.
 pub(crate) const WAITING_MAX: usize = 1024;
 
-/// What is done when a change was saved, or could not be.
-pub(crate) type Then = Box<dyn FnOnce(Result<(), ChangeError>) + Send>;
-/// One change.
-pub(crate) type Job = Box<dyn FnOnce(&mut Catalog, Now) -> Then + Send>;
+/// One change, for whoever asked for it.
+pub(crate) trait Job: Send {
+    /// Carries it out. Another time, if the first one cannot be saved along with others.
+    fn run(&mut self, catalog: &mut Catalog, now: Now);
+
+    /// Says whether it was saved.
+    fn answer(self: Box<Self>, saved: Result<(), ChangeError>);
+}
+
+struct Change<F, R> {
+    change: F,
+    result: Option<R>,
+    answer: oneshot::Sender<Result<R, ChangeError>>,
+}
+
+impl<R: Send, F: FnMut(&mut Catalog, Now) -> R + Send> Job for Change<F, R> {
+    fn run(&mut self, catalog: &mut Catalog, now: Now) {
+        // What was found before says nothing if it fails this time.
+        self.result = None;
+        self.result = Some((self.change)(catalog, now));
+    }
+
+    fn answer(self: Box<Self>, saved: Result<(), ChangeError>) {
+        let Self { result, answer, .. } = *self;
+        // Whoever is gone does not want to know.
+        let _ = answer.send(saved.and_then(|()| result.ok_or(ChangeError::Failed)));
+    }
+}
 
 /// Why a change did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,12 +50,15 @@ pub enum ChangeError {
     /// It cannot be saved.
     #[error("not saved: {0}")]
     Unsaved(String),
+    /// A bug of ours.
+    #[error("internal error: nothing was changed, and the log says more")]
+    Failed,
 }
 
 /// Asks and changes the catalog. Cheap to clone; the task ends with the last one.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) jobs: mpsc::Sender<Box<dyn Job>>,
     pub(crate) view: Snapshot<View>,
     pub(crate) seq: watch::Receiver<u64>,
 }
@@ -54,7 +81,8 @@ impl Handle {
 
     /// Carries out a change, and waits until it is saved and shown. Changes are carried out one
     /// after the other, so what one of them finds in the catalog stays true until it ends. A
-    /// refusal of the catalog is a result like any other.
+    /// refusal of the catalog is a result like any other. What cannot be saved along with other
+    /// changes is carried out again alone, so that it is its own fault alone.
     ///
     /// # Errors
     ///
@@ -62,16 +90,10 @@ impl Handle {
     pub async fn change<R, F>(&self, change: F) -> Result<R, ChangeError>
     where
         R: Send + 'static,
-        F: FnOnce(&mut Catalog, Now) -> R + Send + 'static,
+        F: FnMut(&mut Catalog, Now) -> R + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |catalog, now| {
-            let result = change(catalog, now);
-            Box::new(move |saved| {
-                // Whoever is gone does not want to know.
-                let _ = answer.send(saved.map(|()| result));
-            })
-        });
+        let job = Box::new(Change { change, result: None, answer });
         self.jobs.send(job).await.map_err(|_| ChangeError::Ended)?;
         answered.await.map_err(|_| ChangeError::Ended)?
     }

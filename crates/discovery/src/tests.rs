@@ -1,9 +1,10 @@
 //! The task as its users see it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{Config, Facts, Identity, Image, Source, What};
-use model::Now;
+use catalog::{Config, Endpoint, Facts, Identity, Image, Protocol, Source, What};
+use model::{BackendHost, Now};
 use runtime::Clock;
 use store::{HistoryBounds, Store};
 
@@ -24,6 +25,22 @@ async fn put(handle: &Handle, name: &str) -> Result<(), ChangeError> {
         catalog.put(&name, Source::Manual, Facts::default(), now).unwrap();
     };
     handle.change(put).await
+}
+
+/// A change that no store can remember: what is written could not be read again.
+async fn put_unwritable(handle: &Handle, name: &str) -> Result<(), ChangeError> {
+    let (name, host) = (here(name), BackendHost::Name("no name".into()));
+    let endpoints = vec![Endpoint::new("main", host, 1, Protocol::Tcp)];
+    let facts = Facts { endpoints, ..Facts::default() };
+    let put = move |catalog: &mut catalog::Catalog, now: Now| {
+        catalog.put(&name, Source::Manual, facts.clone(), now).unwrap();
+    };
+    handle.change(put).await
+}
+
+async fn saved(store: &Store) -> Vec<String> {
+    let saved = store.catalog().load().await.unwrap();
+    saved.entries.iter().map(|entry| entry.identity.to_string()).collect()
 }
 
 #[tokio::test]
@@ -55,6 +72,58 @@ async fn what_cannot_be_saved_never_happened() {
     assert_eq!((handle.view().len(), handle.view().seq()), (1, 1));
 }
 
+#[tokio::test]
+async fn what_cannot_be_saved_takes_nobody_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&folder.path().join("db"), HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    // Sent before the task runs, so that they are saved together.
+    let (first, bad, last) =
+        tokio::join!(put(&handle, "a"), put_unwritable(&handle, "b"), put(&handle, "c"));
+    assert_eq!((first, last), (Ok(()), Ok(())));
+    let error = bad.unwrap_err().to_string();
+    assert!(error.starts_with("not saved: ") && error.contains("b/b"), "{error}");
+    let view = handle.view();
+    let shown: Vec<_> = view.services().map(|service| service.name.as_str()).collect();
+    assert_eq!((shown, view.seq()), (vec!["a", "c"], 2));
+    assert_eq!(saved(&store).await, ["a/a", "c/c"]);
+    store.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_change_that_panics_takes_nobody_along() {
+    let (store, feed) = (Store::memory(), Feed::default());
+    let handle = started(&store, &feed);
+    let panics = handle.change(|catalog: &mut catalog::Catalog, now: Now| {
+        catalog.put(&here("b"), Source::Manual, Facts::default(), now).unwrap();
+        assert!(catalog.view().is_empty(), "on purpose");
+    });
+    let (first, bad, last) = tokio::join!(put(&handle, "a"), panics, put(&handle, "c"));
+    assert_eq!((first, bad, last), (Ok(()), Err(ChangeError::Failed), Ok(())));
+    assert_eq!((handle.view().len(), handle.view().seq()), (2, 2));
+    assert_eq!(put(&handle, "d").await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_not_shown_anew() {
+    let (store, feed) = (Store::memory(), Feed::default());
+    let handle = started(&store, &feed);
+    let peer = [127, 0, 0, 1].into();
+    let name = here("web");
+    let register = move |catalog: &mut catalog::Catalog, now: Now| {
+        catalog.register_heartbeat(&name, peer, now).unwrap();
+    };
+    handle.change(register).await.unwrap();
+    feed.session(here("api"), Some((Facts::default(), true)));
+    put(&handle, "db").await.unwrap();
+    let before = handle.view();
+    for _ in 0..3 {
+        feed.session(here("api"), Some((Facts::default(), true)));
+        assert_eq!(handle.change(|catalog, now| catalog.beat(&here("web"), now)).await, Ok(true));
+    }
+    assert!(Arc::ptr_eq(&before, &handle.view()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_ends_by_itself_and_its_end_is_saved_with_the_next_change() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,9 +141,7 @@ async fn a_name_ends_by_itself_and_its_end_is_saved_with_the_next_change() {
     assert!(matches!(&change.what, What::Deregistered(service, _) if service.as_str() == "web"));
     assert!(clock.mono().since(before) >= Duration::from_secs(60));
     put(&handle, "api").await.unwrap();
-    let saved = store.catalog().load().await.unwrap();
-    let names: Vec<_> = saved.entries.iter().map(|entry| entry.identity.to_string()).collect();
-    assert_eq!(names, ["api/api"]);
+    assert_eq!(saved(&store).await, ["api/api"]);
     store.close().unwrap();
 }
 

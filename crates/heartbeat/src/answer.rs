@@ -62,10 +62,10 @@ async fn deregister(name: &ServiceName, peer: IpAddr, catalog: &Handle) -> Answe
             .instance(&identity)
             .is_some_and(|instance| instance.sources.contains(&Source::Heartbeat));
         if !is_registered {
-            return Err(Refusal::Unknown(identity));
+            return Err(Refusal::Unknown(identity.clone()));
         }
         if !is_of(catalog.view(), &identity, peer) {
-            return Err(Refusal::Foreign(identity));
+            return Err(Refusal::Foreign(identity.clone()));
         }
         catalog.remove(&identity, Source::Heartbeat, now);
         Ok(())
@@ -76,7 +76,9 @@ async fn deregister(name: &ServiceName, peer: IpAddr, catalog: &Handle) -> Answe
             Answer::Deregistered
         }
         Ok(Err(refusal)) => failed(&refusal),
-        Err(error @ (ChangeError::Ended | ChangeError::Unsaved(_))) => failed(&error),
+        Err(error @ (ChangeError::Ended | ChangeError::Unsaved(_) | ChangeError::Failed)) => {
+            failed(&error)
+        }
     }
 }
 

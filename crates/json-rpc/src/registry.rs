@@ -85,7 +85,7 @@ impl Registry {
                 content(&Said::Backend { backend })
             }
             Call::Update(update) => {
-                self.change(move |catalog, now| change(catalog, update, now)).await
+                self.change(move |catalog, now| change(catalog, &update, now)).await
             }
             Call::Delete { name } => {
                 self.change(move |catalog, now| delete(catalog, &name, now)).await
@@ -103,7 +103,7 @@ impl Registry {
 
     async fn change<F>(&self, change: F) -> Result<Content, Failure>
     where
-        F: FnOnce(&mut Catalog, Now) -> Result<Content, Failure> + Send + 'static,
+        F: FnMut(&mut Catalog, Now) -> Result<Content, Failure> + Send + 'static,
     {
         let changed = self.handle.change(change).await;
         changed.map_err(|error: ChangeError| Failure::Ours(error.to_string()))?
@@ -152,7 +152,7 @@ fn register(catalog: &mut Catalog, entry: &Entry, now: Now) -> Result<Content, F
     shown(catalog, name, |backend| Said::BackendRegistered { backend })
 }
 
-fn change(catalog: &mut Catalog, update: Update, now: Now) -> Result<Content, Failure> {
+fn change(catalog: &mut Catalog, update: &Update, now: Now) -> Result<Content, Failure> {
     let name = update.name.as_str();
     let service = catalog.view().service(name).ok_or_else(|| not_found(name))?;
     let first = service.owner().ok_or_else(|| not_found(name))?;
@@ -167,12 +167,12 @@ fn change(catalog: &mut Catalog, update: Update, now: Now) -> Result<Content, Fa
     let identity = first.identity.clone();
     let mut facts = Facts::clone(&first.facts);
     if let Some(endpoint) = facts.endpoints.first_mut() {
-        endpoint.host = update.host.unwrap_or_else(|| endpoint.host.clone());
+        endpoint.host = update.host.clone().unwrap_or_else(|| endpoint.host.clone());
         endpoint.port = update.port.unwrap_or(endpoint.port);
-        endpoint.protocol = update.protocol.unwrap_or_else(|| endpoint.protocol.clone());
+        endpoint.protocol = update.protocol.clone().unwrap_or_else(|| endpoint.protocol.clone());
     }
-    replace(&mut facts.description, update.description);
-    replace(&mut facts.namespace, update.namespace);
+    replace(&mut facts.description, &update.description);
+    replace(&mut facts.namespace, &update.namespace);
     put(catalog, &identity, facts, now).map_err(|why| refused(&why, why.clone()))?;
     shown(catalog, &update.name, |backend| Said::BackendUpdated { backend })
 }
@@ -225,11 +225,11 @@ fn is_ours(service: &Service, identity: &Identity) -> bool {
     instance.is_some_and(|instance| instance.sources.contains(&Source::Manual))
 }
 
-fn replace(text: &mut Option<Box<str>>, given: Given<Box<str>>) {
+fn replace(text: &mut Option<Box<str>>, given: &Given<Box<str>>) {
     match given {
         Given::No => {}
         Given::Null => *text = None,
-        Given::Value(new) => *text = Some(new),
+        Given::Value(new) => *text = Some(new.clone()),
     }
 }
 

@@ -75,7 +75,7 @@ impl Sources {
             tracing::error!(%error, "backends of the environment are not in the catalog");
         }
         let own = self.own.take();
-        let put = self.handle.change(move |catalog, now| match own {
+        let put = self.handle.change(move |catalog, now| match &own {
             Some(own) => catalog.put(own.identity(), Source::Auto, own.facts(), now),
             None => Ok(()),
         });
@@ -163,8 +163,8 @@ impl Sources {
 
 async fn put_all(handle: &Handle, source: Source, entries: Vec<Entry>) -> Result<(), String> {
     let entries = entries.into_iter().map(|entry| (entry.identity().clone(), entry.facts()));
-    let entries = entries.collect();
-    let put = handle.change(move |catalog, now| catalog.put_all(source, entries, now));
+    let entries: Vec<_> = entries.collect();
+    let put = handle.change(move |catalog, now| catalog.put_all(source, entries.clone(), now));
     flat(put.await.map(|put| put.map(|_| ())))
 }
 

@@ -238,14 +238,14 @@ pub(crate) async fn register(
             {
                 return Err(live(held).into());
             }
-            catalog.put(&identity, Source::Api, facts, now)?;
+            catalog.put(&identity, Source::Api, facts.clone(), now)?;
             let from = catalog.view().instance(&identity).map_or(state, |held| held.state);
             for step in way(from, state)? {
                 catalog.set_state(&identity, *step, now)?;
             }
             let view = catalog.view();
             let shown = view.service(&name).and_then(|of| ServiceEntry::of(of, view, asker));
-            shown.ok_or(Refused::Unknown(name))
+            shown.ok_or_else(|| Refused::Unknown(name.clone()))
         })
     };
     handle.change(put).await?
@@ -260,11 +260,11 @@ pub(crate) async fn deregister(
     let identity = identity(name, instance)?;
     let take = move |catalog: &mut Catalog, now: Now| {
         if catalog.remove(&identity, Source::Api, now) {
-            return Ok(identity);
+            return Ok(identity.clone());
         }
         Err(match catalog.view().instance(&identity) {
             Some(held) if held.lease != Lease::Pinned => live(held).into(),
-            Some(held) => Refused::Elsewhere(identity, held.source.as_str()),
+            Some(held) => Refused::Elsewhere(identity.clone(), held.source.as_str()),
             None => Refused::Unknown(identity.service.to_string()),
         })
     };

@@ -70,7 +70,8 @@ impl Networks {
         loop {
             match self.read().await {
                 Ok(topology) => {
-                    let set = handle.change(|catalog, now| catalog.set_topology(topology, now));
+                    let set = handle
+                        .change(move |catalog, now| catalog.set_topology(topology.clone(), now));
                     match set.await {
                         Ok(true) => tracing::info!("this machine is in other networks now"),
                         Ok(false) => {}

@@ -25,6 +25,8 @@ enum RowError {
     Sqlite(#[from] rusqlite::Error),
     #[error("catalog_entries {0}: {1}: restore a backup, or remove that row with sqlite3")]
     Unreadable(String, Unreadable),
+    #[error("{0}: {1} could not be read again: register it in another way")]
+    Unwritable(Identity, Unreadable),
     #[error("catalog_allocations {0}: no address: restore a backup, or remove that row")]
     Address(String),
 }
@@ -126,7 +128,7 @@ fn write_one(to: &Transaction<'_>, record: &Record) -> Result<(), RowError> {
     match record {
         Record::Put(entry) => {
             let facts = FactsForm::checked(&entry.facts)
-                .map_err(|error| RowError::Unreadable(entry.identity.to_string(), error))?;
+                .map_err(|error| RowError::Unwritable(entry.identity.clone(), error))?;
             to.prepare(
                 "INSERT OR REPLACE INTO catalog_entries (service, instance, source, id, facts,
                     state, registered_at, updated_at, last_seen, peer, address, port)

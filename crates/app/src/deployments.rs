@@ -255,7 +255,8 @@ impl Deployments {
     async fn register(&self, manifest: &Manifest, host: &Host) {
         let Some((identity, facts)) = entry(manifest, host) else { return };
         let shown = identity.to_string();
-        let change = move |catalog: &mut Catalog, now: Now| put(catalog, &identity, facts, now);
+        let change =
+            move |catalog: &mut Catalog, now: Now| put(catalog, &identity, facts.clone(), now);
         let changed = match self.catalog.change(change).await {
             Ok(changed) => changed.map_err(|refusal| refusal.to_string()),
             Err(error) => Err(error.to_string()),

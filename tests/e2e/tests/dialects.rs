@@ -1,9 +1,10 @@
 //! One catalog: who is registered in one dialect is found in all others, and leaves everywhere (SPEC 1).
 
+use std::net::TcpListener;
 use std::path::Path;
 
 use proxyd_e2e::dialects::{api, beat, dig, is_everywhere, is_nowhere, last_words, regctl, rpc};
-use proxyd_e2e::{Backend, Proxy};
+use proxyd_e2e::{Backend, Proxy, wait_for};
 use serde_json::json;
 
 /// All of them, on free ports.
@@ -81,7 +82,9 @@ fn who_is_registered_in_one_dialect_is_found_in_all_and_leaves_everywhere() {
 #[test]
 fn a_kill_loses_no_address_no_backend_and_no_allocation() {
     let folder = tempfile::tempdir().unwrap();
-    let mut proxy = Proxy::start_with(&sections(folder.path()));
+    // The network of the test is none of the proxy's to look into.
+    let unchecked = "[backends]\ncheck = false\n";
+    let mut proxy = Proxy::start_with(&(sections(folder.path()) + unchecked));
     assert!(beat(&proxy, "first").starts_with("SUCCESS|10.0.0.100|19000|"));
     assert!(beat(&proxy, "second").starts_with("SUCCESS|10.0.0.101|19001|"));
     let second = api(&proxy, "allocate_ip", json!({ "service": "db" }));
@@ -95,4 +98,65 @@ fn a_kill_loses_no_address_no_backend_and_no_allocation() {
     assert_eq!(regctl(&proxy, &["service", "dev"]), before);
     assert_eq!(regctl(&proxy, &["service", "kept"])["data"]["instances"][0]["source"], "api");
     assert!(beat(&proxy, "third").starts_with("SUCCESS|10.0.0.102|19002|"));
+}
+
+/// Nobody reports for an entry of a file: proxyd asks for itself, and says so everywhere.
+#[test]
+fn a_backend_of_a_file_that_dies_comes_last_until_it_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let checks = "[backends]\ncheck_interval = \"100ms\"\n";
+    let proxy = Proxy::start_with(&(sections(folder.path()) + checks));
+    let other = Backend::start("other");
+    let other = other.address();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let text = format!(
+        "[[backend]]\nname = \"web\"\nhost = \"127.0.0.1\"\nport = {}\nprotocol = \"ws\"\n",
+        address.port()
+    );
+    std::fs::write(folder.path().join("backends.toml"), text).unwrap();
+    let entry = json!({ "name": "web", "instance": "w2", "endpoints": [
+        { "name": "http", "address": other.to_string(), "protocol": "http", "metadata": {} },
+    ] });
+    api(&proxy, "register_service", entry);
+
+    let ports = || {
+        let answer = dig(&proxy, "web.proxyd.internal", "SRV");
+        let records = answer.lines().filter(|line| line.contains("\tSRV\t"));
+        let mut ports: Vec<u16> =
+            records.map(|line| line.split(' ').nth(2).unwrap().parse().unwrap()).collect();
+        ports.sort_unstable();
+        ports
+    };
+    let mut both = [address.port(), other.port()];
+    both.sort_unstable();
+    let standing = || {
+        let shown = regctl(&proxy, &["service", "web"])["data"].clone();
+        let instances = shown["instances"].as_array().unwrap();
+        let of = instances.iter().find(|instance| instance["instance"] == "web").unwrap();
+        let endpoint = &of["endpoints"][0];
+        (endpoint["standing"].clone(), endpoint["healthy"].clone(), endpoint["reason"].clone())
+    };
+    let health =
+        || api(&proxy, "get_service", json!({ "name": "web" }))["last_health_check"].clone();
+    let is_well = || standing() == (json!("good"), json!(true), json!("connected"));
+    wait_for("both to be well", || (is_well() && ports() == both).then_some(()));
+    assert_eq!(health()["healthy"], true);
+
+    drop(listener);
+    let ill = (json!("bad"), json!(false), json!("connection refused"));
+    wait_for("the dead one to be found", || (standing() == ill).then_some(()));
+    assert_eq!(ports(), [other.port()], "nobody is sent there while there is another one");
+    let found = health();
+    assert_eq!(
+        (&found["healthy"], &found["message"]),
+        (&json!(false), &json!("connection refused"))
+    );
+    assert!(found["duration_ms"].is_u64() && found["checked_at"].is_string(), "{found}");
+    let shown = rpc(&proxy, "registry.get", json!({ "name": "web" }))["result"]["backend"].clone();
+    assert_eq!((&shown["port"], &shown["is_active"]), (&json!(other.port()), &json!(true)));
+
+    let _again = TcpListener::bind(address).unwrap();
+    wait_for("it to return", || (is_well() && ports() == both).then_some(()));
+    assert_eq!(health()["healthy"], true);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use admin::{Catalog, Dialect};
-use catalog::{Standing, View};
+use catalog::View;
 use dataplane::Publisher;
 use door::Guests;
 use telemetry::{Outcome, Outcomes};
@@ -64,11 +64,7 @@ impl fmt::Debug for Counted {
 pub(crate) fn catalog(view: &View) -> Catalog {
     let mut instances = BTreeMap::<_, usize>::new();
     for instance in view.services().flat_map(|service| &service.instances) {
-        let health = match instance.standing() {
-            Standing::Good => "good",
-            Standing::Away => "away",
-            Standing::Bad => "bad",
-        };
+        let health = instance.standing().as_str();
         *instances.entry((instance.source.as_str(), health)).or_default() += 1;
     }
     Catalog {

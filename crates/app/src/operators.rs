@@ -327,12 +327,7 @@ fn endpoint_json(view: &View, instance: &Instance, endpoint: &Endpoint) -> Value
         "port": endpoint.port,
         "protocol": endpoint.protocol.as_str(),
         "network": view.kind_of(endpoint).map(|kind| kind.as_str()),
-        "standing": match instance.standing_of(endpoint) {
-            catalog::Standing::Good => "good",
-            catalog::Standing::Unknown => "unknown",
-            catalog::Standing::Away => "away",
-            catalog::Standing::Bad => "bad",
-        },
+        "standing": instance.standing_of(endpoint).as_str(),
         "healthy": check.and_then(|check| check.found.health.is_well()),
         "reason": check.map(|check| &check.found.reason),
         "checked_at": check.map(|check| check.at.to_string()),

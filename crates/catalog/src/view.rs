@@ -71,6 +71,18 @@ pub enum Standing {
     Bad,
 }
 
+impl Standing {
+    /// Its one name, everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Unknown => "unknown",
+            Self::Away => "away",
+            Self::Bad => "bad",
+        }
+    }
+}
+
 impl Instance {
     /// What was found about an endpoint, if it was ever checked.
     pub fn check_of(&self, endpoint: &Endpoint) -> Option<&Check> {

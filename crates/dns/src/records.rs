@@ -149,12 +149,7 @@ pub(crate) fn texts(instance: &Instance) -> RData {
     let mut protocols: Vec<_> = facts.endpoints.iter().map(|e| e.protocol.as_str()).collect();
     protocols.sort_unstable();
     protocols.dedup();
-    let health = match instance.standing() {
-        Standing::Good => "good",
-        Standing::Unknown => "unknown",
-        Standing::Away => "away",
-        Standing::Bad => "bad",
-    };
+    let health = instance.standing().as_str();
     let said =
         |key: &str, value: &Option<Box<str>>| value.as_ref().map(|value| format!("{key}={value}"));
     let metadata = facts.endpoints.iter().flat_map(|endpoint| &endpoint.metadata);

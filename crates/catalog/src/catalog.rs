@@ -146,7 +146,16 @@ impl Catalog {
                 facts: entry.facts,
                 lease: if is_heartbeat { Lease::Heartbeat } else { Lease::Pinned },
                 state: entry.state,
-                state_since: entry.updated_at,
+                // When it was said last bounds when it began to do what it does; who never did
+                // anything does nothing since it registered.
+                state_since: match entry.state {
+                    State::Registered => entry.registered_at,
+                    State::Starting
+                    | State::Running
+                    | State::Stopping
+                    | State::Stopped
+                    | State::Failed => entry.updated_at,
+                },
                 registered_at: entry.registered_at,
                 updated_at: entry.updated_at,
                 last_seen: entry.last_seen,
@@ -416,6 +425,15 @@ impl Catalog {
         self.remember(identity, source, &claim);
         self.claim(identity, source, claim, now);
         Ok(from)
+    }
+
+    /// Tells those who follow changes to look at an instance again, though nothing about it changed.
+    /// Of one that is gone: nothing.
+    pub fn remind(&mut self, identity: &Identity, now: Now) {
+        if self.view.instance(identity).is_some() {
+            let (service, instance) = (identity.service.clone(), identity.instance.clone());
+            self.view.note(now.wall, What::Updated(service, instance));
+        }
     }
 
     /// What was found about the endpoint of that name. Of an instance that is gone meanwhile:

@@ -387,6 +387,9 @@ pub(crate) fn carry_out(
         for step in steps {
             catalog.set_state(&held.identity, *step, now)?;
         }
+        if steps.is_empty() {
+            catalog.remind(&held.identity, now);
+        }
         if let (None, Some(last)) = (first, steps.last()) {
             first = Some((held.state, *last));
         }

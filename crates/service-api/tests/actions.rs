@@ -94,10 +94,13 @@ async fn events_come_as_they_were_subscribed_to() {
     raw.ask("deregister_service", json!({"name": "web"})).await.unwrap();
 
     let states = ["starting", "running", "stopping", "stopped", "starting", "running"];
-    for (client, spelled) in [
-        (&mut document, ["ServiceRegistered", "ServiceStateChanged", "ServiceDeregistered"]),
-        (&mut in_use, ["service_registered", "service_state_changed", "service_deregistered"]),
-    ] {
+    let (camel, snake) = (
+        ["ServiceRegistered", "ServiceStateChanged", "ServiceDeregistered"],
+        ["service_registered", "service_state_changed", "service_deregistered"],
+    );
+    for (client, spelled, updated) in
+        [(&mut document, camel, Some("ServiceUpdated")), (&mut in_use, snake, None)]
+    {
         let [registered, changed, left] = spelled;
         let first = client.next().await;
         assert_eq!((&first["event"], &first["seq"]), (&json!(registered), &json!(1)));
@@ -107,6 +110,10 @@ async fn events_come_as_they_were_subscribed_to() {
                 (&event["event"], &event["data"]["new_state"]),
                 (&json!(changed), &json!(state))
             );
+        }
+        // Its settings are to be read again: who runs it is told, and it does what it did.
+        if let Some(updated) = updated {
+            assert_eq!(client.next().await["event"], updated);
         }
         assert_eq!(client.next().await["event"], left);
     }

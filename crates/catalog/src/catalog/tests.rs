@@ -645,6 +645,9 @@ proptest! {
             prop_assert!(shown.sources.contains(&entry.source));
             let before = catalog.view().instance(&entry.identity).unwrap();
             prop_assert_eq!(shown.given, before.given);
+            if entry.state == State::Registered && before.source == entry.source {
+                prop_assert_eq!(shown.state_since, before.state_since);
+            }
         }
     }
 }

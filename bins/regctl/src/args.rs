@@ -114,11 +114,19 @@ impl Global {
         }
     }
 
-    /// The admin socket: the one that was named, or the first that is there.
-    pub(crate) fn admin(&self) -> Address {
+    /// The admin socket: the one that was named, or the first that is there. Not where a registry
+    /// was named alone: the socket here may be that of another proxyd.
+    pub(crate) fn admin(&self) -> Result<Address, Failure> {
+        if let (Some(addr), None) = (&self.addr, &self.socket) {
+            return Err(Failure::Usage(format!(
+                "this goes over the admin socket, and --addr {addr} is a registry: name the socket \
+                 of that proxyd as well, with --socket PATH or REGCTL_SOCKET, or leave out --addr \
+                 and REGCTL_ADDR"
+            )));
+        }
         let there = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
         let named = self.socket.clone().or_else(there);
-        Address::Unix(named.unwrap_or_else(|| PathBuf::from(SOCKETS[0])))
+        Ok(Address::Unix(named.unwrap_or_else(|| PathBuf::from(SOCKETS[0]))))
     }
 }
 

@@ -38,9 +38,11 @@ pub(crate) struct Name {
     name: String,
 }
 
-/// Backends that are registered by hand, and stay until they are removed.
+/// Backends; those that are registered by hand stay until they are removed.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Backends {
+    /// List all of them, and those of every other source.
+    List(Sources),
     /// Add one.
     Add(Backend),
     /// Change one; what is left out stays.
@@ -51,6 +53,15 @@ pub(crate) enum Backends {
     Ping(Which),
     /// Read the backends file again.
     Reload,
+}
+
+/// Whose backends.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Sources {
+    /// Only those that this source speaks of: session, api, heartbeat, manual, env, file, auto.
+    #[arg(long, value_name = "SOURCE")]
+    #[arg(value_parser = ["session", "api", "heartbeat", "manual", "env", "file", "auto"])]
+    source: Option<String>,
 }
 
 /// One backend.
@@ -105,6 +116,8 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     let name = |name: &Name| json!({ "name": name.name });
+    let change =
+        async |what, with| show(output, ask(global, what, with).await?, |_| "done\n".to_owned());
     match command {
         Catalog::Services => {
             let list = pages(global, "services", "services").await?;
@@ -121,16 +134,15 @@ pub(crate) async fn run(
             show(output, ask(global, "resolve", name(named)).await?, resolved)
         }
         Catalog::Topology => show(output, ask(global, "topology", json!({})).await?, topology),
-        Catalog::Backends(backends) => {
-            let (what, with) = match backends {
-                Backends::Add(backend) => ("add", backend.json()),
-                Backends::Update(backend) => ("update", backend.json()),
-                Backends::Rm(which) => ("remove", which.json()),
-                Backends::Ping(which) => ("ping", which.json()),
-                Backends::Reload => ("reload", json!({})),
-            };
-            show(output, ask(global, what, with).await?, |_| "done\n".to_owned())
+        Catalog::Backends(Backends::List(of)) => {
+            let list = pages(global, "backends", "backends").await?;
+            show(output, json!({ "backends": of.chosen(list) }), backends)
         }
+        Catalog::Backends(Backends::Add(backend)) => change("add", backend.json()).await,
+        Catalog::Backends(Backends::Update(backend)) => change("update", backend.json()).await,
+        Catalog::Backends(Backends::Rm(which)) => change("remove", which.json()).await,
+        Catalog::Backends(Backends::Ping(which)) => change("ping", which.json()).await,
+        Catalog::Backends(Backends::Reload) => change("reload", json!({})).await,
         Catalog::Ip(Ip::List) => {
             let list = pages(global, "allocations", "allocations").await?;
             show(output, json!({ "allocations": list }), allocations)
@@ -141,6 +153,16 @@ pub(crate) async fn run(
         Catalog::Ip(Ip::Release(named)) => {
             show(output, ask(global, "release", name(named)).await?, allocation)
         }
+    }
+}
+
+impl Sources {
+    fn chosen(&self, all: Vec<Value>) -> Vec<Value> {
+        let is_chosen = |backend: &Value| match &self.source {
+            None => true,
+            Some(source) => list(backend, "sources").iter().any(|said| said == source.as_str()),
+        };
+        all.into_iter().filter(is_chosen).collect()
     }
 }
 
@@ -294,6 +316,25 @@ fn service(data: &Value) -> String {
     text
 }
 
+fn backends(data: &Value) -> String {
+    let mut rows = Vec::new();
+    for backend in list(data, "backends") {
+        let endpoints = list(backend, "endpoints").iter();
+        let mut reached: Vec<Vec<_>> =
+            endpoints.map(|one| endpoint_row(one).into_iter().take(3).collect()).collect();
+        if reached.is_empty() {
+            reached.push(vec!["-".to_owned(); 3]);
+        }
+        for reached in reached {
+            let named = ["service", "instance"].map(|key| word(backend, key));
+            let said = ["source", "state"].map(|key| word(backend, key));
+            rows.push([&named[..], &reached, &said].concat());
+        }
+    }
+    let titles = ["SERVICE", "INSTANCE", "ADDRESS", "PROTOCOL", "STANDING", "SOURCE", "STATE"];
+    aligned(&titles, rows)
+}
+
 fn topology(data: &Value) -> String {
     let row = |interface: &Value| {
         let addresses = list(interface, "addresses").iter().filter_map(Value::as_str);
@@ -362,6 +403,20 @@ a [2J        1/2     running  session  -
 longer-name  0/1     failed   file     10.0.0.100:9000
 ";
         assert_eq!(services(&data), want);
+        let data = json!({ "backends": [
+            { "service": "a", "instance": "a1", "source": "manual", "state": "registered", "endpoints": [
+                { "host": "10.0.0.9", "port": 80, "protocol": "http", "standing": "good" },
+                { "host": "db", "port": 81, "protocol": "tcp", "standing": "bad" },
+            ] },
+            { "service": "b", "instance": "b", "source": "file", "state": "stopped", "endpoints": [] },
+        ] });
+        let want = "\
+SERVICE  INSTANCE  ADDRESS      PROTOCOL  STANDING  SOURCE  STATE
+a        a1        10.0.0.9:80  http      good      manual  registered
+a        a1        db:81        tcp       bad       manual  registered
+b        b         -            -         -         file    stopped
+";
+        assert_eq!(backends(&data), want);
         let data = json!({ "name": "a", "endpoints": [
             { "host": "::1", "port": 80, "protocol": "http", "standing": "good", "network": "Local", "instance": "a1" },
         ], "virtual_address": null });

@@ -82,7 +82,16 @@ pub(crate) async fn ping(
     args: &SessionArgs,
     output: &Output,
 ) -> Result<(), Failure> {
-    let reached = reach(global, args.session.as_deref()).await?;
+    let named = args.session.as_deref().or(global.session.as_deref());
+    if named.is_none() && global.register.is_none() {
+        return Err(Failure::Usage(
+            "which session? A ping keeps one alive: name it as ID or SERVICE/INSTANCE, or register \
+             one with --register. `regctl sessions` tells whether proxyd answers, and `regctl \
+             backends ping NAME` notes that a backend was seen"
+                .to_owned(),
+        ));
+    }
+    let reached = reach(global, named).await?;
     one(reached, &Line::new("PING", &[]), output).await
 }
 

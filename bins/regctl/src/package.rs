@@ -72,7 +72,7 @@ fn build(build: &Build, output: &Output) -> Result<(), Failure> {
 async fn deploy(global: &Global, args: &Deploy, output: &Output) -> Result<(), Failure> {
     let package = named(&args.package)?;
     // One connection: after a restart of proxyd, the number would mean another deployment.
-    let mut connection = Connection::open(&global.admin(), global.timeout.max(NEWS_MIN)).await?;
+    let mut connection = Connection::open(&global.admin()?, global.timeout.max(NEWS_MIN)).await?;
     let wanted = json!({ "package": package, "target": args.target });
     let begun = ask_on(&mut connection, "deploy", wanted).await?;
     let number = begun.get("deployment").cloned().unwrap_or_default();

@@ -91,7 +91,7 @@ pub(crate) async fn register(
 
 /// A connection to the admin socket.
 pub(crate) async fn admin(global: &Global) -> Result<Connection, Failure> {
-    Ok(Connection::open(&global.admin(), global.timeout).await?)
+    Ok(Connection::open(&global.admin()?, global.timeout).await?)
 }
 
 /// A connection to the registry port, authenticated if there is a token.

@@ -33,7 +33,7 @@ fn shells_learn_every_command() {
         let output = regctl(&["completion", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}");
         let script = text(&output.stdout);
-        for word in ["regctl", "apply", "route-add", "drain", "wait"] {
+        for word in ["regctl", "apply", "route-add", "drain", "wait", "backends", "source"] {
             assert!(script.contains(word), "{shell}: {word} is missing");
         }
     }
@@ -64,6 +64,42 @@ fn files_for_tls_go_together() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
         assert!(said.contains(says), "{words:?}: {said}");
+    }
+}
+
+/// The socket of this machine may be that of another proxyd than the one that was named.
+#[test]
+fn a_registry_alone_names_no_admin_socket() {
+    for words in [
+        &["services"][..],
+        &["service", "a"],
+        &["endpoints"],
+        &["resolve", "a"],
+        &["backends", "list"],
+        &["ip", "list"],
+        &["topology"],
+        &["sessions"],
+        &["package", "deploy", "web-1.tar.gz"],
+        &["routes", "a/b"],
+    ] {
+        let output = regctl(&[&["--addr", "elsewhere:81"], words].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains("--addr elsewhere:81 is a registry"), "{words:?}: {said}");
+        assert!(said.contains("--socket PATH or REGCTL_SOCKET"), "{words:?}: {said}");
+    }
+    let socket = format!("{}/nobody.sock", env!("CARGO_TARGET_TMPDIR"));
+    let both = regctl(&["--addr", "elsewhere:81", "--socket", &socket, "services"]);
+    assert_eq!(both.status.code(), Some(4), "where both are named, it is asked there");
+}
+
+#[test]
+fn a_ping_says_whom_it_is_for() {
+    let output = regctl(&["ping"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for word in ["--register", "`regctl sessions`", "`regctl backends ping NAME`"] {
+        assert!(said.contains(word), "{word}: {said}");
     }
 }
 

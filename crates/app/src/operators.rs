@@ -88,6 +88,7 @@ impl Operators {
         match what {
             "services" => Ok(services(&view, with.after.as_deref())),
             "endpoints" => Ok(endpoints(&view, with.after.as_deref())),
+            "backends" => Ok(backends(&view, with.after.as_deref())),
             "service" => found(&view, &with.name).map(|service| whole(&view, service)),
             "resolve" => found(&view, &with.name).map(|service| resolved(&view, service)),
             "topology" => Ok(topology(&view)),
@@ -99,8 +100,8 @@ impl Operators {
             "add" | "update" | "remove" | "ping" | "allocate" | "release" => {
                 self.change(what, with).await
             }
-            _ => Err("unknown question: want services, service, endpoints, resolve, topology, \
-                      allocations, add, update, remove, ping, reload, allocate, release, deploy or \
+            _ => Err("unknown question: want services, service, endpoints, backends, resolve, \
+                      topology, allocations, add, update, remove, ping, reload, allocate, release, deploy or \
                       deployment"
                 .to_owned()),
         }
@@ -239,6 +240,45 @@ fn endpoints(view: &View, after: Option<&str>) -> Value {
     page(view, after, "services", |service| {
         let (endpoints, count) = endpoint_list(view, service);
         json!({ "name": service.name.as_str(), "endpoints": endpoints, "count": count })
+    })
+}
+
+/// Every instance with who speaks of it, as many as fit. A page begins behind `service instance`,
+/// names that hold no spaces.
+fn backends(view: &View, after: Option<&str>) -> Value {
+    let after = after.map(|after| after.split_once(' ').unwrap_or((after, "")));
+    let all = view.services().flat_map(|service| &service.instances);
+    let later = all.filter(|instance| {
+        let Identity { service, instance } = &instance.identity;
+        after.is_none_or(|after| (service.as_str(), instance.as_str()) > after)
+    });
+    let (mut entries, mut size, mut last) = (Vec::new(), 0, None);
+    for instance in later {
+        let entry = backend_json(view, instance);
+        size += entry.to_string().len() + 1;
+        if size > PAGE_BYTES_MAX && !entries.is_empty() {
+            return json!({ "backends": entries, "next": last });
+        }
+        let Identity { service, instance } = &instance.identity;
+        last = Some(format!("{service} {instance}"));
+        entries.push(entry);
+    }
+    json!({ "backends": entries, "next": null })
+}
+
+/// An instance in short.
+fn backend_json(view: &View, instance: &Instance) -> Value {
+    let facts = &instance.facts;
+    let endpoints = facts.endpoints.iter().map(|endpoint| endpoint_json(view, instance, endpoint));
+    json!({
+        "service": instance.identity.service.as_str(),
+        "instance": instance.identity.instance.as_str(),
+        "source": instance.source.as_str(),
+        "sources": instance.sources.iter().map(|said| said.as_str()).collect::<Vec<_>>(),
+        "state": instance.state.as_str(),
+        "description": facts.description,
+        "namespace": facts.namespace,
+        "endpoints": endpoints.collect::<Vec<_>>(),
     })
 }
 
@@ -431,6 +471,37 @@ mod tests {
         ask(&operators, "remove", r#"{"name":"dev"}"#).await.unwrap();
         let all = ask(&operators, "services", "").await.unwrap();
         assert_eq!((&all["count"], &all["services"][0]["name"]), (&json!(1), &json!("live")));
+    }
+
+    #[tokio::test]
+    async fn backends_come_in_pages_of_instances() {
+        let operators = operators(&Feed::default());
+        let put = |catalog: &mut Catalog, now| {
+            for n in 0..1000 {
+                let mut name = Identity::alone("web").unwrap();
+                name.instance = model::InstanceName::parse(&format!("web.{n:04}")).unwrap();
+                catalog.put(&name, Source::Manual, Facts::default(), now).unwrap();
+            }
+            let file = Identity::alone("alone").unwrap();
+            catalog.put(&file, Source::File, Facts::default(), now).unwrap();
+        };
+        operators.catalog.change(put).await.unwrap();
+        let (mut all, mut after, mut pages) = (Vec::new(), Value::Null, 0);
+        loop {
+            let page = ask(&operators, "backends", &json!({ "after": after }).to_string()).await;
+            let page = page.unwrap();
+            assert!(page.to_string().len() < 60_000);
+            all.extend(page["backends"].as_array().unwrap().iter().cloned());
+            after = page["next"].clone();
+            pages += 1;
+            if after.is_null() {
+                break;
+            }
+        }
+        assert!(pages > 2);
+        assert_eq!((all.len(), &all[0]["source"]), (1001, &json!("file")));
+        let instances: Vec<_> = all[1..].iter().map(|one| one["instance"].as_str()).collect();
+        assert!(instances.is_sorted() && instances[999] == Some("web.0999"));
     }
 
     #[tokio::test]

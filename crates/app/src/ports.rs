@@ -59,6 +59,11 @@ struct PortsFile {
     json_rpc: Vec<String>,
 }
 
+fn listed<T: ToString>(addresses: &[T]) -> Option<String> {
+    let texts: Vec<_> = addresses.iter().map(T::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
 impl Bound {
     /// Writes the file whole or not at all: who sees it can read it.
     ///
@@ -85,6 +90,25 @@ impl Bound {
         beside.push(".new");
         std::fs::write(&beside, serde_json::to_vec(&content)?)?;
         std::fs::rename(&beside, file)
+    }
+
+    /// Tells the log where somebody listens; what is off is not named.
+    pub(crate) fn tell(&self) {
+        let one = |address: Option<SocketAddr>| address.map(tracing::field::display);
+        tracing::info!(
+            http = listed(&self.http),
+            https = listed(&self.https),
+            registry = listed(&self.registry),
+            admin = listed(&self.admin),
+            admin.http = one(self.admin_http),
+            heartbeat = one(self.heartbeat),
+            dns = one(self.dns),
+            service_proxy.tcp = one(self.service_proxy_tcp),
+            service_proxy.http = one(self.service_proxy_http),
+            service_api = one(self.service_api),
+            json_rpc = one(self.json_rpc),
+            "serving"
+        );
     }
 
     /// Where the proxy itself is controlled: no backend may be there.

@@ -295,8 +295,7 @@ impl App {
             REGISTRY_GRACE,
         ));
         ready.store(true, Ordering::Relaxed);
-        let (http, https) = (listed(&bound.http), listed(&bound.https));
-        tracing::info!(http, https, registry = listed(&bound.registry), "serving");
+        bound.tell();
         let grace = config.shutdown_grace;
         Ok(Self {
             bound,
@@ -361,10 +360,6 @@ impl App {
 
 async fn second_signal(signals: &mut Signals) {
     while signals.next().await != Signal::Exit {}
-}
-
-fn listed<T: ToString>(addresses: &[T]) -> String {
-    addresses.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `clear` are the addresses of clear text.

@@ -17,9 +17,9 @@ use rand_core::{RngCore, SeedableRng};
 
 use crate::seat::{Claim, Seat};
 use crate::{
-    AddressPool, Check, Endpoint, Facts, FactsError, Finding, Given, Health, Identity, Image,
-    Instance, Lease, Place, PoolError, PortPool, Protocol, Record, Source, State, StoredEntry,
-    Topology, TransitionError, View, What,
+    AddressPool, Check, Endpoint, Expired, Facts, FactsError, Finding, Given, Health, Identity,
+    Image, Instance, Lease, Place, PoolError, PortPool, Protocol, Record, Source, State,
+    StoredEntry, Topology, TransitionError, View, What,
 };
 
 /// What nobody waits for, when an instance was heard of last for one, is shown at most this much
@@ -192,11 +192,18 @@ impl Catalog {
         ends.into_iter().chain(self.times_due).min()
     }
 
-    /// Takes out whose heartbeats ended, and shows who was heard of.
-    pub fn expire(&mut self, now: Now) {
+    /// Takes out whose heartbeats ended, and shows who was heard of. Gives those it took out.
+    pub fn expire(&mut self, now: Now) -> Vec<Expired> {
+        let mut expired = Vec::new();
         while let Some((at, identity)) = self.deadlines.get_min().cloned()
             && at <= now.mono
         {
+            if let Some(Claim { given, last_seen, .. }) =
+                self.claim_of(&identity, Source::Heartbeat)
+            {
+                let (given, last_seen) = (*given, *last_seen);
+                expired.push(Expired { identity: identity.clone(), given, last_seen });
+            }
             self.drop_claim(&identity, Source::Heartbeat, now);
         }
         if self.times_due.is_some_and(|due| due <= now.mono) {
@@ -205,6 +212,7 @@ impl Catalog {
                 self.show_times(&identity);
             }
         }
+        expired
     }
 
     /// What a source says about an identity, in place of what it said before. Not for sessions

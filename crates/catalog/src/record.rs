@@ -41,6 +41,17 @@ pub struct Given {
     pub port: u16,
 }
 
+/// Whose heartbeats ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Who.
+    pub identity: Identity,
+    /// What was handed out, and is free again.
+    pub given: Option<Given>,
+    /// When the last one came.
+    pub last_seen: Option<UnixMillis>,
+}
+
 /// One change of what is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{Catalog, Config, Image, Record, View};
+use catalog::{Catalog, Config, Expired, Image, Record, View};
 use model::Now;
 use runtime::{Clock, Snapshot};
 use store::CatalogRows;
@@ -37,6 +37,20 @@ pub fn start(
     let task = Task { catalog, rows, feed, clock, view: view.clone(), tell, shown, unsaved };
     let task = tokio::spawn(task.run(waiting));
     (Handle { jobs, view, seq }, task)
+}
+
+/// A program that is looked for later on was here, and fell silent.
+fn tell_end(expired: &Expired, now: Now) {
+    let Expired { identity, given, last_seen } = expired;
+    let silent = last_seen.map(|at| Duration::from_millis(now.wall.0.saturating_sub(at.0)));
+    tracing::info!(
+        name = %identity.service,
+        address = given.map(|given| tracing::field::display(given.address)),
+        port = given.map(|given| given.port),
+        peer = given.map(|given| tracing::field::display(given.peer)),
+        silent = silent.map(tracing::field::debug),
+        "a name has ended: no heartbeats"
+    );
 }
 
 struct Task {
@@ -78,13 +92,14 @@ impl Task {
     /// What waits for nobody's disk. Gives whether that went well.
     fn happen(&mut self) -> bool {
         let now = self.clock.now();
-        let mut next = self.catalog.clone();
+        let (mut next, mut expired) = (self.catalog.clone(), Vec::new());
         let went_well = unless_it_panics(|| {
             self.feed.take(&mut next, now);
-            next.expire(now);
+            expired = next.expire(now);
         });
         if went_well {
             self.catalog = next;
+            expired.iter().for_each(|expired| tell_end(expired, now));
             self.unsaved.append(&mut self.catalog.take_records());
             self.show();
         }

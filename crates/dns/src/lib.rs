@@ -14,7 +14,6 @@
 mod answer;
 mod bind;
 mod bounds;
-pub mod fuzz;
 mod message;
 mod names;
 mod outcome;

@@ -104,7 +104,8 @@ impl Dialog {
         let answer = match result {
             Ok(result) => {
                 self.outcomes.count(Became::Result);
-                done(request.id?, &result)
+                let id = request.id?.get();
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
             }
             Err(error) => self.failed(request.id, &error),
         };
@@ -115,19 +116,9 @@ impl Dialog {
     /// An error, under the id of its request if that is known.
     pub(crate) fn failed(&self, id: Option<&RawValue>, error: &Error) -> String {
         self.outcomes.count(Became::from(error));
-        failed(id, error)
+        let id = id.map_or("null", RawValue::get);
+        // Texts and a number: there is nothing in it that cannot be written.
+        let error = serde_json::to_string(error).unwrap_or_default();
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
     }
-}
-
-/// A result, which is JSON, under the id of its request.
-pub(crate) fn done(id: &RawValue, result: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.get())
-}
-
-/// An error, under the id of its request if that is known.
-pub(crate) fn failed(id: Option<&RawValue>, error: &Error) -> String {
-    let id = id.map_or("null", RawValue::get);
-    // Texts and a number: there is nothing in it that cannot be written.
-    let error = serde_json::to_string(error).unwrap_or_default();
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }

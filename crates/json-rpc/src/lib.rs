@@ -28,7 +28,6 @@ mod dialog;
 mod entry;
 mod environment;
 mod error;
-pub mod fuzz;
 mod hub;
 mod lists;
 mod message;

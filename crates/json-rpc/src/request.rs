@@ -89,13 +89,10 @@ impl Verb {
             PLACE[1],
             PLACE[2],
         ];
-        const DELETE: [Parameter; 2] =
-            [NAME, ("instance", "string", false, "Which of several that were added by hand")];
         match self {
             Self::Register => &REGISTER,
             Self::List => &[("active_only", "boolean", false, "true if not given")],
-            Self::Get | Self::Ping => &[NAME],
-            Self::Delete => &DELETE,
+            Self::Get | Self::Delete | Self::Ping => &[NAME],
             Self::Update => &UPDATE,
             Self::Reload => &[],
         }
@@ -113,7 +110,7 @@ pub(crate) enum Call {
     List { active_only: bool },
     Get { name: String },
     Update(Update),
-    Delete { name: String, instance: Option<String> },
+    Delete { name: String },
     Ping { name: String },
     Reload,
 }
@@ -238,10 +235,7 @@ fn call(verb: Verb, params: Option<&RawValue>) -> Result<Call, Error> {
         }
         Verb::Get => Ok(Call::Get { name: name()? }),
         Verb::Update => update(&params).map(Call::Update),
-        Verb::Delete => {
-            let instance = params.text_if_given("instance")?.map(str::to_owned);
-            Ok(Call::Delete { name: name()?, instance })
-        }
+        Verb::Delete => Ok(Call::Delete { name: name()? }),
         Verb::Ping => Ok(Call::Ping { name: name()? }),
         Verb::Reload => Ok(Call::Reload),
     }
@@ -315,9 +309,7 @@ mod tests {
             ("registry.get",   "",                         "-32602 name is missing"),
             ("registry.get",   r#"{"name":null}"#,         "-32602 name is missing"),
             ("registry.get",   "[1]",                      "-32602 name must be a string"),
-            ("registry.delete", r#"["a"]"#,                "Delete { name: \"a\", instance: None }"),
-            ("registry.delete", r#"["a","b"]"#,            "Delete { name: \"a\", instance: Some(\"b\") }"),
-            ("registry.delete", r#"{"name":"a","instance":1}"#, "-32602 instance must be a string"),
+            ("registry.delete", r#"["a"]"#,                "Delete { name: \"a\" }"),
             ("registry.ping",  r#"["a"]"#,                 "Ping { name: \"a\" }"),
             ("registry.reload", "{}",                      "Reload"),
             ("registry.register", r#"{"name":"a","host":"b"}"#, "-32602 port is missing"),

@@ -62,7 +62,6 @@ mod envelope;
 mod error;
 mod event;
 mod fault;
-pub mod fuzz;
 mod handshake;
 mod kind;
 mod networks;

@@ -67,14 +67,18 @@ impl Networks {
     /// Keeps the catalog's as they are, until `stop` is there or the catalog ends.
     pub async fn follow(mut self, handle: Handle, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
+        let mut is_known = false;
         loop {
             match self.read().await {
                 Ok(topology) => {
+                    let was_known = std::mem::replace(&mut is_known, true);
                     let set = handle
                         .change(move |catalog, now| catalog.set_topology(topology.clone(), now));
                     match set.await {
-                        Ok(true) => tracing::info!("this machine is in other networks now"),
-                        Ok(false) => {}
+                        Ok(true) if was_known => {
+                            tracing::info!("this machine is in other networks now");
+                        }
+                        Ok(true | false) => {}
                         Err(error) => {
                             tracing::warn!(%error, "networks are not followed any more");
                             return;

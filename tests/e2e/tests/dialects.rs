@@ -19,6 +19,39 @@ fn sections(folder: &Path) -> String {
     )
 }
 
+/// What an operator looks for: where everything listens, and who left without a word.
+#[test]
+fn the_log_tells_what_is_open_and_who_fell_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = sections(folder.path()).replace("[heartbeat]", "[heartbeat]\nmax_age = \"1s\"");
+    let proxy = Proxy::start_with(&(text + "[admin]\nlisten = \"127.0.0.1:0\"\n"));
+    let line = wait_for("the line", || {
+        let log = proxy.log();
+        log.lines().find(|line| line.contains("serving")).map(str::to_owned)
+    });
+    for key in [
+        "heartbeat",
+        "dns",
+        "service_proxy.tcp",
+        "service_proxy.http",
+        "service_api",
+        "json_rpc",
+        "admin.http",
+    ] {
+        assert!(line.contains(&proxy.port(key).to_string()), "{key} is missing: {line}");
+    }
+    assert!(line.contains(&proxy.admin_socket().display().to_string()), "{line}");
+    assert!(beat(&proxy, "beat-svc").starts_with("SUCCESS|10.0.0.100|"));
+    let line = wait_for("the end", || {
+        let log = proxy.log();
+        log.lines().find(|line| line.contains("a name has ended")).map(str::to_owned)
+    });
+    for word in ["beat-svc", "10.0.0.100", "19000", "silent"] {
+        assert!(line.contains(word), "{word} is missing: {line}");
+    }
+    assert!(!proxy.log().contains("in other networks now"), "nothing has changed");
+}
+
 #[test]
 fn who_is_registered_in_one_dialect_is_found_in_all_and_leaves_everywhere() {
     let folder = tempfile::tempdir().unwrap();
@@ -52,6 +85,21 @@ fn who_is_registered_in_one_dialect_is_found_in_all_and_leaves_everywhere() {
     );
     std::fs::write(&file, text).unwrap();
     is_everywhere(&proxy, "file-svc");
+
+    let backends = regctl(&proxy, &["backends", "list"]);
+    let said = backends["data"]["backends"].as_array().unwrap().iter();
+    let said: Vec<_> = said.map(|one| [&one["service"], &one["source"]]).collect();
+    for (name, source) in [
+        ("api-svc", "api"),
+        ("beat-svc", "heartbeat"),
+        ("file-svc", "file"),
+        ("line-svc", "session"),
+        ("rpc-svc", "manual"),
+    ] {
+        assert!(said.contains(&[&json!(name), &json!(source)]), "{name}: {backends}");
+    }
+    let files = regctl(&proxy, &["backends", "list", "--source", "file"]);
+    assert_eq!(files["data"]["backends"].as_array().unwrap().len(), 1, "{files}");
 
     // By name through the service proxies, whatever the dialect.
     for name in ["line-svc", "api-svc", "rpc-svc", "file-svc"] {

@@ -105,7 +105,9 @@ fn a_name_lives_as_long_as_its_heartbeats() {
     catalog.expire(now(40));
     assert_eq!(catalog.view().instance(&name).unwrap().last_seen, Some(now(30).wall));
     assert_eq!(catalog.next_deadline(), Some(now(60).mono));
-    catalog.expire(now(60));
+    let last_seen = Some(now(0).wall);
+    let expired = Expired { identity: other, given: Some(second), last_seen };
+    assert_eq!(catalog.expire(now(60)), [expired]);
     assert_eq!(told(&catalog, 2), ["-other"]);
     assert_eq!(catalog.next_deadline(), Some(now(90).mono));
     let at: Vec<_> = catalog.view().at(given.address.into()).cloned().collect();

@@ -162,6 +162,14 @@ impl Service {
         self.instances.iter().find(|instance| instance.identity.instance.as_str() == name)
     }
 
+    /// The instance of that name, in whatever case it is written, as
+    /// [`View::service_in_any_case`] finds services.
+    pub fn instance_in_any_case(&self, name: &str) -> Option<&Arc<Instance>> {
+        let is_it =
+            |held: &&Arc<Instance>| held.identity.instance.as_str().eq_ignore_ascii_case(name);
+        self.instances.iter().rfind(is_it)
+    }
+
     /// Every endpoint, those that can be relied on most first, otherwise in the order of instances.
     pub fn endpoints(&self) -> Vec<Reachable<'_>> {
         let each = self.instances.iter().flat_map(|instance| {
@@ -228,12 +236,12 @@ impl View {
         self.services.get(&name)
     }
 
-    /// The service of that name, in whatever case it is written.
+    /// The service of that name, in whatever case it is written: with ASCII letters in either
+    /// case. Of several the same one is found by every spelling, for resolvers change it as they
+    /// like: the one in lower case, or that comes last in the order of bytes.
     pub fn service_in_any_case(&self, name: &str) -> Option<&Arc<Service>> {
-        self.service(name).or_else(|| {
-            let named = self.labels.get(name.to_ascii_lowercase().as_str())?;
-            self.services.get(named.get_min()?)
-        })
+        let named = self.labels.get(name.to_ascii_lowercase().as_str())?;
+        self.services.get(named.get_max()?)
     }
 
     /// The instance of that identity.
@@ -255,7 +263,7 @@ impl View {
 
     /// Who is at an address, real or virtual.
     pub fn at(&self, address: IpAddr) -> impl Iterator<Item = &Identity> {
-        self.addresses.get(&address).into_iter().flat_map(OrdSet::iter)
+        self.addresses.get(&address.to_canonical()).into_iter().flat_map(OrdSet::iter)
     }
 
     /// The networks of this machine.
@@ -408,7 +416,7 @@ impl View {
 
     fn index(&mut self, instance: &Instance, is_there: bool) {
         let real = instance.facts.endpoints.iter().filter_map(|endpoint| match &endpoint.host {
-            BackendHost::Ip(ip) => Some(*ip),
+            BackendHost::Ip(ip) => Some(ip.to_canonical()),
             BackendHost::Name(_) => None,
         });
         let virtual_one = instance.given.map(|given| IpAddr::V4(given.address));

@@ -169,6 +169,8 @@ impl Exchange<'_> {
             return early(head, asked, Answer::METHOD);
         }
         let Ok(path) = normalize_path(raw) else { return early(head, asked, Answer::BAD_PATH) };
+        let by_name = self.worker.shared.config.names_in_paths;
+        let path = if by_name { path.by_name() } else { path };
         let host = match &head.host {
             Some(host) => match normalize_authority(host.raw) {
                 Some(host) => Some(host),

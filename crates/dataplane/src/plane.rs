@@ -66,6 +66,9 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether those peers begin each connection with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Whether the first segment of a path is a name, to be found in any case and by any escapes
+    /// ([`model::name_segment`]).
+    pub names_in_paths: bool,
     /// Which addresses backends may be at.
     pub policy: Policy,
     /// TLS towards clients.
@@ -106,6 +109,7 @@ impl Config {
             body_timeout: Duration::from_secs(60),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            names_in_paths: false,
             policy: Policy::default(),
             https: None,
             challenges: None,

@@ -29,7 +29,7 @@ pub use id::{
     ConnId, Generation, IdError, InstanceName, RouteId, ServiceName, SessionId, TxnId, Version,
 };
 pub use option::{Balance, FailureClass, OptionKey, OptionValue, RouteOptions};
-pub use path::{MatchKind, NormalPath, PathError, RoutePath, normalize_path};
+pub use path::{MatchKind, NormalPath, PathError, RoutePath, name_segment, normalize_path};
 pub use record::{
     Batch, DrainRow, HistoryRow, Image, MaintenanceRow, Record, SessionRow, StoredSession, TryRow,
 };

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fmt::Write as _;
 
 /// Longest path of a route, in bytes.
 const ROUTE_PATH_BYTES_MAX: usize = 4096;
@@ -108,6 +109,79 @@ pub struct NormalPath<'a> {
     pub forwarded: Cow<'a, str>,
 }
 
+impl NormalPath<'_> {
+    /// The same, its first segment compared as a name: decoded once, in whatever case and with
+    /// whatever escapes it is written. What is forwarded stays.
+    #[must_use]
+    pub fn by_name(self) -> Self {
+        let inner = self.compared.strip_prefix('/').unwrap_or_default();
+        let (segment, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
+        let name = name_segment(&decoded(segment));
+        if name == segment {
+            return self;
+        }
+        Self { compared: Cow::Owned(format!("/{name}{rest}")), forwarded: self.forwarded }
+    }
+
+    /// What is forwarded without a prefix, if the path is under it by whole segments, however they
+    /// are spelled: the whole of it otherwise.
+    pub fn without(&self, prefix: &str) -> &str {
+        let Ok(prefix) = normalize_path(prefix.as_bytes()) else { return &self.forwarded };
+        let prefix = prefix.compared.strip_suffix('/').unwrap_or(&prefix.compared);
+        let is_under = self
+            .compared
+            .strip_prefix(prefix)
+            .is_some_and(|left| left.is_empty() || left.starts_with('/'));
+        if !is_under {
+            return &self.forwarded;
+        }
+        // No escape stands for a slash, so both forms have the same segments.
+        let mut slashes = self.forwarded.match_indices('/').map(|(at, _)| at);
+        let at = slashes.nth(prefix.matches('/').count()).unwrap_or(self.forwarded.len());
+        self.forwarded.get(at..).unwrap_or_default()
+    }
+}
+
+/// The one spelling of a name as a segment of a path: ASCII letters in lower case, all but
+/// unreserved characters escaped (RFC 3986, section 2.3). `.` and `..` cannot be told in a path.
+pub fn name_segment(name: &[u8]) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name {
+        if is_unreserved(*byte) {
+            out.push(char::from(byte.to_ascii_lowercase()));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// The bytes of a segment whose escapes are whole.
+fn decoded(segment: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escape = tail.first_chunk::<2>().filter(|_| *first == b'%');
+        let byte = escape.and_then(|digits| str::from_utf8(digits).ok());
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
 /// Reads a request's path, without its query. Allocates only when something had to change.
 ///
 /// # Errors
@@ -207,7 +281,7 @@ fn unescaped(path: &str) -> Option<String> {
         out.push_str(before);
         let (digits, tail) = after.split_at_checked(2)?;
         let byte = u8::from_str_radix(digits, 16).ok()?;
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if is_unreserved(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');
@@ -246,6 +320,51 @@ mod tests {
         for (sent, compared, forwarded) in table {
             let path = normalize_path(sent.as_bytes()).unwrap();
             assert_eq!((&*path.compared, &*path.forwarded), (compared, forwarded), "{sent}");
+        }
+    }
+
+    #[test]
+    fn first_segments_as_names() {
+        let table = [
+            // sent                compared            without the name
+            ("/", "/", "/"),
+            ("/web", "/web", ""),
+            ("/WEB/x", "/web/x", "/x"),
+            ("/%57e%62/%41", "/web/A", "/%41"),
+            ("/%C3%BCmlaut/x", "/%C3%BCmlaut/x", "/x"),
+            ("/a%2fb/c", "/a%2Fb/c", "/c"),
+            ("/a:b%3aC/", "/a%3Ab%3Ac/", "/"),
+            ("/sp%2520x", "/sp%2520x", ""),
+            ("//x", "//x", "//x"),
+            ("/x/../Web/y", "/web/y", "/y"),
+        ];
+        for (sent, compared, left) in table {
+            let path = normalize_path(sent.as_bytes()).unwrap().by_name();
+            assert_eq!(path.compared, compared, "{sent}");
+            let end = compared.match_indices('/').nth(1).map_or(compared.len(), |(at, _)| at);
+            assert_eq!(path.without(&compared[..end]), left, "{sent}");
+        }
+        assert_eq!(name_segment("Ä%/a".as_bytes()), "%C3%84%25%2Fa");
+    }
+
+    #[test]
+    fn prefixes_end_at_segments() {
+        let table = [
+            ("/api/x", "/api", "/x"),
+            ("/api", "/api", ""),
+            ("/api/", "/api/", "/"),
+            ("/apix", "/api", "/apix"),
+            ("/x", "/", "/x"),
+            ("/%61pi/%41", "/api", "/%41"),
+            ("/api/x", "/%61pi", "/x"),
+            ("/a%2fb/x", "/a%2Fb", "/x"),
+            ("/a%2fb/x", "/a", "/a%2fb/x"),
+            ("/a//b/c", "/a//b", "/c"),
+            ("/b/../a/c", "/a", "/c"),
+        ];
+        for (path, prefix, left) in table {
+            let normal = normalize_path(path.as_bytes()).unwrap();
+            assert_eq!(normal.without(prefix), left, "{path} {prefix}");
         }
     }
 

@@ -54,7 +54,8 @@ impl HttpProxy {
         routes.begin(&view);
         let changes = catalog.changes_after(view.seq());
         let table = routes.table().clone();
-        let (plane, notices) = Plane::bind(settings.plane, tls, clock, table)?;
+        let plane = dataplane::Config { names_in_paths: true, ..settings.plane };
+        let (plane, notices) = Plane::bind(plane, tls, clock, table)?;
         Ok(Self { plane, notices, routes, changes, catalog })
     }
 

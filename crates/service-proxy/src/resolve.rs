@@ -24,8 +24,8 @@ impl Target {
 }
 
 /// The service or instance of a name: `name`, `instance.name`, `name.zone`, `instance.name.zone`,
-/// in any case, with or without a dot at the end. A service of exactly that name comes first; both
-/// names may hold dots.
+/// in any case, with or without a dot at the end. A service of that name comes first; both names may
+/// hold dots.
 pub(crate) fn resolve(view: &View, zone: &str, text: &str) -> Option<Target> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let inner = without_zone(text, zone);
@@ -48,12 +48,7 @@ fn instance_of(view: &View, text: &str) -> Option<Target> {
     text.match_indices('.').find_map(|(dot, _)| {
         let (instance, service) = (text.get(..dot)?, text.get(dot + 1..)?);
         let service = view.service_in_any_case(service)?;
-        let held = service.instance(instance).or_else(|| {
-            let is_it = |held: &&Arc<catalog::Instance>| {
-                held.identity.instance.as_str().eq_ignore_ascii_case(instance)
-            };
-            service.instances.iter().find(is_it)
-        })?;
+        let held = service.instance_in_any_case(instance)?;
         let instance = Some(held.identity.instance.clone());
         Some(Target { service: Arc::clone(service), instance })
     })

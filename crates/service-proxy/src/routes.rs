@@ -1,8 +1,8 @@
 //! The catalog as a routing table.
 //!
 //! A service answers for its name as a host, alone and in the zone, and below its name as the
-//! first segment of the path, which its endpoints do not see. Names are hosts, so two services
-//! whose names differ in their case only are one here: the one that the catalog finds first.
+//! first segment of the path, which its endpoints do not see. Names are in any case, so of services
+//! whose names differ in it only there is one here: the one that the catalog finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use catalog::{Protocol, Reachable, Source, View};
 use model::{
     BackendHost, BackendUrl, Generation, HealthProbe, HealthSpec, HostPattern, InstanceName,
-    RouteConfig, RouteId, RouteOptions, RoutePath, RouteSpec, Scheme, ServiceName,
+    RouteConfig, RouteId, RouteOptions, RoutePath, RouteSpec, Scheme, ServiceName, name_segment,
 };
 use routing::{Edit, Entry, Table};
 
@@ -145,12 +145,10 @@ impl Routes {
         if let (false, Ok(path)) = (domains.is_empty(), RoutePath::parse("/")) {
             ways.push((domains, path, None));
         }
-        let spellings = BTreeSet::from([label, service.name.as_str()]);
-        for name in spellings.into_iter().filter(|name| is_one_segment(name)) {
-            let prefix = format!("/{name}");
-            if let Ok(path) = RoutePath::parse(&prefix) {
-                ways.push((vec![HostPattern::Any], path, Some(prefix.into())));
-            }
+        // The data plane compares the first segment in this spelling.
+        let prefix = format!("/{}", name_segment(label.as_bytes()));
+        if let (true, Ok(path)) = (is_segment(label), RoutePath::parse(&prefix)) {
+            ways.push((vec![HostPattern::Any], path, Some(prefix.into())));
         }
 
         let endpoints = service.endpoints();
@@ -234,8 +232,9 @@ fn label(name: &str) -> Box<str> {
     name.to_ascii_lowercase().into()
 }
 
-fn is_one_segment(name: &str) -> bool {
-    !name.contains(['/', '?', '%']) && name != "." && name != ".."
+/// Whether a name can be told in a path, where a dot alone is a step.
+fn is_segment(name: &str) -> bool {
+    name != "." && name != ".."
 }
 
 #[cfg(test)]
@@ -263,7 +262,7 @@ mod tests {
 
     /// Where a request goes: service, and backends in order.
     fn asked(routes: &Routes, host: &str, path: &str) -> String {
-        let normal = normalize_path(path.as_bytes()).unwrap();
+        let normal = normalize_path(path.as_bytes()).unwrap().by_name();
         let head = Head { host: Some(host), raw_path: path, path: &normal };
         let Some(pool) = routes.table().find(head) else { return String::new() };
         let mut backends: Vec<String> = pool
@@ -285,6 +284,9 @@ mod tests {
         put(&mut catalog, "x", "i", &[("http", 6)]);
         put(&mut catalog, "mq", "i", &[("amqp", 7)]);
         put(&mut catalog, "a/b", "i", &[("http", 8)]);
+        put(&mut catalog, "Twin", "i", &[("http", 9)]);
+        put(&mut catalog, "twin", "i", &[("http", 10)]);
+        put(&mut catalog, ".", "i", &[("http", 11)]);
         let mut routes = Routes::new("Internal", 0);
         assert!(routes.begin(catalog.view()));
         let web = "Web http://127.0.0.1:1 https://127.0.0.1:2";
@@ -300,6 +302,12 @@ mod tests {
             ("x.internal",   "/",        "x.internal http://127.0.0.1:5"),
             ("mq",           "/",        ""),
             ("localhost",    "/a/b",     ""),
+            ("localhost",    "/A%2Fb/c", "a/b http://127.0.0.1:8"),
+            ("localhost",    "/WE%62/x", web),
+            ("localhost",    "/twin",    "twin http://127.0.0.1:10"),
+            ("localhost",    "/TWIN",    "twin http://127.0.0.1:10"),
+            ("twin",         "/",        "twin http://127.0.0.1:10"),
+            ("localhost",    "/./x",     "x http://127.0.0.1:6"),
             ("nobody",       "/",        ""),
         ];
         for (host, path, want) in table {

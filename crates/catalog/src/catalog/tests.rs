@@ -336,14 +336,21 @@ fn names_in_any_case() {
         catalog.view().service_in_any_case(name).map(|service| service.name.to_string())
     };
     #[rustfmt::skip]
-    let table = [("api", Some("api")), ("API", Some("API")), ("Api", Some("API")), ("WEB", Some("Web")), ("x", None)];
+    let table = [("api", Some("api")), ("API", Some("api")), ("Api", Some("api")), ("WEB", Some("Web")), ("x", None)];
     for (name, want) in table {
         assert_eq!(named(&catalog, name).as_deref(), want, "{name}");
     }
-    catalog.remove(&identity("API", "1"), Source::Manual, now(1));
-    assert_eq!(named(&catalog, "Api").as_deref(), Some("api"));
-    assert!(!catalog.view().has_departed("api"));
     catalog.remove(&identity("api", "1"), Source::Manual, now(1));
+    assert_eq!(named(&catalog, "api").as_deref(), Some("API"));
+    assert!(!catalog.view().has_departed("api"));
+    for name in ["A", "a"] {
+        catalog.put(&identity("Web", name), Source::Manual, facts(1), now(0)).unwrap();
+    }
+    let web = catalog.view().service("Web").unwrap();
+    let instance = |name| web.instance_in_any_case(name).map(|it| it.identity.instance.to_string());
+    let found = ["A", "a", "1", "b"].map(instance);
+    assert_eq!(found, [Some("a"), Some("a"), Some("1"), None].map(|it| it.map(str::to_owned)));
+    catalog.remove(&identity("API", "1"), Source::Manual, now(1));
     assert!(named(&catalog, "Api").is_none() && catalog.view().has_departed("api"));
 }
 

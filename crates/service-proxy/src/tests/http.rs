@@ -106,6 +106,9 @@ async fn services_by_host_path_and_absolute_form() {
     let (catalog, _store) = catalog(Config::default());
     put(&catalog, "Web", "a", &[server("web").await]).await;
     let proxy = proxy(&catalog);
+    for (name, says) in [("bal", "bal"), ("ümlaut", "u"), ("sl/ash", "sl"), ("sp%20x", "sp")] {
+        put(&catalog, name, "a", &[server(says).await]).await;
+    }
     // Comes while it serves.
     put(&catalog, "db", "a", &[server("db").await]).await;
     let mut client = Client::new(proxy.at).await;
@@ -118,6 +121,16 @@ async fn services_by_host_path_and_absolute_form() {
         ("/",                        "WEB.internal",  "web / WEB.internal"),
         ("/web/a?c=d",               "localhost",     "web /a?c=d localhost"),
         ("/Web",                     "127.0.0.1",     "web / 127.0.0.1"),
+        ("/BAL/X",                   "localhost",     "bal /X localhost"),
+        ("/%62al/%78?%62",           "localhost",     "bal /%78?%62 localhost"),
+        ("/x/../%42aL",              "localhost",     "bal / localhost"),
+        ("/%C3%BCmlaut/x",           "localhost",     "u /x localhost"),
+        ("/%c3%bcMLAUT/x",           "localhost",     "u /x localhost"),
+        ("/%C3%9Cmlaut/x",           "localhost",     "404"),
+        ("/sl%2Fash/x",              "localhost",     "sl /x localhost"),
+        ("/sl/ash/x",                "localhost",     "404"),
+        ("/sp%2520x/x",              "localhost",     "sp /x localhost"),
+        ("/sp%20x/x",                "localhost",     "404"),
         ("/web/db/x",                "localhost:81",  "web /db/x localhost:81"),
         ("http://web.internal/x",    "web.internal",  "web /x web.internal"),
         ("/",                        "localhost",     "404"),

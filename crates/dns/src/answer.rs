@@ -10,10 +10,10 @@ use hickory_proto::rr::rdata::{HINFO, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::Zone;
-use crate::bounds::RECORDS_MAX;
+use crate::bounds::{ALIASES_MAX, RECORDS_MAX};
 use crate::names::Subject;
-use crate::records::{Chosen, Host, Owner, choose, port, target, texts};
-use crate::zone::name_of;
+use crate::records::{Owner, alias, choose, port, target, texts};
+use crate::zone::server;
 
 /// How often a secondary would ask, which there are none of, in seconds.
 const REFRESH: i32 = 3600;
@@ -68,8 +68,8 @@ pub(crate) fn answer(zone: &Zone, view: &View, question: Question<'_>) -> Answer
             answer.answers.push(owner.record(RData::HINFO(data)));
         }
         Subject::Apex => asked.apex(&mut answer),
-        Subject::Server => asked.addresses(&zone.addresses, &mut answer),
-        Subject::Address(address) => asked.addresses(&[address], &mut answer),
+        Subject::Server => asked.addresses(owner, &zone.addresses, &mut answer),
+        Subject::Address(address) => asked.addresses(owner, &[address], &mut answer),
         Subject::Holders(holders) => {
             let names = holders.iter().filter_map(|holder| {
                 let full = zone.below(&format!("{}.{}", holder.instance, holder.service));
@@ -87,7 +87,9 @@ pub(crate) fn answer(zone: &Zone, view: &View, question: Question<'_>) -> Answer
             }
         }
     }
-    if answer.answers.is_empty() {
+    // An alias whose name is ours, and which has nothing of the kind, is denied like one that was
+    // asked for itself (RFC 2308, 2.2).
+    if answer.answers.is_empty() || asked.ends_here(&answer) {
         let kept = zone.ttl.min(zone.negative_ttl);
         answer.authority.push(Record::from_rdata(zone.name.clone(), kept, soa(zone, view)));
     }
@@ -107,24 +109,32 @@ impl Asked<'_> {
         match self.question.kind {
             RecordType::SOA => answer.answers.push(self.owner.record(soa(self.zone, self.view))),
             RecordType::NS => {
-                let server = self.zone.server();
+                let server = server(self.zone, self.view);
                 let at = Owner { name: &server, ttl: self.zone.ttl };
                 let addresses = self.zone.addresses.iter();
                 answer.additional.extend(addresses.map(|address| at.address(*address)));
                 answer.answers.push(self.owner.record(RData::NS(NS(server))));
             }
+            RecordType::A | RecordType::AAAA => self.apex_addresses(self.owner, answer),
             _ => {}
         }
     }
 
-    fn addresses(&self, addresses: &[IpAddr], answer: &mut Answer) {
+    /// Those of its server, if that has no other name.
+    fn apex_addresses(&self, owner: Owner<'_>, answer: &mut Answer) {
+        if server(self.zone, self.view) == self.zone.name {
+            self.addresses(owner, &self.zone.addresses, answer);
+        }
+    }
+
+    fn addresses(&self, owner: Owner<'_>, addresses: &[IpAddr], answer: &mut Answer) {
         for address in addresses {
             let kind = match address {
                 IpAddr::V4(_) => RecordType::A,
                 IpAddr::V6(_) => RecordType::AAAA,
             };
             if kind == self.question.kind {
-                push_new(&mut answer.answers, self.owner.address(*address));
+                push_new(&mut answer.answers, owner.address(*address));
             }
         }
     }
@@ -132,17 +142,8 @@ impl Asked<'_> {
     fn instances(&self, service: &Service, instances: &[Arc<Instance>], answer: &mut Answer) {
         match self.question.kind {
             RecordType::A | RecordType::AAAA | RecordType::CNAME => {
-                let mut chosen = choose(instances, self.question.draw, |_| true);
-                // Addresses have no priority: those that are away are for SRV to tell.
-                let best = chosen.first().map(|first| first.standing);
-                chosen.retain(|chosen| Some(chosen.standing) == best);
-                let ips: Vec<_> = chosen.iter().filter_map(|chosen| chosen.host.ip()).collect();
-                self.addresses(&ips, answer);
-                if ips.is_empty()
-                    && let Some(name) = chosen.iter().find_map(alias)
-                {
-                    answer.answers.push(self.owner.record(RData::CNAME(CNAME(name))));
-                }
+                let name = self.hosts(self.owner, instances, answer);
+                self.follow(name, answer);
             }
             RecordType::SRV => self.ports(service, instances, None, answer),
             RecordType::TXT => {
@@ -151,6 +152,63 @@ impl Asked<'_> {
             }
             _ => {}
         }
+    }
+
+    /// The addresses of the best endpoints; if they have none, the name one of them is at.
+    fn hosts(
+        &self,
+        owner: Owner<'_>,
+        instances: &[Arc<Instance>],
+        answer: &mut Answer,
+    ) -> Option<Name> {
+        let mut chosen = choose(instances, self.question.draw, |_| true);
+        // Addresses have no priority: those that are away are for SRV to tell.
+        let best = chosen.first().map(|first| first.standing);
+        chosen.retain(|chosen| Some(chosen.standing) == best);
+        let ips: Vec<_> = chosen.iter().filter_map(|chosen| chosen.host.ip()).collect();
+        self.addresses(owner, &ips, answer);
+        if !ips.is_empty() {
+            return None;
+        }
+        let mut names = chosen.iter().filter_map(|chosen| alias(self.zone, self.view, chosen));
+        names.find(|name| name != owner.name)
+    }
+
+    /// What leads from the name asked for to addresses, as far as the names are ours (RFC 1034,
+    /// 4.3.2, 3a).
+    fn follow(&self, mut next: Option<Name>, answer: &mut Answer) {
+        let mut names = vec![self.question.name.clone()];
+        while let Some(name) = next.take() {
+            if names.contains(&name) || names.len() > ALIASES_MAX {
+                return;
+            }
+            let from = names.last().unwrap_or(self.question.name);
+            let from = Owner { name: from, ttl: self.zone.ttl };
+            answer.answers.push(from.record(RData::CNAME(CNAME(name.clone()))));
+            if self.question.kind == RecordType::CNAME {
+                return;
+            }
+            let owner = Owner { name: &name, ttl: self.zone.ttl };
+            match Subject::of(&name, self.zone, self.view) {
+                Subject::Instances(_, instances) => next = self.hosts(owner, instances, answer),
+                Subject::Address(address) => self.addresses(owner, &[address], answer),
+                Subject::Server => self.addresses(owner, &self.zone.addresses, answer),
+                Subject::Apex => self.apex_addresses(owner, answer),
+                // RFC 6604, 3: the code is about the last name.
+                Subject::Unknown => answer.code = ResponseCode::NXDomain,
+                Subject::Ports(..) | Subject::Holders(_) | Subject::Nothing | Subject::Outside => {}
+            }
+            names.push(name);
+        }
+    }
+
+    /// Whether an answer is an alias, and nothing, of a name that is ours to deny.
+    fn ends_here(&self, answer: &Answer) -> bool {
+        let Some(RData::CNAME(last)) = answer.answers.last().map(|record| &record.data) else {
+            return false;
+        };
+        self.question.kind != RecordType::CNAME
+            && !matches!(Subject::of(&last.0, self.zone, self.view), Subject::Outside)
     }
 
     fn ports(
@@ -175,14 +233,6 @@ impl Asked<'_> {
     }
 }
 
-/// The name that an endpoint is at.
-fn alias(chosen: &Chosen<'_>) -> Option<Name> {
-    match chosen.host {
-        Host::Name(name) => name_of(name.strip_suffix('.').unwrap_or(name).split('.')),
-        Host::Ip(_) => None,
-    }
-}
-
 /// Two endpoints at one address are one record; there are at most [`RECORDS_MAX`].
 fn push_new(records: &mut Vec<Record>, record: Record) {
     if !records.contains(&record) {
@@ -195,5 +245,5 @@ fn soa(zone: &Zone, view: &View) -> RData {
     let keeper = zone.below("hostmaster").unwrap_or_else(|| zone.name.clone());
     let serial = (view.seq() & u64::from(u32::MAX)) as u32;
     let negative = zone.negative_ttl;
-    RData::SOA(SOA::new(zone.server(), keeper, serial, REFRESH, RETRY, EXPIRE, negative))
+    RData::SOA(SOA::new(server(zone, view), keeper, serial, REFRESH, RETRY, EXPIRE, negative))
 }

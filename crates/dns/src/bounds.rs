@@ -39,3 +39,6 @@ pub(crate) const TCP_STEP: Duration = Duration::from_secs(5);
 pub(crate) const PACED_CLIENTS_MAX: usize = 10_000;
 /// How often accounts that are full again are thrown away.
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Names that an answer leads through, from service to service.
+pub(crate) const ALIASES_MAX: usize = 8;

@@ -53,30 +53,34 @@ impl Subject<'_> {
     /// What `name` means now.
     pub(crate) fn of<'a>(name: &Name, zone: &Zone, view: &'a View) -> Subject<'a> {
         let labels = name.iter().len();
-        let Some(own) = (if zone.name.zone_of(name) {
-            labels.checked_sub(zone.name.iter().len())
-        } else {
-            (labels == 1).then_some(1)
-        }) else {
-            return holders(name, view);
-        };
+        if !zone.name.zone_of(name) {
+            return if labels == 1 { bare(name, view) } else { holders(name, view) };
+        }
+        let own = labels.saturating_sub(zone.name.iter().len());
         if own == 0 {
             return Subject::Apex;
         }
         let labels: Result<Vec<_>, _> = name.iter().take(own).map(str::from_utf8).collect();
-        match labels.map(|labels| in_zone(&labels.join("."), view)) {
-            // Whoever denies a name denies all below it (RFC 8020), and there is the zone.
-            Ok(Subject::Unknown) if name.zone_of(&zone.name) => Subject::Outside,
-            Ok(found) => found,
-            Err(_) => Subject::Unknown,
-        }
+        labels.map_or(Subject::Unknown, |labels| in_zone(&labels.join("."), view))
+    }
+}
+
+/// The name of a service without the zone. What has no service, now or earlier, may be anybody's:
+/// `com` for one.
+fn bare<'a>(name: &Name, view: &'a View) -> Subject<'a> {
+    let label = name.iter().next().and_then(|label| str::from_utf8(label).ok());
+    let Some(label) = label else { return Subject::Outside };
+    match view.service_in_any_case(label) {
+        Some(service) => Subject::Instances(service, &service.instances),
+        None if view.has_departed(label) => Subject::Nothing,
+        None => Subject::Outside,
     }
 }
 
 /// A name in the zone, given without the zone's.
 pub(crate) fn in_zone<'a>(text: &str, view: &'a View) -> Subject<'a> {
     match named(text, view) {
-        Subject::Unknown if text.eq_ignore_ascii_case(SERVER) => Subject::Server,
+        Subject::Unknown | Subject::Nothing if text.eq_ignore_ascii_case(SERVER) => Subject::Server,
         found @ (Subject::Unknown | Subject::Nothing) => ports(text, view).unwrap_or(found),
         found => found,
     }
@@ -94,7 +98,7 @@ fn named<'a>(text: &str, view: &'a View) -> Subject<'a> {
             continue;
         };
         is_known = true;
-        if let Some(instance) = instance_of(service, head) {
+        if let Some(instance) = service.instance_in_any_case(head) {
             return Subject::Instances(service, slice::from_ref(instance));
         }
         if let Some(address) = address_of(head).filter(|address| has(service, *address)) {
@@ -139,12 +143,6 @@ fn holders<'a>(name: &Name, view: &'a View) -> Subject<'a> {
     };
     let holders: Vec<_> = view.at(address).take(crate::bounds::RECORDS_MAX).collect();
     if holders.is_empty() { Subject::Outside } else { Subject::Holders(holders) }
-}
-
-fn instance_of<'a>(service: &'a Service, name: &str) -> Option<&'a Arc<Instance>> {
-    let of_name =
-        |instance: &&Arc<Instance>| instance.identity.instance.as_str().eq_ignore_ascii_case(name);
-    service.instance(name).or_else(|| service.instances.iter().find(of_name))
 }
 
 /// An address as one label.

@@ -37,7 +37,7 @@ pub(crate) fn host_of<'a>(instance: &Instance, endpoint: &'a Endpoint) -> Host<'
     let given = instance.given.filter(|_| instance.source == Source::Heartbeat);
     match (given, &endpoint.host) {
         (Some(given), _) => Host::Ip(IpAddr::V4(given.address)),
-        (None, BackendHost::Ip(ip)) => Host::Ip(*ip),
+        (None, BackendHost::Ip(ip)) => Host::Ip(ip.to_canonical()),
         (None, BackendHost::Name(name)) if name.eq_ignore_ascii_case("localhost") => {
             Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))
         }
@@ -109,10 +109,7 @@ pub(crate) fn target(
     service: &Service,
     chosen: &Chosen<'_>,
 ) -> Option<Name> {
-    let address = match chosen.host {
-        Host::Ip(address) => address,
-        Host::Name(name) => return name_of(name.strip_suffix('.').unwrap_or(name).split('.')),
-    };
+    let Host::Ip(address) = chosen.host else { return alias(zone, view, chosen) };
     let mut endpoints = chosen.instance.facts.endpoints.iter();
     let alone = endpoints.all(|endpoint| host_of(chosen.instance, endpoint) == chosen.host);
     let of_instance = || {
@@ -131,6 +128,17 @@ pub(crate) fn target(
     if alone { of_instance().or_else(of_address) } else { of_address() }
 }
 
+/// The name that an endpoint is at: one label is a service's, if there is one. `None` for an
+/// address, and for what DNS cannot carry.
+pub(crate) fn alias(zone: &Zone, view: &View, chosen: &Chosen<'_>) -> Option<Name> {
+    let Host::Name(name) = chosen.host else { return None };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if !name.contains('.') && view.service_in_any_case(name).is_some() {
+        return zone.below(name);
+    }
+    name_of(name.split('.'))
+}
+
 /// A port. The better it is, the sooner it is tried; those that are alike are tried alike.
 pub(crate) fn port(chosen: &Chosen<'_>, target: Name) -> RData {
     let priority = match chosen.standing {
@@ -142,6 +150,9 @@ pub(crate) fn port(chosen: &Chosen<'_>, target: Name) -> RData {
     RData::SRV(SRV::new(priority, 1, chosen.endpoint.port, target))
 }
 
+/// Keys that are ours to say; RFC 6763, 6.4 has them in any case.
+const OUR_KEYS: [&str; 6] = ["instance", "health", "version", "protocol", "namespace", "metadata"];
+
 /// What an instance says about itself, as `key=value` (RFC 6763, 6). What does not fit is left
 /// out.
 pub(crate) fn texts(instance: &Instance) -> RData {
@@ -152,7 +163,9 @@ pub(crate) fn texts(instance: &Instance) -> RData {
     let health = instance.standing().as_str();
     let said =
         |key: &str, value: &Option<Box<str>>| value.as_ref().map(|value| format!("{key}={value}"));
+    let is_ours = |key: &str| OUR_KEYS.iter().any(|ours| ours.eq_ignore_ascii_case(key));
     let metadata = facts.endpoints.iter().flat_map(|endpoint| &endpoint.metadata);
+    let metadata = metadata.filter(|(key, _)| !is_ours(key));
     let all = [format!("instance={}", instance.identity.instance), format!("health={health}")]
         .into_iter()
         .chain(said("version", &facts.version))

@@ -217,12 +217,16 @@ fn nothing_is_said_in_three_ways() {
         // Never known.
         ("never.proxyd.internal.",           T::A,     unknown),
         ("never.proxyd.internal.",           T::ANY,   unknown),
-        ("never.",                           T::A,     unknown),
         ("a.never.proxyd.internal.",         T::A,     unknown),
         ("_never._tcp.proxyd.internal.",     T::SRV,   unknown),
         ("_http._tcp.never.proxyd.internal.", T::SRV,  unknown),
         ("_web.proxyd.internal.",            T::SRV,   unknown),
         // Not ours.
+        ("never.",                           T::A,     outside),
+        ("com.",                             T::NS,    outside),
+        ("api.",                             T::A,     outside),
+        ("ns.",                              T::A,     outside),
+        ("_tcp.",                            T::A,     outside),
         ("example.com.",                     T::A,     outside),
         ("internal.",                        T::A,     outside),
         ("web.internal.",                    T::A,     outside),
@@ -280,13 +284,156 @@ fn every_target_leads_to_its_address() {
     }
 }
 
-#[test]
-fn a_service_of_its_own_has_the_servers_name() {
+/// Only these services.
+fn of(services: &[(&str, &str, &[Endpoint])]) -> Catalog {
     let mut catalog = Catalog::new(Config::default(), [7; 32]);
-    let facts = Facts { endpoints: vec![at("10.0.0.9", 1, "tcp")], ..Facts::default() };
-    catalog.put(&identity("ns", "1"), Source::Manual, facts, Now::default()).unwrap();
-    let answer = ask(catalog.view(), "ns.proxyd.internal.", RecordType::A, 0);
-    assert_eq!(answer.answers.iter().map(shown).collect::<Vec<_>>(), ["A 10.0.0.9"]);
+    for (service, instance, endpoints) in services {
+        let facts = Facts { endpoints: endpoints.to_vec(), ..Facts::default() };
+        let name = identity(service, instance);
+        catalog.put(&name, Source::Manual, facts, Now::default()).unwrap();
+    }
+    catalog
+}
+
+fn told(view: &View, name: &str, kind: RecordType) -> Vec<String> {
+    let answer = ask(view, name, kind, 0);
+    let owned = |record: &Record| format!("{} {}", record.name, shown(record));
+    answer.answers.iter().map(owned).collect()
+}
+
+#[test]
+fn the_server_has_a_name_that_leads_to_it() {
+    for (service, server) in [
+        ("web", "ns.proxyd.internal."),
+        ("NS", "proxyd.internal."),
+        ("a.ns", "ns.proxyd.internal."),
+    ] {
+        let mut catalog = of(&[(service, "1", &[at("10.0.0.9", 1, "tcp")])]);
+        for server in [server, "ns.proxyd.internal."] {
+            let view = catalog.view();
+            let answer = ask(view, "proxyd.internal.", RecordType::NS, 0);
+            assert_eq!(
+                answer.answers.iter().map(shown).collect::<Vec<_>>(),
+                [format!("NS {server}")]
+            );
+            let glue: Vec<_> =
+                answer.additional.iter().map(|r| (r.name.to_string(), shown(r))).collect();
+            assert_eq!(glue, [(server.to_owned(), "A 127.0.0.1".to_owned())], "{service}");
+            assert_eq!(told(view, server, RecordType::A), [format!("{server} A 127.0.0.1")]);
+            let soa = ask(view, "proxyd.internal.", RecordType::SOA, 0);
+            let RData::SOA(soa) = &soa.answers[0].data else { panic!("{soa:?}") };
+            assert_eq!(soa.mname.to_string(), server);
+            // When it is gone the name is free again.
+            catalog.remove(&identity(service, "1"), Source::Manual, Now::default());
+        }
+    }
+    let catalog = of(&[("ns", "1", &[at("10.0.0.9", 1, "tcp")])]);
+    let taken = told(catalog.view(), "ns.proxyd.internal.", RecordType::A);
+    assert_eq!(taken, ["ns.proxyd.internal. A 10.0.0.9"]);
+}
+
+#[test]
+fn aliases_are_followed_as_far_as_they_are_ours() {
+    let named = |host: &str| vec![at(host, 80, "http")];
+    let deep: Vec<_> = (0..20).map(|n| (format!("d{n}"), named(&format!("d{}", n + 1)))).collect();
+    let mut services = vec![
+        ("web", "1", vec![at("10.1.0.1", 80, "http"), at("fd00::1", 80, "http")]),
+        ("cn", "c", named("web.proxyd.internal")),
+        ("short", "s", named("WEB")),
+        ("two", "t", named("cn.proxyd.internal.")),
+        ("inst", "i", named("1.web.proxyd.internal")),
+        ("own", "o", named("own.proxyd.internal")),
+        ("bare", "b", named("bare")),
+        ("a", "a", named("b.proxyd.internal")),
+        ("b", "b", named("a.proxyd.internal")),
+        ("away", "a", named("db.example.com")),
+        ("never", "n", named("nobody.proxyd.internal")),
+        ("empty", "e", vec![]),
+        ("hollow", "h", named("empty")),
+        ("other", "o", named("elsewhere")),
+    ];
+    services.extend(deep.iter().map(|(name, to)| (name.as_str(), "i", to.clone())));
+    let services: Vec<_> = services.iter().map(|(s, i, at)| (*s, *i, at.as_slice())).collect();
+    let catalog = of(&services);
+    use RecordType as T;
+    let (none, soa, denied) = (false, true, true);
+    #[rustfmt::skip]
+    let table: &[(&str, T, &[&str], bool, bool)] = &[
+        ("cn",      T::A,     &["cn CNAME web", "web A 10.1.0.1"],                    none, !denied),
+        ("cn",      T::AAAA,  &["cn CNAME web", "web AAAA fd00::1"],                  none, !denied),
+        ("cn",      T::CNAME, &["cn CNAME web"],                                      none, !denied),
+        ("c.cn",    T::A,     &["c.cn CNAME web", "web A 10.1.0.1"],                  none, !denied),
+        ("short",   T::A,     &["short CNAME WEB", "WEB A 10.1.0.1"],                 none, !denied),
+        ("two",     T::A,     &["two CNAME cn", "cn CNAME web", "web A 10.1.0.1"],    none, !denied),
+        ("inst",    T::A,     &["inst CNAME 1.web", "1.web A 10.1.0.1"],              none, !denied),
+        ("own",     T::A,     &[],                                                    soa,  !denied),
+        ("OWN",     T::CNAME, &[],                                                    soa,  !denied),
+        ("bare",    T::A,     &[],                                                    soa,  !denied),
+        ("a",       T::A,     &["a CNAME b"],                                         soa,  !denied),
+        ("b",       T::A,     &["b CNAME a"],                                         soa,  !denied),
+        ("away",    T::A,     &["away CNAME db.example.com."],                        none, !denied),
+        ("never",   T::A,     &["never CNAME nobody"],                                soa,  denied),
+        ("hollow",  T::A,     &["hollow CNAME empty"],                                soa,  !denied),
+        ("other",   T::A,     &["other CNAME elsewhere."],                            none, !denied),
+        ("other",   T::SRV,   &["other SRV 0 1 80 elsewhere."],                       none, !denied),
+        ("short",   T::SRV,   &["short SRV 0 1 80 WEB"],                              none, !denied),
+    ];
+    for (name, kind, want, soa, denied) in table {
+        let asked = format!("{name}.proxyd.internal.");
+        let got: Vec<_> = told(catalog.view(), &asked, *kind)
+            .iter()
+            .map(|record| record.replace(".proxyd.internal.", ""))
+            .collect();
+        assert_eq!(got, *want, "{name} {kind}");
+        let answer = ask(catalog.view(), &asked, *kind, 0);
+        assert_eq!(!answer.authority.is_empty(), *soa, "{name} {kind}");
+        assert_eq!(answer.code == ResponseCode::NXDomain, *denied, "{name} {kind}");
+    }
+    let deep = told(catalog.view(), "d0.proxyd.internal.", RecordType::A);
+    assert_eq!(deep.len(), crate::bounds::ALIASES_MAX);
+}
+
+#[test]
+fn case_means_nothing_to_names_either() {
+    let catalog = of(&[
+        ("Case", "1", &[at("10.0.0.1", 1, "tcp")]),
+        ("case", "1", &[at("10.0.0.2", 1, "tcp")]),
+        ("web", "I", &[at("10.0.0.3", 1, "tcp")]),
+        ("web", "i", &[at("10.0.0.4", 1, "tcp")]),
+    ]);
+    #[rustfmt::skip]
+    let table = [
+        ("case", "10.0.0.2"), ("Case", "10.0.0.2"), ("CASE", "10.0.0.2"),
+        ("I.web", "10.0.0.4"), ("i.web", "10.0.0.4"), ("i.WEB", "10.0.0.4"),
+    ];
+    for (name, want) in table {
+        let name = format!("{name}.proxyd.internal.");
+        assert_eq!(told(catalog.view(), &name, RecordType::A), [format!("{name} A {want}")]);
+    }
+}
+
+#[test]
+fn addresses_are_told_in_one_form() {
+    let catalog = of(&[("mapped", "m", &[at("::ffff:10.1.2.3", 1, "tcp")])]);
+    let view = catalog.view();
+    let name = "mapped.proxyd.internal.";
+    assert_eq!(told(view, name, RecordType::A), ["mapped.proxyd.internal. A 10.1.2.3"]);
+    assert!(told(view, name, RecordType::AAAA).is_empty());
+    let back = ask(view, "3.2.1.10.in-addr.arpa.", RecordType::PTR, 0);
+    assert_eq!(
+        back.answers.iter().map(shown).collect::<Vec<_>>(),
+        ["PTR m.mapped.proxyd.internal."]
+    );
+}
+
+#[test]
+fn nobody_speaks_for_us_in_texts() {
+    let metadata = ["health", "HEALTH", "instance", "version", "protocol", "namespace", "metadata"];
+    let metadata = metadata.map(|key| (key.into(), "spoof".into()));
+    let said = [("zone".into(), "eu".into())].into_iter().chain(metadata).collect();
+    let catalog = of(&[("web", "1", &[Endpoint { metadata: said, ..at("10.0.0.1", 1, "tcp") }])]);
+    let told = told(catalog.view(), "web.proxyd.internal.", RecordType::TXT);
+    assert_eq!(told, ["web.proxyd.internal. TXT instance=1 health=good protocol=tcp zone=eu"]);
 }
 
 /// A service of many instances.

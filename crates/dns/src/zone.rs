@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use catalog::View;
 use hickory_proto::rr::Name;
 
 /// A zone: its name, and for how long answers about it may be kept.
@@ -59,15 +60,18 @@ impl Zone {
         let labels = head.split('.').map(str::as_bytes);
         labels_of(labels.chain(self.name.iter()))
     }
-
-    /// The name of its server.
-    pub(crate) fn server(&self) -> Name {
-        self.below(SERVER).unwrap_or_else(|| self.name.clone())
-    }
 }
 
 /// What the zone's server is called in it, as long as no service is.
 pub(crate) const SERVER: &str = "ns";
+
+/// The name of the zone's server: always one that leads to it, so the zone's own if a service took
+/// the usual one. No service can have that.
+pub(crate) fn server(zone: &Zone, view: &View) -> Name {
+    let is_taken = view.service_in_any_case(SERVER).is_some();
+    let usual = zone.below(SERVER).filter(|_| !is_taken);
+    usual.unwrap_or_else(|| zone.name.clone())
+}
 
 /// A name from the root of these labels; `None` if DNS cannot carry it.
 pub(crate) fn name_of<'a>(labels: impl Iterator<Item = &'a str>) -> Option<Name> {

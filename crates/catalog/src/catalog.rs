@@ -134,6 +134,7 @@ impl Catalog {
     /// ours. What no longer fits the configuration, an address outside of its network for one, is
     /// left out and forgotten.
     pub fn restore(&mut self, image: Image, now: Now) {
+        self.view.set_names(image.names);
         for entry in image.entries {
             let fits = entry.source.is_stored() && entry.facts.check().is_ok();
             if !fits || entry.given.is_some_and(|given| !self.reserve(&entry.identity, given)) {
@@ -619,7 +620,7 @@ impl Catalog {
         }
         self.stale.remove(identity);
         let was_known = self.view.service(identity.service.as_str()).is_some();
-        let before = self.view.set_instance(identity, shown.clone());
+        let before = self.view.set_instance(identity, shown.clone(), &mut self.records);
         let is_known = self.view.service(identity.service.as_str()).is_some();
 
         let (service, instance) = (identity.service.clone(), identity.instance.clone());
@@ -651,7 +652,7 @@ impl Catalog {
     /// Shows when an identity was heard of last, which is news to nobody.
     fn show_times(&mut self, identity: &Identity) {
         let shown = self.shown(identity);
-        self.view.set_instance(identity, shown);
+        self.view.set_instance(identity, shown, &mut self.records);
     }
 
     fn shown(&self, identity: &Identity) -> Option<Arc<Instance>> {

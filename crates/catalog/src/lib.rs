@@ -25,6 +25,7 @@
 
 mod catalog;
 mod change;
+mod departed;
 mod entry;
 mod health;
 mod pool;

@@ -63,6 +63,11 @@ pub enum Record {
     PutAllocation(Box<str>, Ipv4Addr),
     /// It no longer does.
     RemoveAllocation(Box<str>),
+    /// A service has this name, in lower case, or had it. The number grows with each that comes or
+    /// leaves.
+    PutName(Box<str>, u64),
+    /// A name of so long ago that it is forgotten.
+    RemoveName(Box<str>),
 }
 
 impl Record {
@@ -71,15 +76,26 @@ impl Record {
         let entry = |of: &Self| match of {
             Self::Put(entry) => Some((entry.identity.clone(), entry.source)),
             Self::Remove(identity, source) => Some((identity.clone(), *source)),
-            Self::PutAllocation(..) | Self::RemoveAllocation(_) => None,
+            Self::PutAllocation(..)
+            | Self::RemoveAllocation(_)
+            | Self::PutName(..)
+            | Self::RemoveName(_) => None,
         };
         let allocation = |of: &Self| match of {
             Self::PutAllocation(service, _) | Self::RemoveAllocation(service) => {
                 Some(service.clone())
             }
-            Self::Put(_) | Self::Remove(..) => None,
+            Self::Put(_) | Self::Remove(..) | Self::PutName(..) | Self::RemoveName(_) => None,
         };
-        (entry(self), allocation(self)) == (entry(other), allocation(other))
+        let name = |of: &Self| match of {
+            Self::PutName(name, _) | Self::RemoveName(name) => Some(name.clone()),
+            Self::Put(_)
+            | Self::Remove(..)
+            | Self::PutAllocation(..)
+            | Self::RemoveAllocation(_) => None,
+        };
+        let about = |of: &Self| (entry(of), allocation(of), name(of));
+        about(self) == about(other)
     }
 }
 
@@ -90,6 +106,9 @@ pub struct Image {
     pub entries: Vec<StoredEntry>,
     /// One for each service that has an address.
     pub allocations: Vec<(Box<str>, Ipv4Addr)>,
+    /// Names of services that are or were known, in lower case; those that came or left last have
+    /// the highest numbers, and come last.
+    pub names: Vec<(Box<str>, u64)>,
 }
 
 impl Image {
@@ -108,6 +127,11 @@ impl Image {
             Record::RemoveAllocation(service) => {
                 self.allocations.retain(|(held, _)| held != service);
             }
+            Record::PutName(name, number) => {
+                self.names.retain(|(held, _)| held != name);
+                self.names.push((name.clone(), *number));
+            }
+            Record::RemoveName(name) => self.names.retain(|(held, _)| held != name),
         }
     }
 

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet, Vector};
 use model::{BackendHost, ServiceName, UnixMillis};
 
+use crate::departed::Departed;
 use crate::{
-    CHANGES_MAX, Change, Check, Endpoint, Facts, Given, Health, Identity, NetworkKind, Source,
-    State, Topology, What,
+    CHANGES_MAX, Change, Check, Endpoint, Facts, Given, Health, Identity, NetworkKind, Record,
+    Source, State, Topology, What,
 };
-
-/// Names that are remembered after their service left, so that DNS does not deny them.
-const DEPARTED_MAX: usize = 10_000;
 
 /// What holds an instance in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +203,7 @@ pub struct View {
     /// What follows a dot in one of these names, and in how many.
     parents: OrdMap<Box<str>, usize>,
     addresses: OrdMap<IpAddr, OrdSet<Identity>>,
-    departed: OrdMap<Box<str>, u64>,
-    departures: OrdMap<u64, Box<str>>,
+    departed: Departed,
     changes: Vector<Arc<Change>>,
     seq: u64,
     version: u64,
@@ -249,10 +246,10 @@ impl View {
         self.services.get(&identity.service)?.instance(identity.instance.as_str())
     }
 
-    /// Whether there was a service of that name, in whatever case, which left. Of the last ten
-    /// thousand.
+    /// Whether there was a service of that name, in whatever case, which left, in this life or an
+    /// earlier one. Of the last ten thousand.
     pub fn has_departed(&self, name: &str) -> bool {
-        self.departed.contains_key(name.to_ascii_lowercase().as_str())
+        self.departed.contains(name.to_ascii_lowercase().as_str())
     }
 
     /// Whether the name of a service ends with a dot and this, in whatever case: in a tree of
@@ -333,11 +330,19 @@ impl View {
         }
     }
 
-    /// Puts an instance in its place, or takes it out; gives what was there.
+    /// Takes names that were known in an earlier life.
+    pub(crate) fn set_names(&mut self, names: Vec<(Box<str>, u64)>) {
+        self.departed.restore(names);
+        self.version += 1;
+    }
+
+    /// Puts an instance in its place, or takes it out; gives what was there, and adds what has to
+    /// be remembered of names.
     pub(crate) fn set_instance(
         &mut self,
         identity: &Identity,
         instance: Option<Arc<Instance>>,
+        records: &mut Vec<Record>,
     ) -> Option<Arc<Instance>> {
         let before = self.instance(identity).cloned();
         if let Some(before) = &before {
@@ -362,21 +367,19 @@ impl View {
         let name = identity.service.clone();
         self.version += 1;
         if instances.is_empty() {
-            self.depart(&name);
+            self.depart(&name, records);
         } else {
-            self.arrive(&name);
+            self.arrive(&name, records);
             self.services.insert(name.clone(), Arc::new(Service { name, instances }));
         }
         before
     }
 
-    fn arrive(&mut self, name: &ServiceName) {
+    fn arrive(&mut self, name: &ServiceName, records: &mut Vec<Record>) {
         let label: Box<str> = name.as_str().to_ascii_lowercase().into();
-        if let Some(number) = self.departed.remove(&label) {
-            self.departures.remove(&number);
-        }
         let mut named = self.labels.get(&label).cloned().unwrap_or_default();
         if named.is_empty() {
+            self.departed.arrive(&label, records);
             for parent in parents(&label) {
                 *self.parents.entry(parent.into()).or_default() += 1;
             }
@@ -385,7 +388,7 @@ impl View {
         self.labels.insert(label, named);
     }
 
-    fn depart(&mut self, name: &ServiceName) {
+    fn depart(&mut self, name: &ServiceName, records: &mut Vec<Record>) {
         self.services.remove(name);
         let label: Box<str> = name.as_str().to_ascii_lowercase().into();
         let mut named = self.labels.get(&label).cloned().unwrap_or_default();
@@ -401,17 +404,7 @@ impl View {
                 Some(_) | None => drop(self.parents.remove(parent)),
             }
         }
-        let number = self.departures.get_max().map_or(0, |(last, _)| last + 1);
-        if let Some(earlier) = self.departed.insert(label.clone(), number) {
-            self.departures.remove(&earlier);
-        }
-        self.departures.insert(number, label);
-        if self.departures.len() > DEPARTED_MAX
-            && let Some((oldest, label)) = self.departures.get_min().cloned()
-        {
-            self.departures.remove(&oldest);
-            self.departed.remove(&label);
-        }
+        self.departed.depart(&label, records);
     }
 
     fn index(&mut self, instance: &Instance, is_there: bool) {

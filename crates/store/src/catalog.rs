@@ -78,6 +78,12 @@ fn load(connection: &Connection) -> Result<Image, RowError> {
         let address = address.parse().map_err(|_| RowError::Address(service.to_string()))?;
         image.allocations.push((service, address));
     }
+    let mut statement =
+        connection.prepare("SELECT name, number FROM catalog_names ORDER BY number")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        image.names.push((row.get(0)?, row.get(1)?));
+    }
     Ok(image)
 }
 
@@ -168,6 +174,13 @@ fn write_one(to: &Transaction<'_>, record: &Record) -> Result<(), RowError> {
         Record::RemoveAllocation(service) => {
             to.execute("DELETE FROM catalog_allocations WHERE service = ?", [service])?;
         }
+        Record::PutName(name, number) => {
+            to.prepare("INSERT OR REPLACE INTO catalog_names (name, number) VALUES (?, ?)")?
+                .execute((name, number))?;
+        }
+        Record::RemoveName(name) => {
+            to.prepare("DELETE FROM catalog_names WHERE name = ?")?.execute([name])?;
+        }
     }
     Ok(())
 }
@@ -250,6 +263,9 @@ mod tests {
             }),
             Record::PutAllocation("a".into(), [10, 42, 0, 2].into()),
             Record::PutAllocation("b".into(), [10, 42, 0, 3].into()),
+            Record::PutName("a".into(), 1),
+            Record::PutName("b".into(), 2),
+            Record::PutName("c".into(), 3),
         ]);
         let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
         store.catalog().write(records.clone()).await.unwrap();
@@ -260,6 +276,8 @@ mod tests {
                 ..entry("c", Source::Api, Facts::default())
             }),
             Record::RemoveAllocation("b".into()),
+            Record::PutName("a".into(), 4),
+            Record::RemoveName("c".into()),
         ];
         store.catalog().write(later.clone()).await.unwrap();
         store.close().unwrap();

@@ -115,7 +115,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
         ("a text", a_text, "is no store of proxyd"),
         ("a database", |path| sql(path, "CREATE TABLE a (x)"), "is no store of proxyd"),
         ("another's", |path| sql(path, "PRAGMA application_id = 7"), "is no store of proxyd"),
-        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 5)"),
+        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 6)"),
         ("a damaged one", damaged, "is damaged ("),
         (NO_ROUTE, no_route, "routes 6: backend cannot be read back"),
     ];

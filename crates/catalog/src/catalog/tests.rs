@@ -355,6 +355,34 @@ fn names_in_any_case() {
 }
 
 #[test]
+fn names_that_were_known_stay_known() {
+    let (mut catalog, mut image) = (catalog(), Image::default());
+    catalog.put(&identity("API", "1"), Source::Manual, facts(1), now(0)).unwrap();
+    catalog.put(&identity("left", "1"), Source::Manual, facts(1), now(0)).unwrap();
+    catalog.put_session(&identity("Blue", "1"), Some((facts(1), true)), now(0));
+    catalog.put(&identity("file", "1"), Source::File, facts(1), now(0)).unwrap();
+    catalog.remove(&identity("left", "1"), Source::Manual, now(1));
+    catalog.take_records().iter().for_each(|record| image.apply(record));
+    let mut restored = Catalog::new(Config::default(), [2; 32]);
+    restored.restore(image.clone(), now(2));
+    let has_departed = |catalog: &Catalog| {
+        ["api", "left", "BLUE", "file", "never"].map(|name| catalog.view().has_departed(name))
+    };
+    assert_eq!(has_departed(&restored), [false, true, true, true, false]);
+    // What comes back is there, and needs no writing.
+    restored.put_session(&identity("Blue", "1"), Some((facts(1), false)), now(3));
+    assert_eq!(has_departed(&restored), [false, true, false, true, false]);
+    restored.put_session(&identity("Blue", "2"), Some((facts(1), true)), now(3));
+    assert_eq!(restored.take_records(), []);
+    for instance in ["1", "2"] {
+        restored.put_session(&identity("Blue", instance), None, now(4));
+    }
+    assert_eq!(has_departed(&restored), [false, true, true, true, false]);
+    let last = image.names.iter().map(|(_, number)| *number).max().unwrap();
+    assert_eq!(restored.take_records(), [Record::PutName("blue".into(), last + 1)]);
+}
+
+#[test]
 fn what_is_above_a_service() {
     let mut catalog = catalog();
     let names = ["a.b.C", "x.b.c", "A.b.c", "plain"];

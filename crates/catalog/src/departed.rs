@@ -1,0 +1,97 @@
+//! Names of services that were known once, so that DNS denies none of them.
+//!
+//! A name is remembered when it comes for the first time, and stays when it leaves: what is not
+//! there after a restart, a session that never returned for one, was known nevertheless.
+
+use imbl::OrdMap;
+
+use crate::Record;
+
+/// Names that are remembered after their service left; the newest ones.
+const DEPARTED_MAX: usize = 10_000;
+
+/// Names, in lower case, of which there is no service, and was.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Departed {
+    numbers: OrdMap<Box<str>, u64>,
+    order: OrdMap<u64, Box<str>>,
+    last: u64,
+}
+
+impl Departed {
+    /// Takes what was remembered. Whoever is there will arrive.
+    pub(crate) fn restore(&mut self, names: Vec<(Box<str>, u64)>) {
+        for (name, number) in names {
+            self.last = self.last.max(number);
+            self.insert(name, number);
+        }
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.numbers.contains_key(name)
+    }
+
+    /// A service came.
+    pub(crate) fn arrive(&mut self, name: &str, records: &mut Vec<Record>) {
+        match self.numbers.remove(name) {
+            Some(number) => drop(self.order.remove(&number)),
+            None => {
+                self.last += 1;
+                records.push(Record::PutName(name.into(), self.last));
+            }
+        }
+    }
+
+    /// The last service of that name left.
+    pub(crate) fn depart(&mut self, name: &str, records: &mut Vec<Record>) {
+        self.last += 1;
+        self.insert(name.into(), self.last);
+        records.push(Record::PutName(name.into(), self.last));
+        while self.order.len() > DEPARTED_MAX {
+            let Some((oldest, name)) = self.order.get_min().cloned() else { return };
+            self.order.remove(&oldest);
+            self.numbers.remove(&name);
+            records.push(Record::RemoveName(name));
+        }
+    }
+
+    fn insert(&mut self, name: Box<str>, number: u64) {
+        if let Some(earlier) = self.numbers.insert(name.clone(), number) {
+            self.order.remove(&earlier);
+        }
+        self.order.insert(number, name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Image;
+
+    #[test]
+    fn so_many_and_no_more() {
+        let (mut departed, mut records, mut image) =
+            (Departed::default(), Vec::new(), Image::default());
+        let name = |n: usize| format!("s{n}");
+        for n in 0..=DEPARTED_MAX {
+            departed.arrive(&name(n), &mut records);
+            departed.depart(&name(n), &mut records);
+            assert_eq!(departed.contains(&name(0)), n < DEPARTED_MAX, "{n}");
+        }
+        // The plain reading looks at every name for each record.
+        records.drain(..records.len() - 7).for_each(drop);
+        records.iter().for_each(|record| image.apply(record));
+        let newest: Vec<_> = image.names.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(newest, ["s9998", "s9999", "s10000"]);
+        assert!(records.contains(&Record::RemoveName("s0".into())));
+
+        let mut restored = Departed::default();
+        restored.restore(image.names);
+        assert!(restored.contains("s10000") && !restored.contains("s0"));
+        let mut records = Vec::new();
+        restored.arrive("s10000", &mut records);
+        assert_eq!(records, [], "it is remembered already");
+        restored.depart("s10000", &mut records);
+        assert_eq!(records, [Record::PutName("s10000".into(), departed.last + 1)]);
+    }
+}

@@ -181,8 +181,8 @@ pub enum Output {
     Watch(QueryId, Option<(Vec<RouteId>, Guard)>),
     /// Answer this with [`Input::Answered`] within 4 s.
     Query(QueryId, Query),
-    /// What is known of an instance now; `None`: no session of it is left. Comes when something of
-    /// it may have changed, and for each instance after a restart.
+    /// What is known of an instance now; `None`: no session of it is left. Comes when
+    /// something of it has changed, and for each instance after a restart.
     Member(ServiceName, InstanceName, Option<Box<Member>>),
     /// A backend of an instance was found well (`true`), or not, for this reason.
     Checked(ServiceName, InstanceName, BackendUrl, bool, Box<str>),

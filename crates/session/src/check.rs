@@ -205,7 +205,11 @@ impl Registry {
         assert!(waits.iter().all(|waiting| *waiting <= crate::WAITING_MAX + dues));
         if self.sessions.is_empty() && self.flights.is_empty() {
             let left = (self.claims.len(), self.offers.len(), self.away.len(), self.seats.len());
-            assert_eq!(left, (0, 0, 0, 0), "when everyone is gone, everything is empty");
+            assert_eq!(
+                (left, self.told.len()),
+                ((0, 0, 0, 0), 0),
+                "when everyone is gone, everything is empty"
+            );
             assert_eq!((self.staged_bytes, self.registering, self.table.len()), (0, 0, 0));
         }
     }

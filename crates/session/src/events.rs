@@ -148,7 +148,7 @@ impl Registry {
         concerned.into_iter().for_each(|sid| self.tell(sid, event));
     }
 
-    fn tell_checked(&mut self, route: RouteId, healthy: bool, reason: &str) {
+    pub(crate) fn tell_checked(&mut self, route: RouteId, healthy: bool, reason: &str) {
         let Some(entry) = self.table.get(route) else { return };
         let (service, instance) = (entry.service.clone(), entry.instance.clone());
         let backend = entry.spec.backend.clone();

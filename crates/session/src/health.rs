@@ -14,6 +14,9 @@ use crate::{Output, Registry};
 /// Failing endpoints, and the route that each is remembered by.
 pub(crate) type Failing = BTreeMap<EndpointId, RouteId>;
 
+/// Why a backend is ill that nobody has checked in this life.
+const REMEMBERED: &str = "remembered";
+
 impl Registry {
     /// A route's backend fails, or is well again.
     pub(crate) fn remember_health(&mut self, route: RouteId, healthy: bool) {
@@ -48,6 +51,12 @@ impl Registry {
         if !self.failing.is_empty() {
             self.emit(Output::Failing(self.failing.values().copied().collect()));
         }
+    }
+
+    /// Tells whoever knows instances which of their backends fail, as far as it is remembered.
+    pub(crate) fn tell_remembered(&mut self) {
+        let routes: Vec<RouteId> = self.failing.values().copied().collect();
+        routes.into_iter().for_each(|route| self.tell_checked(route, false, REMEMBERED));
     }
 
     /// Of routes that are taken out or put anew, those that bear a mark.

@@ -64,7 +64,7 @@ impl Registry {
         self.tell_member(identity);
     }
 
-    /// Tells what is known of an instance.
+    /// Tells what is known of an instance, if it is something else than before.
     fn tell_member(&mut self, identity: &Identity) {
         let newest = self.sessions_of(identity).last();
         let member = newest.map(|newest| {
@@ -83,6 +83,13 @@ impl Registry {
                 backends: backends.into_iter().collect(),
             })
         });
+        if member.as_deref() == self.told.get(identity) {
+            return;
+        }
+        match &member {
+            Some(member) => drop(self.told.insert(identity.clone(), Member::clone(member))),
+            None => drop(self.told.remove(identity)),
+        }
         let (service, instance) = (identity.service.clone(), identity.instance.clone());
         self.emit(Output::Member(service, instance, member));
     }

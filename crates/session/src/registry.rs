@@ -16,7 +16,7 @@ use crate::live::LiveWaits;
 use crate::peers::Peers;
 use crate::state::{Conn, Identity, Seat, Session, Sid, Ticket, Waiting};
 use crate::tombstones::Tombstones;
-use crate::{Config, Input, Note, Output, QueryId};
+use crate::{Config, Input, Member, Note, Output, QueryId};
 
 /// The registry. How to drive it is told in the documentation of the crate.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub struct Registry {
     /// Endpoints that drain.
     pub(crate) draining: BTreeSet<EndpointId>,
     pub(crate) failing: Failing,
+    /// What was told of each instance.
+    pub(crate) told: BTreeMap<Identity, Member>,
     pub(crate) table: Arc<Table>,
     /// The last generation given out; the table's own may still be on its way.
     pub(crate) generation: Generation,
@@ -95,6 +97,7 @@ impl Registry {
             gone: BTreeSet::new(),
             draining: BTreeSet::new(),
             failing: Failing::new(),
+            told: BTreeMap::new(),
             table: Arc::new(Table::default()),
             generation: image.generation,
             counted: image.generation,

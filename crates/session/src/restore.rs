@@ -43,6 +43,7 @@ impl Registry {
         }
         let identities: Vec<Identity> = self.seats.keys().cloned().collect();
         identities.iter().for_each(|identity| self.refresh_all(identity));
+        self.tell_remembered();
         self.check_if_small();
     }
 

@@ -21,8 +21,7 @@ fn told(world: &mut World) -> Vec<String> {
         }
         _ => None,
     };
-    let mut words: Vec<_> = world.outputs.iter().filter_map(word).collect();
-    words.dedup();
+    let words: Vec<_> = world.outputs.iter().filter_map(word).collect();
     world.outputs.clear();
     words
 }
@@ -45,7 +44,8 @@ fn from_its_registration_to_its_end() {
     world.input(Input::Lost(ConnId(1)));
     assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2"]);
     world.restart();
-    assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2"]);
+    let remembered = "blue/b1 http://b:1 false remembered";
+    assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2", remembered]);
 
     // The next life of the instance inherits the routes until it applies its own.
     let again = world.registered(2, "blue", "b1");
@@ -54,6 +54,16 @@ fn from_its_registration_to_its_end() {
     assert_eq!(told(&mut world).last().unwrap(), "blue/b1 here http://b:3");
     world.ask(2, &again, Request::ClientShutdown);
     assert_eq!(told(&mut world).last().unwrap(), "blue/b1 gone");
+}
+
+#[test]
+fn what_is_as_before_is_not_told() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:2"));
+    told(&mut world);
+    world.serve(1, &blue, spec("b.example", "/", "http://b:2"));
+    assert_eq!(told(&mut world), Vec::<String>::new(), "the same backend");
 }
 
 #[test]

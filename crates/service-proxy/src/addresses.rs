@@ -12,7 +12,7 @@ use std::time::Duration;
 use catalog::{ADDRESSES_MAX, View};
 use discovery::{Changes, Missed};
 use door::Door;
-use model::ServiceName;
+use model::{Instant, ServiceName};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -20,6 +20,11 @@ use crate::loopback::Loopback;
 use crate::outcome::Became;
 use crate::resolve::Target;
 use crate::tunnel::Tunnels;
+
+/// An address that cannot be had, because somebody listens there for one, is tried again after this
+/// time, and each time after twice as long, up to the most.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// Why there are no virtual addresses. Says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,15 @@ pub struct VirtualAddresses {
     changes: Changes,
     /// By service, as there may be many services and few have any.
     held: BTreeMap<ServiceName, Vec<Held>>,
+    /// Services of which an address could not be had.
+    again: BTreeMap<ServiceName, Again>,
+}
+
+/// When it is tried again, and how long that was waited for.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    at: Instant,
+    wait: Duration,
 }
 
 /// One address at work.
@@ -80,7 +94,8 @@ impl VirtualAddresses {
         let catalog = &tunnels.0.catalog;
         let view = catalog.view();
         let changes = catalog.changes_after(view.seq());
-        let mut addresses = Self { loopback, tunnels, changes, held: BTreeMap::new() };
+        let mut addresses =
+            Self { loopback, tunnels, changes, held: BTreeMap::new(), again: BTreeMap::new() };
         addresses.look_at_all(&view).await;
         Ok(addresses)
     }
@@ -90,8 +105,13 @@ impl VirtualAddresses {
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
+            let due = self.again.values().map(|again| again.at).min();
             let change = tokio::select! {
                 () = &mut stop => break,
+                () = self.tunnels.0.clock.sleep_until(due) => {
+                    self.try_again().await;
+                    continue;
+                }
                 change = self.changes.next() => change,
             };
             let view = self.tunnels.0.catalog.view();
@@ -124,6 +144,15 @@ impl VirtualAddresses {
         }
     }
 
+    async fn try_again(&mut self) {
+        let (view, now) = (self.tunnels.0.catalog.view(), self.tunnels.0.clock.mono());
+        let due = self.again.iter().filter(|(_, again)| again.at <= now);
+        let due: Vec<_> = due.map(|(service, _)| service.clone()).collect();
+        for service in &due {
+            self.look(&view, service).await;
+        }
+    }
+
     /// Makes a service's addresses what the catalog says.
     async fn look(&mut self, view: &View, name: &ServiceName) {
         let service = view.service(name.as_str());
@@ -137,6 +166,7 @@ impl VirtualAddresses {
             let (address, served) = held.stop(Duration::ZERO);
             self.let_go(address, served).await;
         }
+        let mut is_whole = true;
         for (address, port) in wanted {
             if stay.iter().any(|held| (held.address, held.port) == (address, port)) {
                 continue;
@@ -144,13 +174,27 @@ impl VirtualAddresses {
             match self.take(name, address, port).await {
                 Ok(held) => stay.push(held),
                 Err(error) => {
-                    tracing::error!(service = %name, %address, port, %error, "no virtual address");
+                    is_whole = false;
+                    if self.again.contains_key(name) {
+                        tracing::debug!(service = %name, %address, port, %error, "still none");
+                    } else {
+                        let what = "no virtual address; it is tried again";
+                        tracing::error!(service = %name, %address, port, %error, "{what}");
+                    }
                 }
             }
         }
         if !stay.is_empty() {
             self.held.insert(name.clone(), stay);
         }
+        if is_whole {
+            self.again.remove(name);
+            return;
+        }
+        let before = self.again.get(name).map(|again| again.wait.saturating_mul(2));
+        let wait = before.unwrap_or(AGAIN_FIRST).min(AGAIN_MAX);
+        let at = self.tunnels.0.clock.mono().after(wait);
+        self.again.insert(name.clone(), Again { at, wait });
     }
 
     async fn take(&self, name: &ServiceName, address: Ipv4Addr, port: u16) -> io::Result<Held> {

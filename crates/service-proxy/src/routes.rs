@@ -28,6 +28,9 @@ pub(crate) struct Routes {
     last_route: u64,
     /// The routes of each name, in lower case.
     by_label: BTreeMap<Box<str>, Vec<(RouteId, Wanted)>>,
+    /// Names some of whose routes could not be had, for another name has the same host. Looked at
+    /// again with everything that changes: the other one may have left.
+    lost: BTreeSet<Box<str>>,
 }
 
 /// A route that there is to be.
@@ -48,6 +51,7 @@ impl Routes {
             generation: Generation::default(),
             last_route: 0,
             by_label: BTreeMap::new(),
+            lost: BTreeSet::new(),
         }
     }
 
@@ -79,12 +83,14 @@ impl Routes {
         self.change(view, labels)
     }
 
-    fn change(&mut self, view: &View, labels: BTreeSet<Box<str>>) -> bool {
+    fn change(&mut self, view: &View, mut labels: BTreeSet<Box<str>>) -> bool {
         let mut edits = Vec::new();
-        for label in labels {
-            let mut held = self.by_label.remove(&label).unwrap_or_default();
+        let lost_before = std::mem::take(&mut self.lost);
+        labels.extend(lost_before.iter().cloned());
+        for label in &labels {
+            let mut held = self.by_label.remove(label).unwrap_or_default();
             let mut routes = Vec::new();
-            for wanted in self.wanted(view, &label) {
+            for wanted in self.wanted(view, label) {
                 let same = held.iter().position(|(_, held)| *held == wanted);
                 routes.push(match same {
                     Some(at) => held.swap_remove(at),
@@ -98,34 +104,48 @@ impl Routes {
             }
             edits.extend(held.into_iter().map(|(route, _)| Edit::Remove(route)));
             if !routes.is_empty() {
-                self.by_label.insert(label, routes);
+                self.by_label.insert(label.clone(), routes);
             }
         }
-        self.publish(edits)
+        let (is_new, lost) = self.publish(edits);
+        for label in labels.into_iter().filter(|_| !lost.is_empty()) {
+            let Some(held) = self.by_label.get_mut(&label) else { continue };
+            let before = held.len();
+            held.retain(|(route, _)| !lost.contains(route));
+            if held.len() < before {
+                if !lost_before.contains(&label) {
+                    tracing::warn!(service = %label, "another service has the same host");
+                }
+                self.lost.insert(label);
+            }
+        }
+        is_new
     }
 
-    fn publish(&mut self, mut edits: Vec<Edit>) -> bool {
+    /// Gives whether there is a new table, and the routes that it has no place for.
+    fn publish(&mut self, mut edits: Vec<Edit>) -> (bool, BTreeSet<RouteId>) {
         let next = self.generation.next();
+        let mut all_lost = BTreeSet::new();
         while !edits.is_empty() {
             match self.table.with(edits.clone(), next) {
                 Ok(changed) => {
                     self.table = Arc::new(changed.table);
                     self.generation = next;
-                    return true;
+                    return (true, all_lost);
                 }
                 Err(conflicts) => {
                     // By the names alone there is none; if there is, the others shall not suffer.
-                    tracing::warn!(first = ?conflicts.first(), "services want the same host");
                     let lost: BTreeSet<_> = conflicts.iter().map(|lost| lost.route).collect();
                     let before = edits.len();
                     edits.retain(|edit| !matches!(edit, Edit::Put(e) if lost.contains(&e.route)));
+                    all_lost.extend(lost);
                     if edits.len() == before {
-                        return false;
+                        return (false, all_lost);
                     }
                 }
             }
         }
-        false
+        (false, all_lost)
     }
 
     /// The routes of a name: one for each way to ask and each endpoint that can be relied on as
@@ -313,6 +333,30 @@ mod tests {
         for (host, path, want) in table {
             assert_eq!(asked(&routes, host, path), want, "{host}{path}");
         }
+    }
+
+    #[test]
+    fn a_host_that_another_service_had_is_taken_when_that_leaves() {
+        let mut catalog = Catalog::new(Config::default(), [1; 32]);
+        // Two names of services, one name of a host.
+        let names = ["b\u{fc}cher", "xn--bcher-kva"];
+        put(&mut catalog, names[0], "i", &[("http", 1)]);
+        put(&mut catalog, names[1], "i", &[("http", 2)]);
+        let named = |name: &str| ServiceName::parse(name).unwrap();
+        let mut routes = Routes::new("internal", 0);
+        assert!(routes.look(catalog.view(), [&named(names[0])].into_iter()));
+        routes.look(catalog.view(), [&named(names[1])].into_iter());
+        let owner = |routes: &Routes| asked(routes, "xn--bcher-kva", "/");
+        assert_eq!(owner(&routes), "b\u{fc}cher http://127.0.0.1:1");
+        assert_eq!(routes.lost.len(), 1);
+        assert!(!routes.look(catalog.view(), [&named("nobody")].into_iter()), "still taken");
+
+        let first =
+            Identity { service: named(names[0]), instance: InstanceName::parse("i").unwrap() };
+        catalog.remove(&first, Source::Manual, Now::default());
+        assert!(routes.look(catalog.view(), [&first.service].into_iter()));
+        assert_eq!(owner(&routes), "xn--bcher-kva http://127.0.0.1:2");
+        assert!(routes.lost.is_empty());
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub(crate) guests: Guests,
     pub(crate) outcomes: Outcomes<Became>,
     dialer: Dialer,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl Tunnels {

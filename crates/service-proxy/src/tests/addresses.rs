@@ -117,8 +117,13 @@ async fn inside_a_namespace() {
     until("it is there again", || there().contains(&"10.0.0.100/32".to_owned())).await;
     assert_eq!(say(first, "y").await, "<>y");
 
-    register(&catalog, "fourth").await;
     let fourth = (Ipv4Addr::new(10, 0, 0, 102), port + 2);
+    let taken = std::net::TcpListener::bind(fourth).unwrap();
+    register(&catalog, "fourth").await;
+    register(&catalog, "fifth").await;
+    until("one after the other", || there().contains(&"10.0.0.103/32".to_owned())).await;
+    drop(taken);
+    assert!(TcpStream::connect(fourth).await.is_err(), "it could not be had");
     until("it listens on what was there", || std::net::TcpStream::connect(fourth).is_ok()).await;
     drop(stop);
     served.await.unwrap();

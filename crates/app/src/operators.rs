@@ -231,7 +231,7 @@ fn services(view: &View, after: Option<&str>) -> Value {
             "state": first.map(|first| first.state.as_str()),
             "instances": service.instances.len(),
             "active": service.instances.iter().filter(|instance| instance.is_active()).count(),
-            "virtual_address": first.and_then(|first| virtual_address(first)),
+            "virtual_address": service.virtual_address().map(place_of),
         })
     })
 }
@@ -298,7 +298,7 @@ fn resolved(view: &View, service: &Service) -> Value {
     let (endpoints, count) = endpoint_list(view, service);
     json!({
         "name": service.name.as_str(),
-        "virtual_address": service.first().and_then(|first| virtual_address(first)),
+        "virtual_address": service.virtual_address().map(place_of),
         "endpoints": endpoints,
         "count": count,
     })
@@ -326,6 +326,7 @@ fn whole(view: &View, service: &Service) -> Value {
 
 fn instance_json(view: &View, instance: &Instance) -> Value {
     let facts = &instance.facts;
+    let service = view.service(instance.identity.service.as_str());
     let metadata =
         facts.metadata.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let endpoints = facts.endpoints.iter().map(|endpoint| endpoint_json(view, instance, endpoint));
@@ -346,7 +347,7 @@ fn instance_json(view: &View, instance: &Instance) -> Value {
         "description": facts.description,
         "namespace": facts.namespace,
         "metadata": metadata,
-        "virtual_address": virtual_address(instance),
+        "virtual_address": service.and_then(|of| of.virtual_address_of(instance)).map(place_of),
         "registered_at": instance.registered_at.to_string(),
         "updated_at": instance.updated_at.to_string(),
         "last_seen": instance.last_seen.map(|at| at.to_string()),
@@ -374,9 +375,8 @@ fn endpoint_json(view: &View, instance: &Instance, endpoint: &Endpoint) -> Value
     })
 }
 
-fn virtual_address(instance: &Instance) -> Option<String> {
-    let given = instance.given?;
-    Some(format!("{}:{}", given.address, given.port))
+fn place_of(given: catalog::Given) -> String {
+    format!("{}:{}", given.address, given.port)
 }
 
 fn topology(view: &View) -> Value {

@@ -48,7 +48,8 @@ pub struct Instance {
     pub updated_at: UnixMillis,
     /// When it was heard of last, or pinged.
     pub last_seen: Option<UnixMillis>,
-    /// What the heartbeat port handed out for it.
+    /// What the heartbeat port handed out for it, whoever is believed. Whether clients are told of
+    /// it is said by [`Service::virtual_address_of`].
     pub given: Option<Given>,
     /// What was found about its endpoints, by their names.
     pub checks: Vec<(Box<str>, Check)>,
@@ -153,6 +154,20 @@ impl Service {
     /// The instance of the source with the highest precedence: whose word about the service counts.
     pub fn owner(&self) -> Option<&Arc<Instance>> {
         self.instances.iter().min_by_key(|instance| (instance.source, instance.standing()))
+    }
+
+    /// The virtual address that the service is known by: that of the instance that stands for it,
+    /// if heartbeats hold that (SPEC 12).
+    pub fn virtual_address(&self) -> Option<Given> {
+        self.virtual_address_of(self.first()?)
+    }
+
+    /// The virtual address that stands for one of its instances. None where somebody else speaks
+    /// for the instance, or for one that can be relied on more: then all are where they are.
+    pub fn virtual_address_of(&self, instance: &Instance) -> Option<Given> {
+        let is_held = |held: &Instance| held.source == Source::Heartbeat;
+        let is_known_by_it = is_held(instance) && self.first().is_some_and(|first| is_held(first));
+        instance.given.filter(|_| is_known_by_it)
     }
 
     /// The instance of that name.

@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::{HINFO, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::Zone;
-use crate::bounds::{ALIASES_MAX, RECORDS_MAX};
+use crate::bounds::{ALIASES_MAX, RECORD_BYTES, RECORDS_MAX, TEXT_ANSWER_BYTES_MAX};
 use crate::names::Subject;
 use crate::records::{Owner, alias, choose, port, target, texts};
 use crate::zone::server;
@@ -142,13 +142,18 @@ impl Asked<'_> {
     fn instances(&self, service: &Service, instances: &[Arc<Instance>], answer: &mut Answer) {
         match self.question.kind {
             RecordType::A | RecordType::AAAA | RecordType::CNAME => {
-                let name = self.hosts(self.owner, instances, answer);
+                let name = self.hosts(self.owner, (service, instances), answer);
                 self.follow(name, answer);
             }
             RecordType::SRV => self.ports(service, instances, None, answer),
             RecordType::TXT => {
-                let each = instances.iter().take(RECORDS_MAX);
-                answer.answers.extend(each.map(|instance| self.owner.record(texts(instance))));
+                let mut room = TEXT_ANSWER_BYTES_MAX;
+                for instance in instances.iter().take(RECORDS_MAX) {
+                    let (data, bytes) = texts(instance);
+                    let Some(left) = room.checked_sub(RECORD_BYTES + bytes) else { break };
+                    room = left;
+                    answer.answers.push(self.owner.record(data));
+                }
             }
             _ => {}
         }
@@ -158,10 +163,10 @@ impl Asked<'_> {
     fn hosts(
         &self,
         owner: Owner<'_>,
-        instances: &[Arc<Instance>],
+        (service, instances): (&Service, &[Arc<Instance>]),
         answer: &mut Answer,
     ) -> Option<Name> {
-        let mut chosen = choose(instances, self.question.draw, |_| true);
+        let mut chosen = choose((service, instances), self.question.draw, |_| true);
         // Addresses have no priority: those that are away are for SRV to tell.
         let best = chosen.first().map(|first| first.standing);
         chosen.retain(|chosen| Some(chosen.standing) == best);
@@ -190,7 +195,9 @@ impl Asked<'_> {
             }
             let owner = Owner { name: &name, ttl: self.zone.ttl };
             match Subject::of(&name, self.zone, self.view) {
-                Subject::Instances(_, instances) => next = self.hosts(owner, instances, answer),
+                Subject::Instances(service, instances) => {
+                    next = self.hosts(owner, (service, instances), answer);
+                }
                 Subject::Address(address) => self.addresses(owner, &[address], answer),
                 Subject::Server => self.addresses(owner, &self.zone.addresses, answer),
                 Subject::Apex => self.apex_addresses(owner, answer),
@@ -219,7 +226,7 @@ impl Asked<'_> {
         answer: &mut Answer,
     ) {
         let draw = self.question.draw;
-        let chosen = choose(instances, draw, |endpoint| {
+        let chosen = choose((service, instances), draw, |endpoint| {
             protocol.is_none_or(|name| endpoint.protocol.as_str().eq_ignore_ascii_case(name))
         });
         for chosen in &chosen {

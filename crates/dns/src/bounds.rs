@@ -9,6 +9,12 @@ pub(crate) const RECORDS_MAX: usize = 64;
 /// Most texts of one TXT record, and their bytes in all.
 pub(crate) const TEXTS_MAX: usize = 32;
 pub(crate) const TEXT_BYTES_MAX: usize = 1024;
+/// A record without its data, whose name is that of the question: a pointer, type, class, time to
+/// live and length (RFC 1035, 4.1).
+pub(crate) const RECORD_BYTES: usize = 12;
+/// TXT records of one answer, in bytes, so that it fits a message over TCP, which has 65 535: the
+/// rest is for the head, the longest question and EDNS. Instances that do not fit whole are left out.
+pub(crate) const TEXT_ANSWER_BYTES_MAX: usize = 65_000;
 /// The longest text that DNS has.
 pub(crate) const ONE_TEXT_BYTES_MAX: usize = 255;
 

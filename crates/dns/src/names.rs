@@ -159,7 +159,7 @@ fn address_of(label: &str) -> Option<IpAddr> {
 fn has(service: &Service, address: IpAddr) -> bool {
     service.instances.iter().any(|instance| {
         let mut endpoints = instance.facts.endpoints.iter();
-        endpoints.any(|endpoint| host_of(instance, endpoint).ip() == Some(address))
+        endpoints.any(|endpoint| host_of(service, instance, endpoint).ip() == Some(address))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use catalog::{Endpoint, Instance, Service, Source, Standing, View};
+use catalog::{Endpoint, Instance, Service, Standing, View};
 use hickory_proto::rr::rdata::{A, AAAA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use model::BackendHost;
@@ -31,11 +31,14 @@ impl Host<'_> {
     }
 }
 
-/// Where an endpoint is: at the virtual address of its instance if heartbeats hold it, otherwise
-/// where it says. `localhost` needs nobody to resolve it.
-pub(crate) fn host_of<'a>(instance: &Instance, endpoint: &'a Endpoint) -> Host<'a> {
-    let given = instance.given.filter(|_| instance.source == Source::Heartbeat);
-    match (given, &endpoint.host) {
+/// Where an endpoint is: at the virtual address of its instance if the service is known by that,
+/// otherwise where it says. `localhost` needs nobody to resolve it.
+pub(crate) fn host_of<'a>(
+    service: &Service,
+    instance: &Instance,
+    endpoint: &'a Endpoint,
+) -> Host<'a> {
+    match (service.virtual_address_of(instance), &endpoint.host) {
         (Some(given), _) => Host::Ip(IpAddr::V4(given.address)),
         (None, BackendHost::Ip(ip)) => Host::Ip(ip.to_canonical()),
         (None, BackendHost::Name(name)) if name.eq_ignore_ascii_case("localhost") => {
@@ -57,7 +60,7 @@ pub(crate) struct Chosen<'a> {
 /// The endpoints that can be relied on, those that can be most first; the bad ones only if there
 /// are no others. Which of those that are alike comes first turns with `draw`.
 pub(crate) fn choose<'a>(
-    instances: &'a [Arc<Instance>],
+    (service, instances): (&Service, &'a [Arc<Instance>]),
     draw: u16,
     fits: impl Fn(&Endpoint) -> bool,
 ) -> Vec<Chosen<'a>> {
@@ -73,7 +76,7 @@ pub(crate) fn choose<'a>(
             let alike = all.filter(|e| instance.standing_of(e) == standing && fits(e));
             let room = RECORDS_MAX - chosen.len();
             chosen.extend(alike.take(room).map(|endpoint| {
-                let host = host_of(instance, endpoint);
+                let host = host_of(service, instance, endpoint);
                 Chosen { instance, endpoint, host, standing }
             }));
         }
@@ -111,7 +114,8 @@ pub(crate) fn target(
 ) -> Option<Name> {
     let Host::Ip(address) = chosen.host else { return alias(zone, view, chosen) };
     let mut endpoints = chosen.instance.facts.endpoints.iter();
-    let alone = endpoints.all(|endpoint| host_of(chosen.instance, endpoint) == chosen.host);
+    let alone =
+        endpoints.all(|endpoint| host_of(service, chosen.instance, endpoint) == chosen.host);
     let of_instance = || {
         let instance = &chosen.instance.identity.instance;
         let text = format!("{instance}.{}", service.name);
@@ -154,8 +158,8 @@ pub(crate) fn port(chosen: &Chosen<'_>, target: Name) -> RData {
 const OUR_KEYS: [&str; 6] = ["instance", "health", "version", "protocol", "namespace", "metadata"];
 
 /// What an instance says about itself, as `key=value` (RFC 6763, 6). What does not fit is left
-/// out.
-pub(crate) fn texts(instance: &Instance) -> RData {
+/// out. Gives how many bytes it is on the wire.
+pub(crate) fn texts(instance: &Instance) -> (RData, usize) {
     let facts = &instance.facts;
     let mut protocols: Vec<_> = facts.endpoints.iter().map(|e| e.protocol.as_str()).collect();
     protocols.sort_unstable();
@@ -182,5 +186,7 @@ pub(crate) fn texts(instance: &Instance) -> RData {
             texts.push(text);
         }
     }
-    RData::TXT(TXT::new(texts))
+    // Each begins with its length.
+    let bytes = bytes + texts.len();
+    (RData::TXT(TXT::new(texts)), bytes)
 }

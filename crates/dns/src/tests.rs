@@ -477,6 +477,61 @@ fn responded(view: &View, bytes: &[u8], transport: Transport) -> Option<(Vec<u8>
         .then(|| (out.clone(), Message::from_vec(&out).unwrap()))
 }
 
+/// As many as fit, each of them whole.
+#[test]
+fn all_that_is_said_of_many_fits_over_tcp() {
+    let mut catalog = Catalog::new(Config::default(), [7; 32]);
+    for n in 0..70 {
+        let pair = |key: usize| (format!("k{key:02}").into(), "v".repeat(28).into());
+        let mut endpoint = at("10.0.0.1", 1, "tcp");
+        endpoint.metadata = (0..30).map(pair).collect();
+        let facts = Facts { endpoints: vec![endpoint], ..Facts::default() };
+        let identity = identity("crowd", &format!("{n:02}"));
+        catalog.put(&identity, Source::Manual, facts, Now::default()).unwrap();
+    }
+    let question = message("crowd.proxyd.internal.", RecordType::TXT, None).to_vec().unwrap();
+    let (bytes, answer) = responded(catalog.view(), &question, Transport::Tcp).unwrap();
+    assert!(bytes.len() > 60_000 && !answer.metadata.truncation, "{}", bytes.len());
+    let whole: Vec<_> = answer.answers.iter().map(|record| shown(record).len()).collect();
+    assert!(whole.len() > 55 && whole.iter().all(|len| *len == whole[0]), "{whole:?}");
+    let (bytes, answer) = responded(catalog.view(), &question, Transport::Udp).unwrap();
+    assert!(bytes.len() <= 512 && answer.metadata.truncation);
+}
+
+/// One name by heartbeats and by another source: who is believed says where it is.
+#[test]
+fn a_name_of_two_sources_is_where_the_first_one_says() {
+    let mut catalog = Catalog::new(Config::default(), [7; 32]);
+    let now = Now::default();
+    let both = Identity::alone("both").unwrap();
+    let addresses = |catalog: &Catalog| {
+        let answer = ask(catalog.view(), "both.proxyd.internal.", RecordType::A, 0);
+        answer.answers.iter().map(shown).collect::<Vec<_>>()
+    };
+    let facts = |host| Facts { endpoints: vec![at(host, 80, "http")], ..Facts::default() };
+    catalog.register_heartbeat(&both, IpAddr::from([192, 168, 1, 7]), now).unwrap();
+    catalog.put(&both, Source::Manual, facts("10.1.0.1"), now).unwrap();
+    assert_eq!(addresses(&catalog), ["A 10.0.0.100"], "heartbeats come before what is written");
+    catalog.put(&both, Source::Api, facts("10.1.0.2"), now).unwrap();
+    assert_eq!(addresses(&catalog), ["A 10.1.0.2"]);
+    catalog.remove(&both, Source::Api, now);
+    assert_eq!(addresses(&catalog), ["A 10.0.0.100"]);
+    // Another instance that can be relied on as much: all are where they are.
+    let other = identity("both", "other");
+    catalog.put(&other, Source::Api, facts("10.1.0.3"), now).unwrap();
+    let real = ["A 10.1.0.3", "A 192.168.1.7"];
+    let mut found = addresses(&catalog);
+    found.sort();
+    assert_eq!(found, real);
+    catalog.check(
+        &other,
+        "10.1.0.3:80",
+        catalog::Finding::new(catalog::Health::Ill, "refused"),
+        now,
+    );
+    assert_eq!(addresses(&catalog), ["A 10.0.0.100"]);
+}
+
 #[test]
 fn nothing_larger_than_asked() {
     let view = crowd(200);

@@ -82,11 +82,11 @@ async fn deregister(name: &ServiceName, peer: IpAddr, catalog: &Handle) -> Answe
     }
 }
 
-/// Where a service of any source is: its virtual address if it has one, else the best endpoint
-/// that has an address.
+/// Where a service of any source is: at its virtual address if it is known by that, else at the best
+/// endpoint that has an address.
 async fn lookup(name: &ServiceName, view: &View) -> Answer {
     let Some(service) = view.service_in_any_case(name.as_str()) else { return Answer::NotFound };
-    if let Some(given) = service.instances.iter().find_map(|instance| instance.given) {
+    if let Some(given) = service.virtual_address() {
         return Answer::Found(IpAddr::V4(given.address), given.port);
     }
     match best(service).await {

@@ -116,7 +116,7 @@ impl Dialer {
     async fn open(&self, view: &View, (host, port): &Place) -> Option<TcpStream> {
         for ip in self.addresses(host).await {
             let address = SocketAddr::new(ip, *port);
-            if is_virtual(view, ip) || self.policy.permits(address).is_err() {
+            if view.is_virtual(ip) || self.policy.permits(address).is_err() {
                 continue;
             }
             match TcpStream::connect(address).await {
@@ -161,14 +161,6 @@ fn standing(found: &Reachable<'_>) -> Standing {
 pub(crate) fn place(found: &Reachable<'_>, port_offset: u16) -> Option<Place> {
     let offset = if found.instance.source == Source::Heartbeat { port_offset } else { 0 };
     Some((found.endpoint.host.clone(), found.endpoint.port.checked_add(offset)?))
-}
-
-/// Whether an address is handed out: what connects there comes back to us.
-fn is_virtual(view: &View, ip: IpAddr) -> bool {
-    view.at(ip).any(|identity| {
-        let given = view.instance(identity).and_then(|instance| instance.given);
-        given.is_some_and(|given| IpAddr::V4(given.address) == ip)
-    })
 }
 
 #[cfg(test)]

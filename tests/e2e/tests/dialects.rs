@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use proxyd_e2e::dialects::{api, beat, dig, is_everywhere, is_nowhere, last_words, regctl, rpc};
-use proxyd_e2e::{Backend, Proxy, wait_for};
+use proxyd_e2e::{Backend, Proxy, get, wait_for};
 use serde_json::json;
 
 /// All of them, on free ports.
@@ -133,6 +133,8 @@ fn a_kill_loses_no_address_no_backend_and_no_allocation() {
     // The network of the test is none of the proxy's to look into.
     let unchecked = "[backends]\ncheck = false\n";
     let mut proxy = Proxy::start_with(&(sections(folder.path()) + unchecked));
+    let backend = Backend::start("line");
+    proxy.registry().serve("line", "line.1", &[("line.example.com", "/", &backend.url())]);
     assert!(beat(&proxy, "first").starts_with("SUCCESS|10.0.0.100|19000|"));
     assert!(beat(&proxy, "second").starts_with("SUCCESS|10.0.0.101|19001|"));
     let second = api(&proxy, "allocate_ip", json!({ "service": "db" }));
@@ -140,12 +142,60 @@ fn a_kill_loses_no_address_no_backend_and_no_allocation() {
     api(&proxy, "register_service", json!({ "name": "kept", "endpoints": [] }));
     let before = regctl(&proxy, &["service", "dev"]);
     proxy.kill_and_move();
+    // Nobody has come back yet, and its route answers.
+    let shown = regctl(&proxy, &["service", "line"])["data"]["instances"][0].clone();
+    assert_eq!((&shown["lease"], &shown["state"]), (&json!("away"), &json!("running")), "{shown}");
+    assert_eq!(shown["endpoints"][0]["standing"], "away");
+    assert_eq!(get(&proxy, "line.example.com", "/").status, 200);
     assert_eq!(beat(&proxy, "LOOKUP|second"), "FOUND|10.0.0.101|19001");
     assert!(beat(&proxy, "second").starts_with("SUCCESS|10.0.0.101|19001|"));
     assert_eq!(api(&proxy, "allocate_ip", json!({ "service": "db" })), second);
     assert_eq!(regctl(&proxy, &["service", "dev"]), before);
     assert_eq!(regctl(&proxy, &["service", "kept"])["data"]["instances"][0]["source"], "api");
     assert!(beat(&proxy, "third").starts_with("SUCCESS|10.0.0.102|19002|"));
+}
+
+/// Whoever is believed says where it is, and all dialects say so.
+#[test]
+fn a_name_of_heartbeats_and_of_another_source_is_in_one_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start_with(&sections(folder.path()));
+    let backend = Backend::start("both");
+    let port = backend.address().port();
+    let said = || {
+        let addresses = dig(&proxy, "both.proxyd.internal", "A");
+        let address = addresses.lines().find_map(|line| line.split_once("\tA\t"));
+        let shown = regctl(&proxy, &["resolve", "both"])["data"]["virtual_address"].clone();
+        let rpc =
+            rpc(&proxy, "registry.get", json!({ "name": "both" }))["result"]["backend"].clone();
+        let api = api(&proxy, "get_service", json!({ "name": "both" }));
+        let ports = (rpc["port"].clone(), api["endpoints"][0]["address"].clone());
+        (address.unwrap().1.to_owned(), beat(&proxy, "LOOKUP|both"), shown, ports)
+    };
+    let by_heartbeats = (
+        "10.0.0.100".to_owned(),
+        "FOUND|10.0.0.100|19000".to_owned(),
+        json!("10.0.0.100:19000"),
+        (json!(19000), json!("127.0.0.1:19000")),
+    );
+    let by_the_api = (
+        "127.0.0.1".to_owned(),
+        format!("FOUND|127.0.0.1|{port}"),
+        serde_json::Value::Null,
+        (json!(port), json!(format!("127.0.0.1:{port}"))),
+    );
+    assert!(beat(&proxy, "both").starts_with("SUCCESS|10.0.0.100|19000|"));
+    assert_eq!(said(), by_heartbeats);
+    let port = port.to_string();
+    regctl(&proxy, &["backends", "add", "both", "--host", "127.0.0.1", "--port", &port]);
+    assert_eq!(said(), by_heartbeats, "a live name comes before what is written down");
+    let entry = json!({ "name": "both", "endpoints": [
+        { "name": "http", "address": format!("127.0.0.1:{port}"), "protocol": "http" },
+    ] });
+    api(&proxy, "register_service", entry);
+    assert_eq!(said(), by_the_api);
+    api(&proxy, "deregister_service", json!({ "name": "both" }));
+    assert_eq!(said(), by_heartbeats);
 }
 
 /// Nobody reports for an entry of a file: proxyd asks for itself, and says so everywhere.

@@ -143,6 +143,11 @@ impl Dialects {
         common: &Common<'_>,
         bound: &mut Bound,
     ) -> Result<(), RunError> {
+        let assigns = config.dialects.service_proxy.as_ref().is_some_and(|on| on.assign_addresses);
+        // Whoever hands out no addresses has left none behind.
+        if config.dialects.heartbeat.is_some() && !assigns {
+            service_proxy::forget_addresses(config.catalog.addresses).await;
+        }
         let Some(proxy) = &config.dialects.service_proxy else { return Ok(()) };
         let settings = TunnelSettings {
             zone: proxy.zone.as_str().into(),

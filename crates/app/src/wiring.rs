@@ -133,7 +133,20 @@ fn said(member: Member) -> (Facts, bool) {
         Endpoint::new(&backend.to_string(), backend.host().clone(), backend.port(), protocol)
     };
     let endpoints = member.backends.iter().map(endpoint).collect();
-    (Facts { endpoints, metadata: member.metadata, ..Facts::default() }, member.is_connected)
+    let version = member.metadata.as_deref().and_then(version_in);
+    let facts = Facts { endpoints, version, metadata: member.metadata, ..Facts::default() };
+    (facts, member.is_connected)
+}
+
+/// Longest version that is taken out of metadata, in bytes: it fits into one text of DNS.
+const VERSION_BYTES_MAX: usize = 128;
+
+/// What an instance says its version is: a text in its metadata.
+fn version_in(metadata: &str) -> Option<Box<str>> {
+    let said: serde_json::Value = serde_json::from_str(metadata).ok()?;
+    let version = said.get("version")?.as_str()?;
+    let fits = (1..=VERSION_BYTES_MAX).contains(&version.len());
+    (fits && !version.contains(char::is_control)).then(|| version.into())
 }
 
 /// Tells the registry what the data plane noticed.
@@ -154,6 +167,41 @@ pub(crate) async fn tell(mut notices: mpsc::Receiver<Notice>, teller: Teller) {
         };
         if teller.tell(input).await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_metadata() {
+        let long = format!("{{\"version\":\"{}\"}}", "v".repeat(VERSION_BYTES_MAX));
+        let longer = long.replace("\"v", "\"vv");
+        let longest = "v".repeat(VERSION_BYTES_MAX);
+        #[rustfmt::skip]
+        let table = [
+            ("{\"version\":\"1.2.3\",\"a\":1}", Some("1.2.3")),
+            ("{\"version\":2}",                 None),
+            ("{\"version\":\"\"}",              None),
+            ("{\"version\":\"a\\nb\"}",         None),
+            ("{\"pinned\":true}",               None),
+            ("[\"version\"]",                   None),
+            ("null",                            None),
+            ("{",                               None),
+            (&long,                             Some(longest.as_str())),
+            (&longer,                           None),
+        ];
+        for (metadata, want) in table {
+            let member = Member {
+                is_connected: true,
+                backends: Vec::new(),
+                metadata: Some(metadata.into()),
+            };
+            let (facts, _) = said(member);
+            assert_eq!(facts.version.as_deref(), want, "{metadata}");
+            assert_eq!(facts.metadata.as_deref(), Some(metadata));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Heads on their way: what a backend is told of a request, and a client of a response (SPEC 5).
 
-use http1::{BodyFraming, Field, Framing, Known, RequestHead, ResponseHead, Verb, Version, encode};
+use http1::{
+    BodyFraming, Field, Framing, Known, RequestHead, ResponseHead, Target, Verb, Version, encode,
+};
 use model::{HeaderAction, HeaderRule, HeaderSide, NormalPath};
 use routing::Member;
 
@@ -101,8 +103,9 @@ pub(crate) fn request<H: HeadOut>(
         None => out.request_line(head.method, as_sent),
     }
     let mut seen = Seen::default();
+    // A target with a host in it counts, whatever else was sent (RFC 9112, 3.2.2).
     if options.preserve_host
-        && is_message(head)
+        && (is_message(head) || matches!(head.form, Target::Absolute { .. }))
         && let Some(host) = &head.host
     {
         seen.host = true;

@@ -139,7 +139,9 @@ impl Exchange<'_> {
             };
         }
         let mut space = HeadSpace::new();
-        match parse_request(&self.input, scan, &Limits::STANDARD, &mut space) {
+        let host_by_target = self.worker.shared.config.by_name;
+        let limits = Limits { host_by_target, ..Limits::STANDARD };
+        match parse_request(&self.input, scan, &limits, &mut space) {
             Ok(Some(head)) => self.consider(&head, (id, now), tried, out),
             Ok(None) => Look::More,
             Err(error) => self.malformed(error),
@@ -169,7 +171,7 @@ impl Exchange<'_> {
             return early(head, asked, Answer::METHOD);
         }
         let Ok(path) = normalize_path(raw) else { return early(head, asked, Answer::BAD_PATH) };
-        let by_name = self.worker.shared.config.names_in_paths;
+        let by_name = self.worker.shared.config.by_name;
         let path = if by_name { path.by_name() } else { path };
         let host = match &head.host {
             Some(host) => match normalize_authority(host.raw) {

@@ -66,9 +66,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether those peers begin each connection with a header of the PROXY protocol.
     pub proxy_protocol: bool,
-    /// Whether the first segment of a path is a name, to be found in any case and by any escapes
-    /// ([`model::name_segment`]).
-    pub names_in_paths: bool,
+    /// Whether services are found by their names. Then the first segment of a path is one, in any
+    /// case and with any escapes ([`model::name_segment`]), and so is the host of a target, whatever
+    /// `Host` says.
+    pub by_name: bool,
     /// Which addresses backends may be at.
     pub policy: Policy,
     /// TLS towards clients.
@@ -109,7 +110,7 @@ impl Config {
             body_timeout: Duration::from_secs(60),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
-            names_in_paths: false,
+            by_name: false,
             policy: Policy::default(),
             https: None,
             challenges: None,

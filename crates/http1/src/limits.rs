@@ -9,6 +9,9 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Fields in the head; at most [`Limits::FIELDS_MAX`], a larger number means that one.
     pub fields: usize,
+    /// Whether a `Host` that differs from a target with a host in it is ignored, as RFC 9112, 3.2.2
+    /// has it; otherwise it is refused.
+    pub host_by_target: bool,
 }
 
 impl Limits {
@@ -16,6 +19,10 @@ impl Limits {
     pub const FIELDS_MAX: usize = 100;
 
     /// What proxyd promises to accept: 64 KiB and 100 fields, a target of 16 KiB.
-    pub const STANDARD: Limits =
-        Limits { head_bytes: 64 * 1024, target_bytes: 16 * 1024, fields: Limits::FIELDS_MAX };
+    pub const STANDARD: Limits = Limits {
+        head_bytes: 64 * 1024,
+        target_bytes: 16 * 1024,
+        fields: Limits::FIELDS_MAX,
+        host_by_target: false,
+    };
 }

@@ -111,7 +111,7 @@ pub fn message_request<'h, 'b: 'h>(
         version: start.version,
         len: 0,
         framing: if start.websocket { Framing::None } else { framing },
-        host: request::host(&facts, &form, start.version)?,
+        host: request::host(&facts, &form, start.version, false)?,
         keep_alive: true,
         expect_continue: facts.expect_continue && framing.has_body(),
         upgrade_websocket: start.websocket,

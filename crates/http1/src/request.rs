@@ -167,7 +167,7 @@ pub fn parse_request<'h, 'b: 'h>(
         version,
         len: found.end,
         framing,
-        host: host(&facts, &form, version)?,
+        host: host(&facts, &form, version, limits.host_by_target)?,
         keep_alive: keep_alive(&facts, version) && !matches!(verb, Verb::Connect | Verb::Trace),
         expect_continue: expects && facts.expect_continue && framing.has_body(),
         upgrade_websocket: facts.is_websocket()
@@ -221,11 +221,12 @@ fn framing(facts: &Facts<'_>, version: Version) -> Result<Framing, HeadError> {
 }
 
 /// Whom the request is for (RFC 9112, 3.2 and 3.3). RFC 9112 has a proxy replace a `Host`
-/// that differs from the target; since no honest client sends one, it is refused.
+/// that differs from the target. Few honest clients send one, so it is refused unless asked for.
 pub(crate) fn host<'b>(
     facts: &Facts<'b>,
     form: &Target<'b>,
     version: Version,
+    by_target: bool,
 ) -> Result<Option<Authority<'b>>, HeadError> {
     let field = match facts.host {
         Some(_) if facts.host_repeated => return Err(HeadError::HostRepeated),
@@ -238,6 +239,7 @@ pub(crate) fn host<'b>(
     };
     let (target, port) = match form {
         Target::Origin(_) | Target::Asterisk => return Ok(field),
+        Target::Absolute { authority, .. } if by_target => return Ok(Some(*authority)),
         Target::Absolute { https: true, authority, .. } => (authority, 443),
         Target::Absolute { https: false, authority, .. } => (authority, 80),
         // No default: the port is part of the target, and may be left out of `Host`.

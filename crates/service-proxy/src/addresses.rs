@@ -242,6 +242,24 @@ impl VirtualAddresses {
     }
 }
 
+/// Takes away what an earlier process left behind of the addresses from `first` to `last`, for one
+/// that makes none of its own. What cannot be taken away stays, and is told in the log.
+pub async fn forget_addresses((first, last): (Ipv4Addr, Ipv4Addr)) {
+    let forget = async {
+        let loopback = Loopback::open()?;
+        for address in loopback.ours().await? {
+            if (first..=last).contains(&address) {
+                loopback.remove(address).await?;
+                tracing::info!(%address, "a virtual address of an earlier process is gone");
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    if let Err(error) = forget.await {
+        tracing::warn!(%error, "virtual addresses of an earlier process may still be there");
+    }
+}
+
 impl Held {
     fn stop(self, grace: Duration) -> (Ipv4Addr, JoinHandle<()>) {
         // A task that failed does not want to know.

@@ -54,7 +54,7 @@ impl HttpProxy {
         routes.begin(&view);
         let changes = catalog.changes_after(view.seq());
         let table = routes.table().clone();
-        let plane = dataplane::Config { names_in_paths: true, ..settings.plane };
+        let plane = dataplane::Config { by_name: true, ..settings.plane };
         let (plane, notices) = Plane::bind(plane, tls, clock, table)?;
         Ok(Self { plane, notices, routes, changes, catalog })
     }

@@ -26,7 +26,7 @@ mod routes;
 mod tcp;
 mod tunnel;
 
-pub use addresses::{AddressError, VirtualAddresses};
+pub use addresses::{AddressError, VirtualAddresses, forget_addresses};
 pub use http::{HttpProxy, HttpSettings};
 pub use outcome::Became;
 pub use tcp::TcpProxy;

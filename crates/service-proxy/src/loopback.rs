@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 
+use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::{AddressMessageBuilder, Handle};
 use tokio::task::JoinHandle;
@@ -43,6 +45,23 @@ impl Loopback {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result,
         }
+    }
+
+    /// The addresses that are ours, or were an earlier process's.
+    pub(crate) async fn ours(&self) -> io::Result<Vec<Ipv4Addr>> {
+        let get = self.handle.address().get().set_link_index_filter(LOOPBACK).execute();
+        let all: Vec<AddressMessage> = pin!(get).try_collect().await.map_err(into_io)?;
+        let is_ours = |message: &&AddressMessage| {
+            let is_label = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Label(label) if label == LABEL);
+            message.header.index == LOOPBACK && message.attributes.iter().any(is_label)
+        };
+        let address = |message: &AddressMessage| {
+            message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(IpAddr::V4(address)) => Some(*address),
+                _ => None,
+            })
+        };
+        Ok(all.iter().filter(is_ours).filter_map(address).collect())
     }
 
     /// Takes an address away, if it is one of ours.

@@ -24,8 +24,8 @@ pub(crate) fn read(held: &[u8], is_over: bool) -> Preamble {
     // RFC 8446, 5.1: a record of a handshake, and the major version.
     match held {
         [0x16, 0x03, ..] => return Preamble::Tls,
-        [0x16] if !is_over => return Preamble::More,
-        [] => return if is_over { Preamble::Nothing } else { Preamble::More },
+        // No name begins so: it has the time of a handshake, and not that of a name.
+        [] | [0x16] => return if is_over { Preamble::Nothing } else { Preamble::More },
         _ => {}
     }
     let (end, payload) = match whole(held) {
@@ -97,7 +97,7 @@ mod tests {
             (b"\0x",                false, Preamble::Nothing),
             (b"\xff\n",             false, Preamble::Nothing),
             (b"\x16",               false, Preamble::More),
-            (b"\x16",               true,  Preamble::Name("\x16".into(), 1)),
+            (b"\x16",               true,  Preamble::Nothing),
             (b"\x16\x03\x01",       false, Preamble::Tls),
         ];
         for (held, is_over, want) in table {

@@ -83,8 +83,8 @@ async fn name(client: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Option<(
             Preamble::Tls => return Ok(server(client, held).await?.map(|name| (name, 0))),
             Preamble::More => {}
         }
-        is_over = match held.len() {
-            0 => client.read_buf(held).await? == 0,
+        is_over = match &held[..] {
+            [] | [0x16] => client.read_buf(held).await? == 0,
             _ => match timeout(QUIET, client.read_buf(held)).await {
                 Ok(read) => read? == 0,
                 Err(_) => true,

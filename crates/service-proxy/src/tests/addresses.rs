@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::VirtualAddresses;
+use crate::{VirtualAddresses, forget_addresses};
 
 const POOL: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 103));
 
@@ -128,6 +128,12 @@ async fn inside_a_namespace() {
     drop(stop);
     served.await.unwrap();
     assert_eq!(there(), ["10.0.0.102/32"], "what somebody else put there stays");
+
+    // Killed, and started without.
+    ip("address add 10.0.0.101/32 dev lo label lo:proxyd");
+    ip("address add 10.9.0.1/32 dev lo label lo:proxyd");
+    forget_addresses(POOL).await;
+    assert_eq!(there(), ["10.0.0.102/32", "10.9.0.1/32"], "and what others hand out");
 }
 
 #[tokio::test]
@@ -137,4 +143,5 @@ async fn without_the_capability() {
     let started = VirtualAddresses::start(POOL, tunnels(TunnelSettings::default(), &catalog)).await;
     let error = started.unwrap_err().to_string();
     assert!(error.contains("CAP_NET_ADMIN"), "{error}");
+    forget_addresses(POOL).await;
 }

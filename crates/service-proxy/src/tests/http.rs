@@ -133,6 +133,8 @@ async fn services_by_host_path_and_absolute_form() {
         ("/sp%20x/x",                "localhost",     "404"),
         ("/web/db/x",                "localhost:81",  "web /db/x localhost:81"),
         ("http://web.internal/x",    "web.internal",  "web /x web.internal"),
+        ("http://web.internal/x",    "zzz",           "web /x web.internal"),
+        ("http://bal/x?y",           "web:81",        "bal /x?y bal"),
         ("/",                        "localhost",     "404"),
         ("/nobody/x",                "localhost",     "404"),
     ];

@@ -123,25 +123,29 @@ async fn who_beats_may_listen_elsewhere() {
     assert_eq!(say(at, &[b"plain\nx"]).await, "<b>x", "others listen where they say");
 }
 
-#[tokio::test]
-async fn a_tls_hello_names_the_service_and_arrives_as_it_was() {
-    let (catalog, _store) = catalog(Config::default());
-    put(&catalog, "web", "a", &[echo("").await]).await;
-    let at = proxy(TunnelSettings::default(), &catalog);
+/// What a client says first to a server of this name.
+fn hello(server: &'static str) -> Vec<u8> {
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    let config = Arc::new(config);
+    let name = ServerName::try_from(server).unwrap();
+    let mut hello = Vec::new();
+    ClientConnection::new(Arc::new(config), name).unwrap().write_tls(&mut hello).unwrap();
+    hello
+}
+
+#[tokio::test]
+async fn a_tls_hello_names_the_service_and_arrives_as_it_was() {
+    let (catalog, _store) = catalog(Config::default());
+    put(&catalog, "web", "a", &[echo("").await]).await;
+    let at = proxy(TunnelSettings::default(), &catalog);
     for (name, reaches) in
         [("web", true), ("web.internal", true), ("other.internal", false), ("127.0.0.1", false)]
     {
-        let name = ServerName::try_from(name).unwrap();
-        let mut client = ClientConnection::new(Arc::clone(&config), name.clone()).unwrap();
-        let mut hello = Vec::new();
-        client.write_tls(&mut hello).unwrap();
+        let hello = hello(name);
         let mut stream = TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
         for piece in [&hello[..1], &hello[1..3], &hello[3..100], &hello[100..]] {
@@ -151,9 +155,27 @@ async fn a_tls_hello_names_the_service_and_arrives_as_it_was() {
         let _ = stream.shutdown().await;
         let mut back = Vec::new();
         let _ = stream.read_to_end(&mut back).await;
-        assert_eq!(back == hello, reaches, "{name:?}");
+        assert_eq!(back == hello, reaches, "{name}");
     }
     assert_eq!(say(at, &[b"\x16\x03\x01\x00\x05hello"]).await, "", "no hello");
+    assert_eq!(say(at, &[b"\x16"]).await, "", "no name either");
+}
+
+#[tokio::test]
+async fn a_hello_that_comes_slowly_is_no_name() {
+    let (catalog, _store) = catalog(Config::default());
+    put(&catalog, "web", "a", &[echo("").await]).await;
+    let at = proxy(TunnelSettings::default(), &catalog);
+    let hello = hello("web");
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(&hello[..1]).await.unwrap();
+    // Longer than a name may be silent.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stream.write_all(&hello[1..]).await.unwrap();
+    let mut back = vec![0; hello.len()];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(back, hello);
 }
 
 #[tokio::test]

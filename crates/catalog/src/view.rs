@@ -360,11 +360,15 @@ impl View {
         records: &mut Vec<Record>,
     ) -> Option<Arc<Instance>> {
         let before = self.instance(identity).cloned();
-        if let Some(before) = &before {
-            self.index(before, false);
-        }
-        if let Some(instance) = &instance {
-            self.index(instance, true);
+        let at = |of: &Arc<Instance>| (Arc::as_ptr(&of.facts), of.given);
+        // Most changes are of times and health, and move nobody.
+        if before.as_ref().map(at) != instance.as_ref().map(at) {
+            if let Some(before) = &before {
+                self.index(before, false);
+            }
+            if let Some(instance) = &instance {
+                self.index(instance, true);
+            }
         }
         let held = self.services.get(&identity.service);
         let mut instances = held.map_or_else(Vec::new, |held| held.instances.clone());

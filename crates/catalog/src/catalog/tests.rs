@@ -502,6 +502,10 @@ enum Step {
     Remove(usize, usize),
     Check(usize, bool),
     CheckPlace(usize, u16, bool),
+    Alive(usize),
+    Seen(usize),
+    Allocate(u8),
+    Release(u8),
     Wait(u64),
 }
 
@@ -515,7 +519,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (who.clone(), 1_u8..3).prop_map(|(w, p)| Step::Beat(w, p)),
         (who.clone(), 0_usize..7).prop_map(|(w, s)| Step::Remove(w, s)),
         (who.clone(), any::<bool>()).prop_map(|(w, h)| Step::Check(w, h)),
-        (who, 1_u16..4, any::<bool>()).prop_map(|(w, p, h)| Step::CheckPlace(w, p, h)),
+        (who.clone(), 1_u16..4, any::<bool>()).prop_map(|(w, p, h)| Step::CheckPlace(w, p, h)),
+        who.clone().prop_map(Step::Alive),
+        who.prop_map(Step::Seen),
+        (0_u8..5).prop_map(Step::Allocate),
+        (0_u8..5).prop_map(Step::Release),
         (0_u64..40).prop_map(Step::Wait),
     ];
     proptest::collection::vec(step, 0..40)
@@ -570,13 +578,18 @@ proptest! {
     #[test]
     fn shows_what_a_naive_list_shows(steps in steps()) {
         let all = [identity("a", "1"), identity("a", "2"), identity("b", "1"), identity("c", "1")];
-        let mut catalog = checking();
+        // Room for two, and five want an address.
+        let subnets = ["10.1.0.0/30", "10.2.0.0/30"].map(|net| net.parse().unwrap()).to_vec();
+        let config = Config { checks: true, subnets, ..Config::default() };
+        let mut catalog = Catalog::new(config.clone(), [1; 32]);
+        let pool = ["10.1.0.2", "10.2.0.2"].map(|text| text.parse::<Ipv4Addr>().unwrap());
+        let mut allocated: BTreeMap<String, Ipv4Addr> = BTreeMap::new();
         let (mut naive, mut found) = (Naive::new(), Found::new());
         let mut image = Image::default();
         let mut at = 0;
         for step in steps {
             let was = (numbered(&catalog), catalog.view().seq());
-            let looked = (all_of(&catalog), catalog.view().version());
+            let looked = (all_of(&catalog), catalog.view().version(), allocated.clone());
             match step {
                 Step::Put(who, source, port) => {
                     let source = Source::ALL[source];
@@ -626,6 +639,33 @@ proptest! {
                         }
                     }
                 }
+                Step::Alive(who) => {
+                    let key = (all[who].clone(), Source::Heartbeat);
+                    let held = naive.get_mut(&key);
+                    prop_assert_eq!(catalog.beat(&all[who], now(at)), held.is_some());
+                    if let Some((_, until, _)) = held {
+                        *until = at + 60;
+                    }
+                }
+                Step::Seen(who) => {
+                    let touched = catalog.touch(&all[who], now(at));
+                    prop_assert_eq!(touched.is_ok(), first_of(&naive, &all[who]).is_some());
+                    if touched.is_ok() {
+                        let shown = catalog.view().instance(&all[who]).unwrap();
+                        prop_assert_eq!(shown.last_seen, Some(now(at).wall));
+                    }
+                }
+                Step::Allocate(name) => {
+                    let name = format!("s{name}");
+                    let free = pool.iter().find(|ip| !allocated.values().any(|held| held == *ip));
+                    let want = allocated.get(&name).or(free).copied();
+                    prop_assert_eq!(catalog.allocate(&name).ok(), want);
+                    allocated.extend(want.map(|ip| (name, ip)));
+                }
+                Step::Release(name) => {
+                    let name = format!("s{name}");
+                    prop_assert_eq!(catalog.release(&name), allocated.remove(&name));
+                }
                 Step::Wait(seconds) => {
                     at += seconds;
                     catalog.expire(now(at));
@@ -656,7 +696,11 @@ proptest! {
                 .collect();
             prop_assert_eq!(&shown, &want);
             prop_assert_eq!(was.0 != numbered(&catalog), was.1 != catalog.view().seq());
-            prop_assert_eq!(looked.0 != all_of(&catalog), looked.1 != catalog.view().version());
+            let allocations: BTreeMap<_, _> =
+                catalog.view().allocations().map(|(name, ip)| (name.to_owned(), ip)).collect();
+            prop_assert_eq!(&allocations, &allocated);
+            let looks_new = looked.0 != all_of(&catalog) || looked.2 != allocations;
+            prop_assert_eq!(looks_new, looked.1 != catalog.view().version());
             let mut known = BTreeSet::new();
             for change in catalog.view().changes_after(0).unwrap() {
                 match &change.what {
@@ -674,9 +718,11 @@ proptest! {
             let is_soon = |next| next <= soon && ends.is_none_or(|ends| next <= ends);
             prop_assert!(next == ends || next.is_some_and(is_soon));
         }
-        let mut restored = Catalog::new(Config::default(), [9; 32]);
+        let mut restored = Catalog::new(config, [9; 32]);
         restored.restore(image.clone(), now(at));
         prop_assert_eq!(restored.take_records(), []);
+        let allocations = restored.view().allocations().map(|(name, ip)| (name.to_owned(), ip));
+        prop_assert_eq!(allocations.collect::<BTreeMap<_, _>>(), allocated);
         for entry in image.entries {
             let shown = restored.view().instance(&entry.identity).unwrap();
             prop_assert!(shown.sources.contains(&entry.source));

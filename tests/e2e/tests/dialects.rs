@@ -155,6 +155,48 @@ fn a_kill_loses_no_address_no_backend_and_no_allocation() {
     assert!(beat(&proxy, "third").starts_with("SUCCESS|10.0.0.102|19002|"));
 }
 
+/// Names of all that is not written down elsewhere: what left, a session that stays away, an entry
+/// that is no longer in its file.
+#[test]
+fn what_was_known_is_not_denied_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backends.toml");
+    std::fs::write(&file, "[[backend]]\nname = \"filed\"\nhost = \"127.0.0.1\"\nport = 9\n")
+        .unwrap();
+    let mut proxy = Proxy::start_with(&sections(folder.path()));
+    let mut registry = proxy.registry();
+    registry.serve("Left", "left.1", &[]);
+    let is = |proxy: &Proxy, name: &str, code: &str| {
+        dig(proxy, &format!("{name}.proxyd.internal"), "A").contains(&format!("status: {code}"))
+    };
+    wait_for("both", || {
+        (is(&proxy, "left", "NOERROR") && is(&proxy, "filed", "NOERROR")).then_some(())
+    });
+    registry.expect("CLIENT_SHUTDOWN|$sid", "SHUTDOWN_OK");
+    std::fs::write(&file, "").unwrap();
+    is_nowhere(&proxy, "filed");
+    for _ in 0..2 {
+        proxy.kill_and_move();
+        for (name, code) in [("left", "NOERROR"), ("FILED", "NOERROR"), ("never", "NXDOMAIN")] {
+            assert!(is(&proxy, name, code), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_version_in_metadata_is_told_in_all_dialects() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start_with(&sections(folder.path()));
+    let mut registry = proxy.registry();
+    registry.ask("REGISTER|web|web.1|9|{\"version\":\"1.2.3\",\"health\":\"spoof\"}");
+    let text = || dig(&proxy, "web.proxyd.internal", "TXT");
+    let told = wait_for("it", || Some(text()).filter(|text| text.contains("instance=web.1")));
+    assert!(told.contains("\"version=1.2.3\""), "{told}");
+    let backend = &rpc(&proxy, "registry.get", json!({ "name": "web" }))["result"]["backend"];
+    assert_eq!(backend["version"], "1.2.3");
+    assert_eq!(api(&proxy, "get_service", json!({ "name": "web" }))["version"], "1.2.3");
+}
+
 /// Whoever is believed says where it is, and all dialects say so.
 #[test]
 fn a_name_of_heartbeats_and_of_another_source_is_in_one_place() {

@@ -1,30 +1,41 @@
 """Deploys a package through the service API: PORT PACKAGE TARGET, prints the events that were seen and the end."""
 
+import asyncio
 import json
 import ssl
 import sys
 
-from websockets.sync.client import connect
+# Not its client with threads: see service_api.py.
+from websockets.asyncio.client import connect
 
 port, package, target = sys.argv[1:]
 context = ssl.create_default_context()
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
 events = []
-with connect(f"wss://127.0.0.1:{port}/", ssl=context) as socket:
-    def ask(id, action, params):
-        request = {"id": id, "type": "request", "action": action, "params": params}
-        socket.send(json.dumps(request))
-        while True:
-            said = json.loads(socket.recv(timeout=60))
-            if said.get("id") == id:
-                return said
-            if said["event"] == "DeploymentProgress":
-                events.append(said["data"])
 
-    ask("1", "subscribe", {"events": ["DeploymentProgress"]})
-    end = ask("2", "deploy_package", {"package_path": package, "target_node": target})
-    # The last steps may come after the answer.
-    while not events or events[-1]["stage"] not in ("done", "rolled_back", "failed"):
-        ask("3", "ping", {})
-    print(json.dumps({"events": events, "result": end.get("result"), "error": end.get("error")}))
+
+async def ask(socket, id, action, params):
+    request = {"id": id, "type": "request", "action": action, "params": params}
+    await socket.send(json.dumps(request))
+    while True:
+        said = json.loads(await asyncio.wait_for(socket.recv(), 60))
+        if said.get("id") == id:
+            return said
+        if said["event"] == "DeploymentProgress":
+            events.append(said["data"])
+
+
+async def deploy():
+    async with connect(f"wss://127.0.0.1:{port}/", ssl=context) as socket:
+        await ask(socket, "1", "subscribe", {"events": ["DeploymentProgress"]})
+        wanted = {"package_path": package, "target_node": target}
+        end = await ask(socket, "2", "deploy_package", wanted)
+        # The last steps may come after the answer.
+        while not events or events[-1]["stage"] not in ("done", "rolled_back", "failed"):
+            await ask(socket, "3", "ping", {})
+        return end
+
+
+end = asyncio.run(deploy())
+print(json.dumps({"events": events, "result": end.get("result"), "error": end.get("error")}))

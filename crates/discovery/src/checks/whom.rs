@@ -21,7 +21,7 @@ pub(crate) struct Whom {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     /// Of these, somebody does not know yet how they are.
-    pub(crate) asked_for: Vec<Place>,
+    pub(crate) asked_for: BTreeSet<Place>,
     /// Nobody wants to know of these any more.
     pub(crate) gone: Vec<Place>,
 }
@@ -46,8 +46,8 @@ impl Whom {
         for instance in instances.filter(|instance| instance.is_checked) {
             for endpoint in &instance.facts.endpoints {
                 let place = endpoint.place();
-                if instance.check_of(endpoint).is_none() && !news.asked_for.contains(&place) {
-                    news.asked_for.push(place.clone());
+                if instance.check_of(endpoint).is_none() {
+                    news.asked_for.insert(place.clone());
                 }
                 wanted.insert(place);
             }
@@ -169,9 +169,9 @@ mod tests {
         put(&mut catalog, "a", "2", &[2]);
         let b = put(&mut catalog, "b", "1", &[2]);
         let news = whom.look(catalog.view(), &named("a"));
-        assert_eq!(news, News { asked_for: vec![at(1), at(2)], gone: vec![] });
+        assert_eq!(news, News { asked_for: [at(1), at(2)].into(), gone: vec![] });
         let news = whom.look(catalog.view(), &named("b"));
-        assert_eq!(news, News { asked_for: vec![at(2)], gone: vec![] });
+        assert_eq!(news, News { asked_for: [at(2)].into(), gone: vec![] });
         let there: Vec<_> = whom.at(&at(2)).map(|service| service.as_str()).collect();
         assert_eq!(there, ["a", "b"]);
 
@@ -179,7 +179,7 @@ mod tests {
         catalog.check_place(&named("a"), &at(2), &well, Now::default());
         put(&mut catalog, "a", "1", &[2, 3]);
         let news = whom.look(catalog.view(), &named("a"));
-        assert_eq!(news, News { asked_for: vec![at(3)], gone: vec![at(1)] });
+        assert_eq!(news, News { asked_for: [at(3)].into(), gone: vec![at(1)] });
         // Sessions are heard of in other ways.
         catalog.put_session(&b, Some((Facts::default(), true)), Now::default());
         assert_eq!(whom.look(catalog.view(), &named("b")), News::default());
@@ -190,7 +190,7 @@ mod tests {
             catalog.remove(&identity, Source::Manual, Now::default());
         }
         let news = whom.look(catalog.view(), &named("a"));
-        assert_eq!(news, News { asked_for: vec![], gone: vec![at(2), at(3)] });
+        assert_eq!(news, News { asked_for: [].into(), gone: vec![at(2), at(3)] });
         assert_eq!((whom.services().count(), whom.services.len()), (0, 0), "nothing is kept");
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::certificates::CertificateError;
-use crate::config::{ClientCertificates, Config, RegistryTls, ServiceApiConfig};
+use crate::config::{ClientCertificates, Config, JsonRpcConfig, RegistryTls, ServiceApiConfig};
 use crate::deployments::Deployments;
 use crate::dialects_counted::Counted;
 use crate::kept;
@@ -39,6 +39,8 @@ pub(crate) struct Dialects {
     waiting: Vec<Waiting>,
     /// Has the backends file read again.
     reload: Option<json_rpc::Reload>,
+    /// Have certificates read again, each those of one listener.
+    certificates: Vec<Arc<Notify>>,
     /// Brings packages to hosts, if there are any.
     deployments: Option<Arc<Deployments>>,
     /// What each of them counts.
@@ -55,8 +57,6 @@ pub(crate) struct Common<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) tls: &'a Tls,
     pub(crate) clock: Clock,
-    /// Has certificates read again.
-    pub(crate) reload: &'a Arc<Notify>,
 }
 
 impl Dialects {
@@ -75,6 +75,7 @@ impl Dialects {
             grace: config.shutdown_grace,
             waiting: Vec::new(),
             reload: None,
+            certificates: Vec::new(),
             deployments: None,
             counted: Vec::new(),
         };
@@ -120,19 +121,7 @@ impl Dialects {
             all.service_api(api, &config.store, common, bound).await?;
         }
         if let Some(rpc) = &config.dialects.json_rpc {
-            let mut settings = json_rpc::Settings::new(rpc.listen);
-            settings.access = rpc.access.access.clone();
-            settings.hub = rpc.hub.as_str().into();
-            settings.backends = rpc.backends.clone();
-            settings.environment = rpc.environment.clone();
-            settings.own = rpc.own.as_ref().map(|own| own.entry.clone());
-            let server = json_rpc::bind(settings, common.catalog.clone(), common.clock);
-            let server = server.map_err(not_listening("json_rpc.listen", rpc.listen))?;
-            bound.json_rpc = Some(server.address());
-            all.count("json_rpc", server.guests(), server.outcomes());
-            all.reload = Some(server.reload());
-            let stop = all.stop();
-            all.tasks.spawn(server.run(stop));
+            all.json_rpc(rpc, common, bound).await?;
         }
         Ok(all)
     }
@@ -206,6 +195,54 @@ impl Dialects {
         Ok(())
     }
 
+    async fn json_rpc(
+        &mut self,
+        rpc: &JsonRpcConfig,
+        common: &Common<'_>,
+        bound: &mut Bound,
+    ) -> Result<(), RunError> {
+        let mut settings = json_rpc::Settings::new(rpc.listen);
+        if let Some(files) = &rpc.files {
+            let shown = RegistryTls { files: files.clone(), clients: rpc.clients.clone() };
+            settings.tls = Some(self.show(&shown, "JSON-RPC", common.clock).await?);
+        }
+        settings.access = rpc.access.access.clone();
+        settings.insecure = rpc.access.insecure;
+        settings.hub = rpc.hub.as_str().into();
+        settings.backends = rpc.backends.clone();
+        settings.environment = rpc.environment.clone();
+        settings.own = rpc.own.as_ref().map(|own| own.entry.clone());
+        let server = json_rpc::bind(settings, common.catalog.clone(), common.clock);
+        let server = server.map_err(not_listening("json_rpc.listen", rpc.listen))?;
+        bound.json_rpc = Some(server.address());
+        self.count("json_rpc", server.guests(), server.outcomes());
+        self.reload = Some(server.reload());
+        let stop = self.stop();
+        self.tasks.spawn(server.run(stop));
+        Ok(())
+    }
+
+    /// How to speak TLS with this certificate, which is read again when its files change or somebody
+    /// says so.
+    async fn show(
+        &mut self,
+        shown: &RegistryTls,
+        of: &'static str,
+        clock: Clock,
+    ) -> Result<Arc<ServerConfig>, RunError> {
+        let served = RegistryServed::load(shown, of, clock).await?;
+        let tls = Arc::clone(&served.tls);
+        let (again, stop) = (Arc::new(Notify::new()), self.stop());
+        self.certificates.push(Arc::clone(&again));
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = served.watch(again) => {}
+                () = stop => {}
+            }
+        });
+        Ok(tls)
+    }
+
     async fn service_api(
         &mut self,
         api: &ServiceApiConfig,
@@ -216,16 +253,7 @@ impl Dialects {
         let tls = match &api.files {
             Some(files) => {
                 let shown = RegistryTls { files: files.clone(), clients: api.clients.clone() };
-                let served = RegistryServed::load(&shown, common.clock).await?;
-                let tls = Arc::clone(&served.tls);
-                let (reload, stop) = (Arc::clone(common.reload), self.stop());
-                self.tasks.spawn(async move {
-                    tokio::select! {
-                        () = served.watch(reload) => {}
-                        () = stop => {}
-                    }
-                });
-                tls
+                self.show(&shown, "the service API", common.clock).await?
             }
             None => stand_in(api.clients.as_ref(), store, common.clock)?,
         };
@@ -280,6 +308,11 @@ impl Dialects {
     /// What has the backends file read again.
     pub(crate) fn reload(&self) -> Option<json_rpc::Reload> {
         self.reload.clone()
+    }
+
+    /// What has certificates read again.
+    pub(crate) fn certificates(&self) -> Vec<Arc<Notify>> {
+        self.certificates.clone()
     }
 
     /// Where packages are deployed.

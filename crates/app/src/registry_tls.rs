@@ -1,4 +1,5 @@
-//! TLS on the registry's port: the one certificate it shows, read again when its files change.
+//! TLS on the port of the registry, the service API or JSON-RPC: the one certificate that is shown there,
+//! read again when its files change.
 
 use std::sync::Arc;
 
@@ -11,29 +12,31 @@ use crate::config::{ClientCertificates, RegistryTls};
 
 /// The certificate in use, and where it comes from.
 pub(crate) struct RegistryServed {
+    /// Who shows it, for the log.
+    of: &'static str,
     watcher: Watcher,
     certificates: Snapshot<Certificates>,
     pub(crate) tls: Arc<ServerConfig>,
 }
 
 impl RegistryServed {
-    /// Reads what is configured.
-    pub(crate) async fn load(config: &RegistryTls, clock: Clock) -> Result<Self, CertificateError> {
+    /// Reads what is configured for `of`: `the registry`.
+    pub(crate) async fn load(
+        config: &RegistryTls,
+        of: &'static str,
+        clock: Clock,
+    ) -> Result<Self, CertificateError> {
         let (watcher, pairs) = Watcher::load(vec![config.files.clone()], clock).await?;
         let certificates = Snapshot::new(Arc::new(set(&pairs)));
         for (pair, validity) in certificates.load().invalid(clock.now().wall) {
             let names = names(pair).join(", ");
-            tracing::warn!(
-                names,
-                %validity,
-                "clients of the registry will not accept this certificate"
-            );
+            tracing::warn!(names, %validity, "clients of {of} will not accept this certificate");
         }
         let clients = config.clients.as_ref().map(ClientCertificates::load).transpose()?;
         let clients = clients.unwrap_or(Clients::Anyone);
         let options = ServerOptions { alpn: Vec::new(), clients };
         let tls = options.tcp(&Resolver::new(certificates.clone()), clock)?;
-        Ok(Self { watcher, certificates, tls })
+        Ok(Self { of, watcher, certificates, tls })
     }
 
     /// What is shown, now and later.
@@ -50,13 +53,13 @@ impl RegistryServed {
                     Ok(Some(reloaded)) => reloaded,
                     Ok(None) => continue,
                     Err(error) => {
-                        tracing::error!(%error, "the registry's certificate stays as it was");
+                        tracing::error!(%error, "certificate of {} stays as it was", self.of);
                         continue;
                     }
                 },
             };
             self.certificates.store(Arc::new(set(&reloaded.pairs)));
-            tracing::info!("certificate of the registry renewed");
+            tracing::info!("certificate of {} renewed", self.of);
         }
     }
 }

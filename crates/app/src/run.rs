@@ -123,7 +123,7 @@ pub(crate) struct App {
     plane: Plane,
     signals: Signals,
     /// Has files read again.
-    reload: [Arc<Notify>; 3],
+    reload: Vec<Arc<Notify>>,
     /// Has certificates ordered that could not be had before.
     hurry: Arc<Notify>,
     grace: Duration,
@@ -187,7 +187,7 @@ impl App {
             None => None,
         };
         let registry_served = match &config.registry_tls {
-            Some(tls) => Some(RegistryServed::load(tls, clock).await?),
+            Some(tls) => Some(RegistryServed::load(tls, "the registry", clock).await?),
             None => None,
         };
         let reset_key = match &served {
@@ -220,10 +220,9 @@ impl App {
             let known = config.catalog.clone();
             discovery::start(known, seed, image, store.catalog(), feed.clone(), clock)
         };
-        let reload_api = Arc::new(Notify::new());
         let mut dialects = {
             let (catalog, policy, tls, feed) = (&catalog, &policy, &tls, &feed);
-            let common = Common { catalog, feed, policy, tls, clock, reload: &reload_api };
+            let common = Common { catalog, feed, policy, tls, clock };
             Dialects::start(&config, &common, &mut bound).await?
         };
         policy.deny_listeners(bound.traffic());
@@ -301,7 +300,7 @@ impl App {
             bound,
             plane,
             signals,
-            reload: [reload, reload_registry, reload_api],
+            reload: [reload, reload_registry].into_iter().chain(dialects.certificates()).collect(),
             hurry,
             grace,
             ready,

@@ -130,6 +130,15 @@ pub struct JsonRpc {
     /// The backends file.
     #[serde(default, deserialize_with = "forms::given")]
     pub backends: Option<PathBuf>,
+    /// PEM, the own certificate first.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub cert: Option<PathBuf>,
+    /// PEM.
+    #[serde(default, deserialize_with = "forms::given")]
+    pub key: Option<PathBuf>,
+    /// Files of issuers of clients' certificates.
+    #[serde(default, deserialize_with = "forms::list")]
+    pub client_ca: Option<Vec<PathBuf>>,
     /// Where the token stands.
     #[serde(default, deserialize_with = "forms::given")]
     pub token_file: Option<PathBuf>,

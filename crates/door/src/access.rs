@@ -1,6 +1,8 @@
 //! Who may speak to a listener that is spoken to over HTTP (SPEC 12): pages of other sites may not,
 //! and off loopback only who knows the token.
 
+use std::net::IpAddr;
+
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 
@@ -25,6 +27,18 @@ pub enum Denied {
     /// 403.
     #[error("pages of this origin may not connect")]
     Origin,
+    /// 403.
+    #[error("off loopback a token or a client certificate is wanted")]
+    Unproven,
+}
+
+/// Who asks, as far as that is known before anything was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// From where.
+    pub address: IpAddr,
+    /// Whether a certificate was shown that is believed.
+    pub has_certificate: bool,
 }
 
 impl Access {
@@ -34,6 +48,33 @@ impl Access {
     ///
     /// [`Denied`].
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        self.check_origin(headers)?;
+        self.check_token(headers)
+    }
+
+    /// The same where certificates may be shown as well: whoever did needs no token. Off loopback it
+    /// has to be one of both, unless `insecure` says that anybody may come.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`].
+    pub fn check_caller(
+        &self,
+        headers: &HeaderMap,
+        caller: Caller,
+        insecure: bool,
+    ) -> Result<(), Denied> {
+        self.check_origin(headers)?;
+        if caller.has_certificate {
+            return Ok(());
+        }
+        self.check_token(headers)?;
+        let is_local = caller.address.to_canonical().is_loopback();
+        let is_proven = self.token.is_some() || insecure || is_local;
+        if is_proven { Ok(()) } else { Err(Denied::Unproven) }
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
         if let Some(origin) = headers.get(ORIGIN).map(text) {
             let host = headers.get(HOST).map(text).unwrap_or_default();
@@ -48,6 +89,10 @@ impl Access {
                 return Err(Denied::Origin);
             }
         }
+        Ok(())
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let Some(token) = &self.token else { return Ok(()) };
         let right = bearer(headers).is_some_and(|shown| token.admits(shown));
         if right { Ok(()) } else { Err(Denied::Token) }
@@ -118,6 +163,36 @@ mod tests {
                 headers.insert(*name, HeaderValue::from_static(value));
             }
             assert_eq!(access.check(&headers), *want, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn certificates_stand_for_tokens() {
+        let bearer: &[(&str, &str)] = &[("authorization", "Bearer s3cret")];
+        let page: &[(&str, &str)] = &[("origin", "https://evil.test"), ("host", "localhost:1")];
+        #[rustfmt::skip]
+        let table = [
+            // token    insecure  address             certificate  fields   refused with
+            ("",        false,    "127.0.0.1",        false,       &[][..], None),
+            ("",        false,    "::ffff:127.0.0.1", false,       &[],     None),
+            ("",        false,    "10.0.0.1",         false,       &[],     Some(Denied::Unproven)),
+            ("",        false,    "10.0.0.1",         true,        &[],     None),
+            ("",        true,     "10.0.0.1",         false,       &[],     None),
+            ("s3cret",  false,    "127.0.0.1",        false,       &[],     Some(Denied::Token)),
+            ("s3cret",  true,     "10.0.0.1",         false,       &[],     Some(Denied::Token)),
+            ("s3cret",  false,    "127.0.0.1",        true,        &[],     None),
+            ("s3cret",  false,    "10.0.0.1",         false,       bearer,  None),
+            ("",        false,    "127.0.0.1",        true,        page,    Some(Denied::Origin)),
+        ];
+        for (token, insecure, address, has_certificate, fields, want) in table {
+            let access = Access { token: Secret::new(token), ..Access::default() };
+            let caller = Caller { address: address.parse().unwrap(), has_certificate };
+            let each = fields.iter();
+            let headers = each.map(|(name, value)| {
+                (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_static(value))
+            });
+            let denied = access.check_caller(&headers.collect(), caller, insecure).err();
+            assert_eq!(denied, want, "{token} {insecure} {address} {has_certificate} {fields:?}");
         }
     }
 

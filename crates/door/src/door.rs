@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -124,6 +125,15 @@ impl Leaving {
     }
 }
 
+/// Says a last word to somebody who came to the wrong door, and closes it.
+pub async fn dismiss(mut stream: TcpStream, word: &[u8]) {
+    // What was sent is taken, or closing would throw our word away.
+    let _ = stream.try_read(&mut [0; 4096]);
+    // Whoever does not listen does not have to.
+    let _ = stream.write_all(word).await;
+    let _ = stream.shutdown().await;
+}
+
 /// Whether an error of accepting is about the one connection that was to be accepted, so that the
 /// next may do better at once. Anything else is ours, such as a want of descriptors, and would come
 /// again and again.
@@ -150,7 +160,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     use tokio::sync::oneshot;
 
     use super::*;

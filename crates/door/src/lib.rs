@@ -12,8 +12,8 @@ mod guests;
 mod pace;
 mod secret;
 
-pub use access::{Access, Denied, bearer};
-pub use door::{Door, Leaving, is_about_one_connection};
+pub use access::{Access, Caller, Denied, bearer};
+pub use door::{Door, Leaving, dismiss, is_about_one_connection};
 pub use guests::{Bounds, Full, Guest, Guests};
 pub use pace::{Mono, Pace, Rate};
 pub use secret::{SECRET_BYTES_MAX, Secret};

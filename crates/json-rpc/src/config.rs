@@ -15,8 +15,10 @@ use crate::Entry;
 pub struct Settings {
     /// Where to listen; port 0 is any free one.
     pub listen: SocketAddr,
-    /// Who may connect. Off loopback a token or client certificates should be wanted.
+    /// Who may connect.
     pub access: Access,
+    /// Serves clients off loopback that show neither a token nor a certificate.
+    pub insecure: bool,
     /// Speak TLS.
     pub tls: Option<Arc<ServerConfig>>,
     /// The namespace that hub clients find at `_info`.
@@ -32,11 +34,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A listener for everybody who can reach it, and no sources.
+    /// A listener for clients on this machine alone, and no sources.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
             access: Access::default(),
+            insecure: false,
             tls: None,
             hub: "registry-hub".into(),
             backends: None,

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use door::{Access, Denied};
+use door::{Access, Caller, Denied};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
@@ -35,19 +35,21 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Shared {
     pub(crate) dialog: Dialog,
     pub(crate) access: Access,
+    /// Off loopback without a token or a certificate.
+    pub(crate) insecure: bool,
     /// proxyd ends: connections finish what they do.
     pub(crate) end: CancellationToken,
 }
 
 /// Serves until one side has had enough.
-pub(crate) async fn serve<S>(stream: S, shared: Arc<Shared>)
+pub(crate) async fn serve<S>(stream: S, caller: Caller, shared: Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     // Only the request that has this connection to itself can put something here.
     let upgrade: Mutex<Option<OnUpgrade>> = Mutex::default();
     let answering = service_fn(|request| async {
-        Ok::<_, Infallible>(respond(request, &shared, &upgrade).await)
+        Ok::<_, Infallible>(respond(request, caller, &shared, &upgrade).await)
     });
     {
         let serving = http1::Builder::new()
@@ -78,14 +80,15 @@ where
 
 async fn respond(
     mut request: Request<Incoming>,
+    caller: Caller,
     shared: &Shared,
     upgrade: &Mutex<Option<OnUpgrade>>,
 ) -> Response<Full<Bytes>> {
-    if let Err(denied) = shared.access.check(request.headers()) {
+    if let Err(denied) = shared.access.check_caller(request.headers(), caller, shared.insecure) {
         shared.dialog.outcomes.count(Became::Denied);
         let (status, field) = match denied {
             Denied::Token => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
-            Denied::Origin => (StatusCode::FORBIDDEN, None),
+            Denied::Origin | Denied::Unproven => (StatusCode::FORBIDDEN, None),
         };
         return text(status, &denied.to_string(), field);
     }

@@ -1,17 +1,18 @@
 //! Lets connections in, counts them, and ends them when proxyd does.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use certs::ServerConfig;
+use certs::{HANDSHAKE_RECORD, ServerConfig};
 use discovery::Handle;
-use door::{Door, Guests};
+use door::{Caller, Door, Guests};
 use runtime::Clock;
 use telemetry::Outcomes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,6 +24,10 @@ use crate::hub::Hub;
 use crate::outcome::Became;
 use crate::registry::Registry;
 use crate::sources::{Reload, Sources};
+
+/// For somebody who does not know.
+const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
+    Content-Length: 47\r\nConnection: close\r\n\r\nthis port speaks TLS, https:// and wss:// work\n";
 
 /// A listener that serves as soon as it is run.
 #[derive(Debug)]
@@ -48,7 +53,7 @@ pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Serv
     };
     let door = Door::bind(settings.listen, Guests::new("JSON-RPC connections", inside))?;
     let address = door.address()?;
-    let Settings { access, tls, hub, backends, environment, own, bounds, .. } = settings;
+    let Settings { access, insecure, tls, hub, backends, environment, own, bounds, .. } = settings;
     let (sources, reload) = Sources::new(backends, environment, own, handle.clone());
     let dialog = Dialog {
         registry: Registry::new(handle, reload.clone()),
@@ -56,7 +61,8 @@ pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Serv
         bounds,
         outcomes: Outcomes::default(),
     };
-    let shared = Arc::new(Shared { dialog, access, end: CancellationToken::new() });
+    let end = CancellationToken::new();
+    let shared = Arc::new(Shared { dialog, access, insecure, end });
     Ok(Server { door, address, tls, bounds, shared, sources, reload })
 }
 
@@ -89,10 +95,10 @@ impl Server {
         let sources = end.clone().run_until_cancelled_owned(self.sources.run());
         let sources = AbortOnDropHandle::new(tokio::spawn(sources));
         let (bounds, tls, shared) = (self.bounds, self.tls, self.shared);
-        let attend = move |stream, _| {
+        let attend = move |stream, peer: SocketAddr| {
             // Hyper waits for ever for a peer that reads nothing.
             drop(runtime::net::give_up_after(&stream, Some(bounds.write_timeout)));
-            connected(stream, tls.clone(), Arc::clone(&shared))
+            connected(stream, peer.ip().to_canonical(), tls.clone(), Arc::clone(&shared))
         };
         let leaving = self.door.open(stop, attend).await;
         end.cancel();
@@ -102,16 +108,48 @@ impl Server {
 }
 
 /// One connection, with its handshake of TLS first.
-async fn connected(stream: TcpStream, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
-    match tls {
-        None => serve(stream, shared).await,
-        Some(tls) => {
-            let shaking = TlsAcceptor::from(tls).accept(stream);
-            match timeout(shared.dialog.bounds.request_timeout, shaking).await {
-                Ok(Ok(stream)) => serve(stream, shared).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a JSON-RPC handshake failed"),
-                Err(_) => tracing::debug!("a JSON-RPC connection did not shake hands in time"),
-            }
+async fn connected(
+    stream: TcpStream,
+    address: IpAddr,
+    tls: Option<Arc<ServerConfig>>,
+    shared: Arc<Shared>,
+) {
+    let Some(tls) = tls else {
+        let caller = Caller { address, has_certificate: false };
+        return serve(stream, caller, shared).await;
+    };
+    match timeout(shared.dialog.bounds.request_timeout, shake(stream, tls)).await {
+        Ok(Ok(Some(stream))) => {
+            // Whoever shows a certificate was found to have the right one, or would not be here.
+            let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+            serve(stream, Caller { address, has_certificate }, shared).await;
         }
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, peer = %address, "a JSON-RPC handshake failed"),
+        Err(_) => tracing::debug!(peer = %address, "a JSON-RPC client did not shake hands in time"),
+    }
+}
+
+/// `None` for somebody who does not speak TLS, and has been told.
+async fn shake(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? > 0 && first != [HANDSHAKE_RECORD] {
+        door::dismiss(stream, SPEAKS_TLS).await;
+        return Ok(None);
+    }
+    TlsAcceptor::from(tls).accept(stream).await.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_for_those_without_tls_is_as_long_as_it_says() {
+        let (_, body) = str::from_utf8(SPEAKS_TLS).unwrap().split_once("\r\n\r\n").unwrap();
+        assert_eq!(body.len(), 47);
     }
 }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use certs::{HANDSHAKE_RECORD, ServerConfig};
-use door::{Access, Denied};
+use door::{Access, Caller, Denied};
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -39,22 +39,12 @@ pub(crate) struct Gate {
     pub(crate) insecure: bool,
 }
 
-/// Why somebody may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Kept {
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    /// 403.
-    #[error("off loopback a token or a client certificate is wanted, and none is configured")]
-    Unproven,
-}
-
 impl Gate {
     /// Both handshakes, or what they came to; the caller looks at the time.
     pub(crate) async fn open(self, stream: TcpStream, peer: IpAddr) -> Result<Socket, Became> {
         let (mut first, failed) = ([0], |_| Became::NotOpened);
         if stream.peek(&mut first).await.map_err(failed)? > 0 && first != [HANDSHAKE_RECORD] {
-            dismiss(stream).await;
+            door::dismiss(stream, SPEAKS_TLS).await;
             return Err(Became::NotOpened);
         }
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
@@ -65,22 +55,23 @@ impl Gate {
         let mut stream = stream.map_err(failed)?;
         let mut became = Became::NotOpened;
         // Whoever shows a certificate was found to have the right one, or would not be here.
-        let has_shown = stream.get_ref().1.peer_certificates().is_some();
+        let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+        let caller = Caller { address: peer, has_certificate };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         #[expect(clippy::result_large_err, reason = "the library's own type")]
-        let look = |request: &Request, response: Response| match self.look(
-            peer,
-            has_shown,
+        let look = |request: &Request, response: Response| match self.access.check_caller(
             request.headers(),
+            caller,
+            self.insecure,
         ) {
             Ok(()) => Ok(response),
-            Err(kept) => {
+            Err(denied) => {
                 became = Became::Denied;
-                Err(refusal(kept))
+                Err(refusal(denied))
             }
         };
         let opened = accept_hdr_async_with_config(&mut stream, look, Some(config)).await;
@@ -101,82 +92,25 @@ impl Gate {
             }
         }
     }
-
-    fn look(&self, peer: IpAddr, has_shown: bool, headers: &HeaderMap) -> Result<(), Kept> {
-        let is_open = self.access.token.is_none();
-        if has_shown {
-            Access { token: None, origins: self.access.origins.clone() }.check(headers)?;
-        } else {
-            self.access.check(headers)?;
-        }
-        let is_proven = has_shown || !is_open || self.insecure || peer.to_canonical().is_loopback();
-        if is_proven { Ok(()) } else { Err(Kept::Unproven) }
-    }
 }
 
-fn refusal(kept: Kept) -> ErrorResponse {
-    let mut response = ErrorResponse::new(Some(format!("{kept}\n")));
-    let status = match kept {
-        Kept::Denied(Denied::Token) => {
+fn refusal(denied: Denied) -> ErrorResponse {
+    let mut response = ErrorResponse::new(Some(format!("{denied}\n")));
+    let status = match denied {
+        Denied::Token => {
             let bearer = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
             StatusCode::UNAUTHORIZED
         }
-        Kept::Denied(Denied::Origin) | Kept::Unproven => StatusCode::FORBIDDEN,
+        Denied::Origin | Denied::Unproven => StatusCode::FORBIDDEN,
     };
     *response.status_mut() = status;
     response
 }
 
-async fn dismiss(mut stream: TcpStream) {
-    // What was sent is taken, or closing would throw our word away.
-    let _ = stream.try_read(&mut [0; 4096]);
-    // Whoever does not listen does not have to.
-    let _ = stream.write_all(SPEAKS_TLS).await;
-    let _ = stream.shutdown().await;
-}
-
 #[cfg(test)]
 mod tests {
-    use door::Secret;
-
     use super::*;
-
-    #[test]
-    fn who_may_pass() {
-        let pair = certs::self_signed(&["localhost"], runtime::Clock::system().now().wall).unwrap();
-        let set = certs::Certificates::new(Vec::new()).with_fallback(Arc::new(pair.pair));
-        let resolver = certs::Resolver::new(runtime::Snapshot::new(Arc::new(set)));
-        let tls = certs::ServerOptions::default().tcp(&resolver, runtime::Clock::system()).unwrap();
-        let gate = |token: &str, insecure| Gate {
-            tls: Arc::clone(&tls),
-            access: Access { token: Secret::new(token), ..Access::default() },
-            insecure,
-        };
-        let bearer: &[(&str, &str)] = &[("authorization", "Bearer s3cret")];
-        let page: &[(&str, &str)] = &[("origin", "https://evil.test"), ("host", "localhost:1")];
-        #[rustfmt::skip]
-        let table = [
-            // token    insecure  peer         certificate  fields   refused with
-            ("",        false,    "127.0.0.1", false,       &[][..], None),
-            ("",        false,    "10.0.0.1",  false,       &[],     Some(403)),
-            ("",        false,    "10.0.0.1",  true,        &[],     None),
-            ("",        true,     "10.0.0.1",  false,       &[],     None),
-            ("s3cret",  false,    "127.0.0.1", false,       &[],     Some(401)),
-            ("s3cret",  false,    "127.0.0.1", true,        &[],     None),
-            ("s3cret",  false,    "10.0.0.1",  false,       bearer,  None),
-            ("",        false,    "127.0.0.1", true,        page,    Some(403)),
-        ];
-        for (token, insecure, peer, has_shown, fields, want) in table {
-            let mut headers = HeaderMap::new();
-            for (name, value) in fields {
-                headers.insert(*name, HeaderValue::from_static(value));
-            }
-            let kept = gate(token, insecure).look(peer.parse().unwrap(), has_shown, &headers);
-            let status = kept.err().map(|kept| refusal(kept).status().as_u16());
-            assert_eq!(status, want, "{token} {insecure} {peer} {has_shown} {fields:?}");
-        }
-    }
 
     #[test]
     fn words_for_those_who_speak_something_else_are_as_long_as_they_say() {

@@ -118,7 +118,11 @@ pub struct JsonRpcConfig {
     pub listen: SocketAddr,
     /// The backends file, which need not be there.
     pub backends: Option<PathBuf>,
-    /// What clients must show.
+    /// What clients are shown; without it in clear text.
+    pub files: Option<PairPaths>,
+    /// Whether they show certificates of their own.
+    pub(crate) clients: Option<ClientCertificates>,
+    /// What they must show otherwise.
     pub(crate) access: AccessConfig,
     /// The namespace of the hub.
     pub hub: String,
@@ -224,15 +228,7 @@ impl DialectsConfig {
         }
         if let Some(api) = &self.service_api {
             let _ = write!(out, "\n[service_api]\nlisten = \"{}\"\n", api.listen);
-            if let Some(files) = &api.files {
-                let (cert, key) = (files.cert.display(), files.key.display());
-                let (cert, key) = (cert.to_string(), key.to_string());
-                let _ = write!(out, "cert = {cert:?}\nkey = {key:?}\n");
-            }
-            if let Some(clients) = &api.clients {
-                let files = clients.ca.iter().map(|file| file.display().to_string());
-                let _ = writeln!(out, "client_ca = {:?}", files.collect::<Vec<_>>());
-            }
+            out.push_str(&show_tls(api.files.as_ref(), api.clients.as_ref()));
             let counts = [
                 ("connections_max", api.connections_max),
                 ("connections_per_peer_max", api.connections_per_peer_max),
@@ -262,6 +258,7 @@ impl DialectsConfig {
             if let Some(own) = &rpc.own {
                 let _ = writeln!(out, "self = {}", own.shown);
             }
+            out.push_str(&show_tls(rpc.files.as_ref(), rpc.clients.as_ref()));
             out.push_str(&rpc.access.show());
         }
         out
@@ -413,12 +410,7 @@ fn service_api(
     catalog: &mut CatalogConfig,
 ) -> Result<ServiceApiConfig, ConfigError> {
     let listen = raw.listen.unwrap_or_else(|| local(9443));
-    let files = match (raw.cert, raw.key) {
-        (Some(cert), Some(key)) => Some(PairPaths { cert, key }),
-        (None, None) => None,
-        (Some(_), None) => return Err(value("service_api.key", "is wanted with cert")),
-        (None, Some(_)) => return Err(value("service_api.cert", "is wanted with key")),
-    };
+    let files = pair("service_api", raw.cert, raw.key)?;
     let asked = raw.client_ca.is_some();
     let demand = asked.then_some(Demand::Optional);
     let clients = ClientCertificates::of("service_api.client_ca", raw.client_ca, demand)?;
@@ -450,6 +442,33 @@ fn service_api(
         connections_per_peer_max: raw.connections_per_peer_max,
         deploy,
     })
+}
+
+/// `cert` and `key` of a section: both or none.
+fn pair(
+    section: &str,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<PairPaths>, ConfigError> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(PairPaths { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(value(&format!("{section}.key"), "is wanted with cert")),
+        (None, Some(_)) => Err(value(&format!("{section}.cert"), "is wanted with key")),
+    }
+}
+
+fn show_tls(files: Option<&PairPaths>, clients: Option<&ClientCertificates>) -> String {
+    let mut out = String::new();
+    if let Some(files) = files {
+        let (cert, key) = (files.cert.display().to_string(), files.key.display().to_string());
+        let _ = write!(out, "cert = {cert:?}\nkey = {key:?}\n");
+    }
+    if let Some(clients) = clients {
+        let files = clients.ca.iter().map(|file| file.display().to_string());
+        let _ = writeln!(out, "client_ca = {:?}", files.collect::<Vec<_>>());
+    }
+    out
 }
 
 fn deploy(
@@ -495,12 +514,24 @@ fn deploy(
 fn json_rpc_config(raw: raw::JsonRpc) -> Result<JsonRpcConfig, ConfigError> {
     let listen = raw.listen.unwrap_or_else(|| local(4445));
     let insecure = raw.insecure.unwrap_or(false);
-    let access = AccessConfig::of("json_rpc", listen, raw.token_file, raw.origins, insecure)?;
+    let files = pair("json_rpc", raw.cert, raw.key)?;
+    let asked = raw.client_ca.is_some();
+    if asked && files.is_none() {
+        let want = "is wanted with client_ca: in clear text nobody shows a certificate";
+        return Err(value("json_rpc.cert", want));
+    }
+    let demand = asked.then_some(Demand::Optional);
+    let clients = ClientCertificates::of("json_rpc.client_ca", raw.client_ca, demand)?;
+    // Who shows a certificate needs no token; who shows neither is refused by the server.
+    let access =
+        AccessConfig::of("json_rpc", listen, raw.token_file, raw.origins, insecure || asked)?;
     let own = raw.own.map(own).transpose()?;
     Ok(JsonRpcConfig {
         listen,
         backends: raw.backends,
-        access,
+        files,
+        clients,
+        access: AccessConfig { insecure, ..access },
         hub: raw.hub.unwrap_or_else(|| "registry-hub".to_owned()),
         own,
         environment: Vec::new(),
@@ -606,6 +637,27 @@ self = { name = \"proxyd\", port = 80 }
         assert_eq!(config.catalog.subnets[0].to_string(), "10.42.0.0/16");
     }
 
+    /// Whoever shows a certificate needs no token, so that `client_ca` is enough off loopback.
+    #[test]
+    fn json_rpc_with_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = certs::self_signed(&["localhost"], model::UnixMillis(0)).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            format!("{:?}", path.display().to_string())
+        };
+        let (cert, key) = (file("cert.pem", &made.cert_pem), file("key.pem", &made.key_pem));
+        let pair = format!("[json_rpc]\nlisten = \"0.0.0.0:4445\"\ncert = {cert}\nkey = {key}\n");
+        let error = load_text(&pair).unwrap_err();
+        assert!(without_place(&error).starts_with("json_rpc.listen: may not be 0.0.0.0:4445"));
+        let config = load_text(&format!("{pair}client_ca = [{cert}]\n")).unwrap();
+        let (read, shown) = (&config.dialects.json_rpc, &shown_again(&config).dialects.json_rpc);
+        let (read, shown) = (read.as_ref().unwrap(), shown.as_ref().unwrap());
+        assert!(read.files.is_some() && read.clients.is_some() && !read.access.insecure);
+        assert_eq!((&read.files, &read.clients), (&shown.files, &shown.clients));
+    }
+
     #[test]
     fn mistakes() {
         #[rustfmt::skip]
@@ -629,6 +681,12 @@ self = { name = \"proxyd\", port = 80 }
             ("[service_api]\nlisten = \"0.0.0.0:1\"\n",      "service_api.listen: may not be 0.0.0.0:1"),
             ("[json_rpc]\nlisten = \"0.0.0.0:1\"\n",         "json_rpc.listen: may not be 0.0.0.0:1"),
             ("[json_rpc]\ntoken_file = \"/gone\"\n",         "json_rpc.token_file: cannot read /gone"),
+            ("[json_rpc]\ncert = \"a\"\n",                   "json_rpc.key: is wanted with cert"),
+            ("[json_rpc]\nkey = \"a\"\n",                    "json_rpc.cert: is wanted with key"),
+            ("[json_rpc]\nclient_ca = [\"a\"]\n",            "json_rpc.cert: is wanted with client_ca: in clear text nobody shows a certificate"),
+            ("[json_rpc]\ncert = \"/gone\"\nkey = \"/gone\"\n", "json_rpc.cert: cannot read /gone"),
+            ("[json_rpc]\ncert = \"a\"\nkey = \"a\"\nclient_ca = [\"/gone\"]\n", "json_rpc.client_ca: cannot read /gone"),
+            ("[service_api]\nclient_ca = [\"/gone\"]\n",     "service_api.client_ca: cannot read /gone"),
             ("[json_rpc]\nself = { name = \"a b\", port = 1 }\n", "json_rpc.self: name must hold no spaces"),
         ];
         for (text, says) in table {

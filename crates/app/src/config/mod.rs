@@ -36,7 +36,7 @@ pub use self::admin::AdminConfig;
 pub(crate) use clients::{ClientCertificates, RegistryTls};
 pub(crate) use credentials::Shown;
 pub use dialects::DialectsConfig;
-pub(crate) use dialects::ServiceApiConfig;
+pub(crate) use dialects::{JsonRpcConfig, ServiceApiConfig};
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -222,7 +222,9 @@ impl Config {
         let registry = self.registry_tls.iter().map(|tls| ("registry.tls".to_owned(), &tls.files));
         let api = self.dialects.service_api.as_ref().and_then(|api| api.files.as_ref());
         let api = api.map(|files| ("service_api".to_owned(), files));
-        for (key, pair) in https.chain(registry).chain(api) {
+        let rpc = self.dialects.json_rpc.as_ref().and_then(|rpc| rpc.files.as_ref());
+        let rpc = rpc.map(|files| ("json_rpc".to_owned(), files));
+        for (key, pair) in https.chain(registry).chain(api).chain(rpc) {
             pair.check().map_err(|error| {
                 let key = format!("{key}{}", one_of_the_two(pair, &error));
                 value(&key, &error.to_string())
@@ -397,6 +399,11 @@ impl Config {
         }
         let asks = self.registry_tls.as_ref().and_then(|tls| tls.clients.as_ref());
         if let Some(clients) = asks {
+            clients.load()?;
+        }
+        let api = self.dialects.service_api.as_ref().and_then(|api| api.clients.as_ref());
+        let rpc = self.dialects.json_rpc.as_ref().and_then(|rpc| rpc.clients.as_ref());
+        for clients in api.into_iter().chain(rpc) {
             clients.load()?;
         }
         let named = self.credentials.iter().position(|shown| shown.certificate.is_some());

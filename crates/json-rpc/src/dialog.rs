@@ -104,8 +104,7 @@ impl Dialog {
         let answer = match result {
             Ok(result) => {
                 self.outcomes.count(Became::Result);
-                let id = request.id?.get();
-                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+                done(request.id?, &result)
             }
             Err(error) => self.failed(request.id, &error),
         };
@@ -116,9 +115,19 @@ impl Dialog {
     /// An error, under the id of its request if that is known.
     pub(crate) fn failed(&self, id: Option<&RawValue>, error: &Error) -> String {
         self.outcomes.count(Became::from(error));
-        let id = id.map_or("null", RawValue::get);
-        // Texts and a number: there is nothing in it that cannot be written.
-        let error = serde_json::to_string(error).unwrap_or_default();
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+        failed(id, error)
     }
+}
+
+/// A result, which is JSON, under the id of its request.
+pub(crate) fn done(id: &RawValue, result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.get())
+}
+
+/// An error, under the id of its request if that is known.
+pub(crate) fn failed(id: Option<&RawValue>, error: &Error) -> String {
+    let id = id.map_or("null", RawValue::get);
+    // Texts and a number: there is nothing in it that cannot be written.
+    let error = serde_json::to_string(error).unwrap_or_default();
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, Facts, Identity, Refusal, Service, Source};
+use catalog::{Catalog, Facts, Identity, Refusal, Service, Source, View};
 use discovery::{ChangeError, Handle};
 use model::Now;
 use serde::Serialize;
@@ -20,6 +20,9 @@ use crate::lists::Lists;
 use crate::params::Given;
 use crate::request::{Call, Update};
 use crate::sources::Reload;
+
+/// Instances that are told to who has to name one.
+const INSTANCES_TOLD_MAX: usize = 16;
 
 /// What is answered: JSON.
 pub(crate) type Content = Arc<str>;
@@ -71,26 +74,18 @@ impl Registry {
 
     pub(crate) async fn perform(&self, call: Call) -> Result<Content, Failure> {
         match call {
-            Call::Register(entry) => {
-                self.change(move |catalog, now| register(catalog, &entry, now)).await
-            }
             Call::List { active_only } => {
                 let mut lists = self.lists.lock().await;
                 let list = lists.list(&self.handle.view(), active_only);
                 list.map_err(|error| Failure::Ours(error.to_string()))
             }
-            Call::Get { name } => {
-                let view = self.handle.view();
-                let backend = view.service(&name).and_then(|service| backend(service));
-                content(&Said::Backend { backend })
+            Call::Get { name } => get(&self.handle.view(), &name),
+            call @ (Call::Register(_)
+            | Call::Update(_)
+            | Call::Delete { .. }
+            | Call::Ping { .. }) => {
+                self.change(move |catalog, now| carry_out(catalog, &call, now)).await
             }
-            Call::Update(update) => {
-                self.change(move |catalog, now| change(catalog, &update, now)).await
-            }
-            Call::Delete { name } => {
-                self.change(move |catalog, now| delete(catalog, &name, now)).await
-            }
-            Call::Ping { name } => self.change(move |catalog, now| ping(catalog, &name, now)).await,
             Call::Reload => match self.reload.ask().await {
                 Ok(count) => content(&Said::Reloaded { count }),
                 Err(reason) => {
@@ -108,6 +103,23 @@ impl Registry {
         let changed = self.handle.change(change).await;
         changed.map_err(|error: ChangeError| Failure::Ours(error.to_string()))?
     }
+}
+
+/// Carries out what changes the catalog. Lists and files are read elsewhere: of them nothing is told.
+pub(crate) fn carry_out(catalog: &mut Catalog, call: &Call, now: Now) -> Result<Content, Failure> {
+    match call {
+        Call::Register(entry) => register(catalog, entry, now),
+        Call::Update(update) => change(catalog, update, now),
+        Call::Delete { name, instance } => delete(catalog, name, instance.as_deref(), now),
+        Call::Ping { name } => ping(catalog, name, now),
+        Call::Get { name } => get(catalog.view(), name),
+        Call::List { .. } | Call::Reload => Ok("null".into()),
+    }
+}
+
+fn get(view: &View, name: &str) -> Result<Content, Failure> {
+    let backend = view.service(name).and_then(|service| backend(service));
+    content(&Said::Backend { backend })
 }
 
 /// What is told in a subscription instead of an error.
@@ -177,14 +189,43 @@ fn change(catalog: &mut Catalog, update: &Update, now: Now) -> Result<Content, F
     shown(catalog, &update.name, |backend| Said::BackendUpdated { backend })
 }
 
-fn delete(catalog: &mut Catalog, name: &str, now: Now) -> Result<Content, Failure> {
+/// Takes back what was added by hand: under the instance that is named, else under the service's own
+/// name, else the only one there is.
+fn delete(
+    catalog: &mut Catalog,
+    name: &str,
+    instance: Option<&str>,
+    now: Now,
+) -> Result<Content, Failure> {
     let service = catalog.view().service(name).ok_or_else(|| not_found(name))?;
-    let first = service.owner().ok_or_else(|| not_found(name))?;
-    let ours = Identity::alone(name).ok().filter(|identity| is_ours(service, identity));
-    let Some(identity) = ours else {
-        let (cause, reason) = owned(name, first.source);
+    let refused = |cause: &str, reason: String| {
         let message = format!("Failed to delete backend: {cause}");
-        return Err(Failure::Refused { message, reason });
+        Failure::Refused { message, reason }
+    };
+    let by_hand = || {
+        let all = service.instances.iter();
+        all.filter(|held| held.sources.contains(&Source::Manual)).map(|held| &held.identity)
+    };
+    let named = |wanted: &str| by_hand().find(|held| held.instance.as_str() == wanted);
+    let found = match instance {
+        Some(wanted) => named(wanted),
+        None => named(name).or_else(|| by_hand().next().filter(|_| by_hand().count() == 1)),
+    };
+    let Some(identity) = found.cloned() else {
+        let others: Vec<_> =
+            by_hand().take(INSTANCES_TOLD_MAX).map(|it| it.instance.as_str()).collect();
+        if !others.is_empty() {
+            let cause = format!("{name} was added by hand under several instances");
+            let cause = match instance {
+                Some(wanted) => format!("{name}/{wanted} was not added by hand"),
+                None => cause,
+            };
+            let reason = format!("{cause}: name one with instance: {}", others.join(", "));
+            return Err(refused(&cause, reason));
+        }
+        let first = service.owner().ok_or_else(|| not_found(name))?;
+        let (cause, reason) = owned(name, first.source);
+        return Err(refused(&cause, reason));
     };
     catalog.remove(&identity, Source::Manual, now);
     content(&Said::BackendDeleted { name })

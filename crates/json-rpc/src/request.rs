@@ -89,10 +89,13 @@ impl Verb {
             PLACE[1],
             PLACE[2],
         ];
+        const DELETE: [Parameter; 2] =
+            [NAME, ("instance", "string", false, "Which of several that were added by hand")];
         match self {
             Self::Register => &REGISTER,
             Self::List => &[("active_only", "boolean", false, "true if not given")],
-            Self::Get | Self::Delete | Self::Ping => &[NAME],
+            Self::Get | Self::Ping => &[NAME],
+            Self::Delete => &DELETE,
             Self::Update => &UPDATE,
             Self::Reload => &[],
         }
@@ -110,7 +113,7 @@ pub(crate) enum Call {
     List { active_only: bool },
     Get { name: String },
     Update(Update),
-    Delete { name: String },
+    Delete { name: String, instance: Option<String> },
     Ping { name: String },
     Reload,
 }
@@ -235,7 +238,10 @@ fn call(verb: Verb, params: Option<&RawValue>) -> Result<Call, Error> {
         }
         Verb::Get => Ok(Call::Get { name: name()? }),
         Verb::Update => update(&params).map(Call::Update),
-        Verb::Delete => Ok(Call::Delete { name: name()? }),
+        Verb::Delete => {
+            let instance = params.text_if_given("instance")?.map(str::to_owned);
+            Ok(Call::Delete { name: name()?, instance })
+        }
         Verb::Ping => Ok(Call::Ping { name: name()? }),
         Verb::Reload => Ok(Call::Reload),
     }
@@ -309,7 +315,9 @@ mod tests {
             ("registry.get",   "",                         "-32602 name is missing"),
             ("registry.get",   r#"{"name":null}"#,         "-32602 name is missing"),
             ("registry.get",   "[1]",                      "-32602 name must be a string"),
-            ("registry.delete", r#"["a"]"#,                "Delete { name: \"a\" }"),
+            ("registry.delete", r#"["a"]"#,                "Delete { name: \"a\", instance: None }"),
+            ("registry.delete", r#"["a","b"]"#,            "Delete { name: \"a\", instance: Some(\"b\") }"),
+            ("registry.delete", r#"{"name":"a","instance":1}"#, "-32602 instance must be a string"),
             ("registry.ping",  r#"["a"]"#,                 "Ping { name: \"a\" }"),
             ("registry.reload", "{}",                      "Reload"),
             ("registry.register", r#"{"name":"a","host":"b"}"#, "-32602 port is missing"),

@@ -147,6 +147,37 @@ async fn what_others_say_is_changed_there() {
     client.call("registry.delete", json!(["file"])).await;
     let got = client.call("registry.get", json!(["file"])).await;
     assert_eq!(shown(&got["backend"]), "file tcp://127.0.0.1:3 file");
+    // By hand under the name of an instance, as `regctl backends add --instance` does.
+    let by_hand = move |catalog: &mut catalog::Catalog, now| {
+        for (service, instance) in [("one", "o1"), ("two", "t1"), ("two", "t2")] {
+            let identity = Identity {
+                service: model::ServiceName::parse(service).unwrap(),
+                instance: model::InstanceName::parse(instance).unwrap(),
+            };
+            catalog.put(&identity, Source::Manual, facts(5), now).unwrap();
+        }
+    };
+    running.handle.change(by_hand).await.unwrap();
+    let several = "two was added by hand under several instances: name one with instance: t1, t2";
+    let other = "two/t3 was not added by hand: name one with instance: t1, t2";
+    #[rustfmt::skip]
+    let table = [
+        (json!(["one"]),                           ""),
+        (json!(["two"]),                           several),
+        (json!(["two", "t3"]),                     other),
+        (json!({"name": "two", "instance": "t2"}), ""),
+        (json!(["two"]),                           ""),
+    ];
+    for (params, reason) in table {
+        match reason {
+            "" => drop(client.call("registry.delete", params).await),
+            _ => assert_eq!(client.refused("registry.delete", params).await["data"], reason),
+        }
+    }
+    for name in ["one", "two"] {
+        let got = client.call("registry.get", json!([name])).await;
+        assert_eq!(got["backend"], Value::Null);
+    }
     // Anybody may have seen anybody.
     let pong = client.call("registry.ping", json!(["web"])).await;
     assert_eq!(pong["success"], true);

@@ -20,6 +20,11 @@ use crate::fault::Fault;
 use crate::order::{Order, way};
 use crate::outcome::Became;
 
+/// Whose words can be taken back here, the first of them first.
+const IN_REACH: [Source; 2] = [Source::Api, Source::Manual];
+/// Instances that are told to who has to name one.
+const INSTANCES_TOLD_MAX: usize = 16;
+
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -34,16 +39,16 @@ pub(crate) struct Api {
 }
 
 #[derive(Deserialize)]
-struct Named {
-    name: String,
-    instance: Option<String>,
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) instance: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Ordered {
-    name: String,
-    instance: Option<String>,
-    action: String,
+pub(crate) struct Ordered {
+    pub(crate) name: String,
+    pub(crate) instance: Option<String>,
+    pub(crate) action: String,
 }
 
 #[derive(Deserialize)]
@@ -90,8 +95,10 @@ pub(crate) enum Refused {
     Transition(#[from] catalog::TransitionError),
     #[error("Service not found: {0}")]
     Unknown(String),
-    #[error("{0} is known from the {1} source, and only there it can be taken back")]
+    #[error("{0} is registered {1}")]
     Elsewhere(Identity, &'static str),
+    #[error("{0} has several instances: name one with `instance`: {1}")]
+    Several(ServiceName, String),
     #[error(transparent)]
     Change(#[from] discovery::ChangeError),
 }
@@ -206,7 +213,7 @@ impl Api {
 }
 
 /// The service that a request names, to have an address or not.
-fn service_of(request: &Request) -> Result<ServiceName, Fault> {
+pub(crate) fn service_of(request: &Request) -> Result<ServiceName, Fault> {
     let OfService { service } = request.params()?;
     ServiceName::parse(&service).map_err(|why| Fault::new(format!("service {why}")))
 }
@@ -229,46 +236,100 @@ pub(crate) async fn register(
     entry: &ServiceEntry,
     asker: Option<IpAddr>,
 ) -> Result<ServiceEntry, Refused> {
-    let (identity, facts, state) = (entry.identity()?, entry.facts()?, entry.state);
-    let name = entry.name.clone();
-    let put = move |catalog: &mut Catalog, now: Now| {
-        at_once(catalog, |catalog| {
-            if let Some(held) = catalog.view().instance(&identity)
-                && held.source < Source::Api
-            {
-                return Err(live(held).into());
-            }
-            catalog.put(&identity, Source::Api, facts.clone(), now)?;
-            let from = catalog.view().instance(&identity).map_or(state, |held| held.state);
-            for step in way(from, state)? {
-                catalog.set_state(&identity, *step, now)?;
-            }
-            let view = catalog.view();
-            let shown = view.service(&name).and_then(|of| ServiceEntry::of(of, view, asker));
-            shown.ok_or_else(|| Refused::Unknown(name.clone()))
-        })
-    };
-    handle.change(put).await?
+    let entry = entry.clone();
+    handle.change(move |catalog, now| put(catalog, &entry, asker, now)).await?
 }
 
-/// Takes back what the service API said, and says about whom.
+pub(crate) fn put(
+    catalog: &mut Catalog,
+    entry: &ServiceEntry,
+    asker: Option<IpAddr>,
+    now: Now,
+) -> Result<ServiceEntry, Refused> {
+    let (identity, facts, state) = (entry.identity()?, entry.facts()?, entry.state);
+    at_once(catalog, |catalog| {
+        if let Some(held) = catalog.view().instance(&identity)
+            && held.source < Source::Api
+        {
+            return Err(live(held).into());
+        }
+        catalog.put(&identity, Source::Api, facts, now)?;
+        let from = catalog.view().instance(&identity).map_or(state, |held| held.state);
+        for step in way(from, state)? {
+            catalog.set_state(&identity, *step, now)?;
+        }
+        let view = catalog.view();
+        let shown = view.service(&entry.name).and_then(|of| ServiceEntry::of(of, view, asker));
+        shown.ok_or_else(|| Refused::Unknown(entry.name.clone()))
+    })
+}
+
+/// Takes back what the service API said, or else what was added by hand, and says about whom.
 pub(crate) async fn deregister(
     handle: &Handle,
     name: &str,
     instance: Option<&str>,
 ) -> Result<Identity, Refused> {
-    let identity = identity(name, instance)?;
-    let take = move |catalog: &mut Catalog, now: Now| {
-        if catalog.remove(&identity, Source::Api, now) {
-            return Ok(identity.clone());
-        }
-        Err(match catalog.view().instance(&identity) {
-            Some(held) if held.lease != Lease::Pinned => live(held).into(),
-            Some(held) => Refused::Elsewhere(identity.clone(), held.source.as_str()),
-            None => Refused::Unknown(identity.service.to_string()),
-        })
-    };
+    let named = identity(name, instance)?;
+    let is_named = instance.is_some();
+    let take =
+        move |catalog: &mut Catalog, now: Now| take_back(catalog, named.clone(), is_named, now);
     handle.change(take).await?
+}
+
+/// The instance that is named; else the one called like the service, or the only one there is.
+pub(crate) fn take_back(
+    catalog: &mut Catalog,
+    named: Identity,
+    is_named: bool,
+    now: Now,
+) -> Result<Identity, Refused> {
+    let unknown = |what: &dyn std::fmt::Display| Refused::Unknown(what.to_string());
+    let service = catalog.view().service(named.service.as_str());
+    let service = service.ok_or_else(|| unknown(&named.service))?;
+    let ours = |held: &&Arc<Instance>| held.sources.iter().any(|source| IN_REACH.contains(source));
+    let identity = match service.instance(named.instance.as_str()) {
+        Some(held) if ours(&held) => named,
+        Some(held) if held.lease != Lease::Pinned => return Err(live(held).into()),
+        Some(held) => return Err(Refused::Elsewhere(named, way_out(held.source))),
+        None if is_named => return Err(unknown(&named)),
+        None => {
+            let mut all = service.instances.iter().filter(ours);
+            match (all.next(), all.next()) {
+                (Some(only), None) => only.identity.clone(),
+                (Some(_), Some(_)) => {
+                    let names = service.instances.iter().filter(ours).take(INSTANCES_TOLD_MAX);
+                    let names: Vec<_> = names.map(|it| it.identity.instance.as_str()).collect();
+                    return Err(Refused::Several(named.service, names.join(", ")));
+                }
+                (None, _) => {
+                    let held = service.owner().ok_or_else(|| unknown(&named.service))?;
+                    return Err(match held.lease {
+                        Lease::Pinned => {
+                            Refused::Elsewhere(held.identity.clone(), way_out(held.source))
+                        }
+                        Lease::Connection(_) | Lease::Heartbeat => live(held).into(),
+                    });
+                }
+            }
+        }
+    };
+    let removed = IN_REACH.iter().any(|source| catalog.remove(&identity, *source, now));
+    debug_assert!(removed, "one of them was there");
+    Ok(identity)
+}
+
+/// What can be done about what neither the service API nor somebody by hand has said.
+const fn way_out(source: Source) -> &'static str {
+    match source {
+        Source::Session => "by a session: end that",
+        Source::Api => "over the service API: deregister it",
+        Source::Heartbeat => "by heartbeats: end them",
+        Source::Manual => "by hand: remove it",
+        Source::Env => "by the environment of proxyd: change that and restart",
+        Source::File => "by the backends file: take it out there",
+        Source::Auto => "by proxyd itself: change its configuration",
+    }
 }
 
 pub(crate) async fn allocate(handle: &Handle, service: ServiceName) -> Result<Allocation, Refused> {
@@ -301,7 +362,7 @@ fn at_once<R>(
 
 /// Orders every instance, or the one that is named. Gives what the first of them did and does;
 /// nothing if it goes on doing what it does.
-fn carry_out(
+pub(crate) fn carry_out(
     catalog: &mut Catalog,
     name: &str,
     instance: Option<&str>,

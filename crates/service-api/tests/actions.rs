@@ -4,7 +4,7 @@
 
 mod common;
 
-use catalog::{Facts, Identity};
+use catalog::{Facts, Identity, Source};
 use common::{Site, With};
 use proxyd_service_api::{Deployer, Progress};
 use serde_json::{Value, json};
@@ -150,6 +150,53 @@ async fn what_a_session_holds_is_its_own() {
     ];
     for (action, params, says) in table {
         assert_eq!(raw.ask(action, params).await.unwrap_err(), says);
+    }
+    site.stop().await;
+}
+
+/// Whatever is kept until somebody takes it back can be taken back here, or it is said where.
+#[tokio::test]
+async fn what_was_added_by_hand_is_taken_back_under_whatever_instance() {
+    let site = Site::start(With::default());
+    let mut raw = site.connect().await;
+    let by_hand = |catalog: &mut catalog::Catalog, now| {
+        #[rustfmt::skip]
+        let said = [
+            ("dev",  "d1",   Source::Manual), ("two",  "t1",   Source::Manual), ("two", "t2", Source::Manual),
+            ("both", "both", Source::Manual), ("both", "both", Source::Api),
+            ("file", "file", Source::File),   ("auto", "a",    Source::Auto),   ("env", "e", Source::Env),
+        ];
+        for (service, instance, source) in said {
+            let identity = Identity {
+                service: model::ServiceName::parse(service).unwrap(),
+                instance: model::InstanceName::parse(instance).unwrap(),
+            };
+            catalog.put(&identity, source, Facts::default(), now).unwrap();
+        }
+    };
+    site.handle.change(by_hand).await.unwrap();
+    let (done, several) =
+        ("deregistered", "two has several instances: name one with `instance`: t1, t2");
+    #[rustfmt::skip]
+    let table = [
+        (json!({"name": "dev", "instance": "x"}),   "Service not found: dev/x"),
+        (json!({"name": "dev"}),                    done),
+        (json!({"name": "dev"}),                    "Service not found: dev"),
+        (json!({"name": "two"}),                    several),
+        (json!({"name": "two", "instance": "t2"}),  done),
+        (json!({"name": "two"}),                    done),
+        (json!({"name": "both"}),                   done),
+        (json!({"name": "both"}),                   done),
+        (json!({"name": "both"}),                   "Service not found: both"),
+        (json!({"name": "file"}),                   "file/file is registered by the backends file: take it out there"),
+        (json!({"name": "auto"}),                   "auto/a is registered by proxyd itself: change its configuration"),
+        (json!({"name": "env", "instance": "e"}),   "env/e is registered by the environment of proxyd: change that and restart"),
+    ];
+    for (params, says) in table {
+        let answered = raw.ask("deregister_service", params.clone()).await;
+        let said =
+            answered.map_or_else(|why| why, |said| said["status"].as_str().unwrap().to_owned());
+        assert_eq!(said, says, "{params}");
     }
     site.stop().await;
 }

@@ -14,6 +14,7 @@
 mod answer;
 mod bind;
 mod bounds;
+pub mod fuzz;
 mod message;
 mod names;
 mod outcome;

@@ -28,6 +28,7 @@ mod dialog;
 mod entry;
 mod environment;
 mod error;
+pub mod fuzz;
 mod hub;
 mod lists;
 mod message;

@@ -62,6 +62,7 @@ mod envelope;
 mod error;
 mod event;
 mod fault;
+pub mod fuzz;
 mod handshake;
 mod kind;
 mod networks;

@@ -1,7 +1,7 @@
 //! The laws of this crate, for any bytes: run by the fuzz targets, and by a test over their
 //! corpus.
 
-use crate::{Dialect, Framer, LINE_BYTES_MAX, decode, encode_line};
+use crate::{Dialect, Framer, LINE_BYTES_MAX, decode, encode_line, heartbeat};
 
 /// However a stream is cut, the framer gives the same lines and holds less than one.
 ///
@@ -53,4 +53,46 @@ pub fn decoder(data: &[u8]) {
             }
         }
     }
+}
+
+/// A frame of the heartbeat port is the same however it comes, and is a request or gets an answer
+/// that can be read; a request that is written again reads as itself, and so does an answer.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn heartbeat(data: &[u8]) {
+    let (cut, data) = data.split_first().unwrap_or((&1, data));
+    let mut end = None;
+    // As the port reads: whatever came, from its beginning, until that is whole.
+    for piece in 0..=data.len() {
+        let held = (piece + 1) * usize::from(*cut).max(1);
+        let held = data.get(..held).unwrap_or(data);
+        end = heartbeat::whole(held);
+        if end.is_some() || held.len() == data.len() {
+            break;
+        }
+    }
+    assert_eq!(end, heartbeat::whole(data), "a frame depends on how it came");
+    let end = end.unwrap_or(data.len());
+    assert!(end <= heartbeat::FRAME_BYTES_MAX || heartbeat::whole(data).is_none());
+    let frame = data.get(..end).unwrap_or(data);
+    match heartbeat::decode(frame) {
+        Ok(ask) => {
+            let again = heartbeat::encode_ask(&ask);
+            let end = heartbeat::whole(&again).expect("a whole frame was written");
+            assert_eq!(heartbeat::decode(&again[..end]), Ok(ask), "written again");
+        }
+        Err(answer) => answered(&answer),
+    }
+    if let Some(answer) = heartbeat::decode_answer(data) {
+        answered(&answer);
+    }
+}
+
+fn answered(answer: &heartbeat::Answer) {
+    let bytes = heartbeat::encode(answer);
+    let read = heartbeat::decode_answer(&bytes).expect("an answer of ours can be read");
+    // What would divide a reason is left out of it the first time.
+    assert_eq!(heartbeat::encode(&read), bytes, "written again");
 }

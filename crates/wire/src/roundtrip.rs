@@ -138,9 +138,12 @@ fn every_command_has_a_usage() {
 /// The corpus of the fuzz targets, on stable.
 #[test]
 fn the_corpus_holds_the_laws() {
-    for (target, law) in
-        [("wire_framer", fuzz::framer as fn(&[u8])), ("wire_decode", fuzz::decoder)]
-    {
+    let targets = [
+        ("wire_framer", fuzz::framer as fn(&[u8])),
+        ("wire_decode", fuzz::decoder),
+        ("heartbeat_frame", fuzz::heartbeat),
+    ];
+    for (target, law) in targets {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/").to_owned() + target;
         let files: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
         assert!(files.len() >= 10, "{folder}");

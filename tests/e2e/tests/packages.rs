@@ -140,9 +140,9 @@ impl Ground {
         };
         assert_eq!((&web["instance"], &web["state"]), (&"edge-1".into(), &"running".into()));
         assert_eq!((&web["version"], &web["source"]), (&version.into(), &"api".into()));
-        wait_for("a good standing", || {
-            let resolved = regctl(&self.proxy, &["resolve", "web"]);
-            (resolved["data"]["endpoints"][0]["standing"] == "good").then_some(())
+        wait_for("its health", || {
+            let resolved = &regctl(&self.proxy, &["resolve", "web"])["data"]["endpoints"][0];
+            (resolved["standing"] == "good" && resolved["healthy"] == true).then_some(())
         });
     }
 

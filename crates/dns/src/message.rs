@@ -67,7 +67,10 @@ pub(crate) fn code(
         let (name, kind) = (query.name(), query.query_type());
         answer(zone, view, Question { name, kind, draw: header.metadata.id })
     };
-    write(&header.metadata, &asked, &answer, transport, out).then_some(answer.code)
+    let is_written = write(&header.metadata, &asked, &answer, transport, out);
+    // A name that leads into the header is longer when it is written out.
+    let fits = transport != Transport::UdpTooOften || out.len() <= message.len();
+    (is_written && fits).then_some(answer.code)
 }
 
 /// What a message asks.

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use catalog::{Facts, Identity, Source};
 use door::{Access, Secret};
 use serde_json::json;
 use support::{PATIENCE, Running, until};
@@ -134,6 +135,41 @@ async fn the_slow_are_cut_off_and_nobody_waits_for_them() {
             tokio::task::yield_now().await;
         }
     }
+    running.end().await;
+}
+
+/// Hyper waits for ever for a peer that reads nothing. The kernel does not, and until then a connection
+/// keeps two answers at most, however many are asked for: one on its way and the next.
+#[tokio::test]
+async fn who_posts_and_reads_nothing_is_given_up() {
+    let running = Running::start(|settings| {
+        settings.bounds.connections_max = 1;
+        settings.bounds.write_timeout = Duration::from_millis(300);
+    });
+    // More than the kernel keeps for a connection.
+    let many = |catalog: &mut catalog::Catalog, now| {
+        let facts = Facts { description: Some("x".repeat(16_000).into()), ..Facts::default() };
+        for n in 0..2000 {
+            let name = Identity::alone(&format!("service-{n}")).unwrap();
+            catalog.put(&name, Source::Manual, facts.clone(), now).unwrap();
+        }
+    };
+    running.handle.change(many).await.unwrap();
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"registry.list","params":[false]}"#;
+    let post =
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{list}", list.len());
+    let mut deaf = TcpStream::connect(running.address).await.unwrap();
+    deaf.write_all(post.repeat(20).as_bytes()).await.unwrap();
+    let answered = || running.outcomes.each().find(|(name, _)| *name == "result").unwrap().1;
+    until("an answer", async || answered() > 0).await;
+    let mut refused = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(refused.read(&mut [0]).await.unwrap_or(0), 0, "the only place is taken");
+
+    until("a place is free", async || running.connect_with("").await.is_ok()).await;
+    assert!(answered() <= 2, "{} answers were kept", answered());
+    let mut got = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, deaf.read_to_end(&mut got)).await.expect("an end");
+    assert!(got.len() < 2000 * 16_000, "it got a part, and no whole answer: {}", got.len());
     running.end().await;
 }
 

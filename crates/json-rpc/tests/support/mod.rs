@@ -8,10 +8,11 @@ use std::time::Duration;
 use catalog::{Config, Image};
 use discovery::{Feed, Handle};
 use futures_util::{SinkExt, StreamExt};
-use proxyd_json_rpc::{Settings, bind};
+use proxyd_json_rpc::{Became, Settings, bind};
 use runtime::Clock;
 use serde_json::{Value, json};
 use store::Store;
+use telemetry::Outcomes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -24,6 +25,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) handle: Handle,
     pub(crate) feed: Feed,
+    pub(crate) outcomes: Outcomes<Became>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     _store: Store,
@@ -41,10 +43,10 @@ impl Running {
         asked.bounds.end_timeout = Duration::from_millis(100);
         settings(&mut asked);
         let server = bind(asked, handle.clone(), clock).unwrap();
-        let address = server.address();
+        let (address, outcomes) = (server.address(), server.outcomes());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        Self { address, handle, feed, stop, task, _store: store }
+        Self { address, handle, feed, outcomes, stop, task, _store: store }
     }
 
     /// Ends it, and waits until it has.

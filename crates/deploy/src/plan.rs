@@ -119,7 +119,8 @@ impl Plan {
             let _ = writeln!(all, "{name}={}", quoted(value));
             all
         });
-        let part = format!("{}/.proxyd-{}.{id}.tar.gz", root.as_str(), manifest.folder());
+        let (name, version) = (manifest.name.as_str(), manifest.version.as_str());
+        let part = format!("{}/.proxyd-{name}@{version}.{id}.tar.gz", root.as_str());
         Self { variables, part, times, activation: Duration::from_secs(activation) }
     }
 

@@ -8,5 +8,5 @@ if [ $# -gt 0 ]; then
   ls -t "$@" | tail -n "+$((keep + 1))" | while read -r marked; do rm -rf "${marked%/*}"; done
 fi
 # What deployments that were killed have left.
-find "$root" -maxdepth 1 -name ".proxyd-$name-*" -mmin +120 -exec rm -rf {} +
+find "$root" -maxdepth 1 -name ".proxyd-$name@*" -mmin +120 -exec rm -rf {} +
 rm -f "$ended"

@@ -3,7 +3,8 @@ umask 022
 mark=.proxyd-package
 dir=$root/$name-$version
 link=$root/$name
-part=$root/.proxyd-$name-$version.$id
+# No name holds an @: what is of web-admin is not of web.
+part=$root/.proxyd-$name@$version.$id
 lock=$root/.proxyd-$name.lock
 
 ended=$part.ended

@@ -218,6 +218,8 @@ pub struct View {
     /// What follows a dot in one of these names, and in how many.
     parents: OrdMap<Box<str>, usize>,
     addresses: OrdMap<IpAddr, OrdSet<Identity>>,
+    /// Those of them that were handed out.
+    virtual_addresses: OrdSet<Ipv4Addr>,
     departed: Departed,
     changes: Vector<Arc<Change>>,
     seq: u64,
@@ -309,10 +311,10 @@ impl View {
 
     /// Whether an address is one that was handed out: what connects there may come back to us.
     pub fn is_virtual(&self, address: IpAddr) -> bool {
-        self.at(address).any(|identity| {
-            let given = self.instance(identity).and_then(|instance| instance.given);
-            given.is_some_and(|given| IpAddr::V4(given.address) == address)
-        })
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.virtual_addresses.contains(&address),
+            IpAddr::V6(_) => false,
+        }
     }
 
     /// The changes after this one, oldest first; `None` if some of them are forgotten, or it has
@@ -431,8 +433,15 @@ impl View {
             BackendHost::Ip(ip) => Some(ip.to_canonical()),
             BackendHost::Name(_) => None,
         });
-        let virtual_one = instance.given.map(|given| IpAddr::V4(given.address));
-        for address in real.chain(virtual_one) {
+        let virtual_one = instance.given.map(|given| given.address);
+        if let Some(address) = virtual_one {
+            if is_there {
+                self.virtual_addresses.insert(address);
+            } else {
+                self.virtual_addresses.remove(&address);
+            }
+        }
+        for address in real.chain(virtual_one.map(IpAddr::V4)) {
             let mut there = self.addresses.get(&address).cloned().unwrap_or_default();
             if is_there {
                 there.insert(instance.identity.clone());

@@ -114,6 +114,7 @@ fn a_name_lives_as_long_as_its_heartbeats() {
     assert_eq!(at, std::slice::from_ref(&name));
     catalog.expire(now(90));
     assert_eq!(catalog.view().at(given.address.into()).count(), 0);
+    assert!(!catalog.view().is_virtual(given.address.into()));
     assert_eq!(catalog.register_heartbeat(&name, peer(2), now(91)).unwrap().port, 9000);
 }
 

@@ -12,8 +12,14 @@ use crate::Changes;
 
 struct Site {
     catalog: Handle,
+    feed: Feed,
     changes: Changes,
     _stop: oneshot::Sender<()>,
+}
+
+fn identity(instance: &str) -> Identity {
+    let instance = model::InstanceName::parse(instance).unwrap();
+    Identity { service: ServiceName::parse("web").unwrap(), instance }
 }
 
 fn started() -> Site {
@@ -25,8 +31,13 @@ fn started() -> Site {
     let (tls, policy) = (Tls::with_roots(probe::RootCertStore::empty()), Policy::default());
     let checks = Checks { interval: Duration::from_millis(20), tls, policy };
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(checks.run(catalog.clone(), feed, clock, async move { drop(stopped.await) }));
-    Site { changes: catalog.changes(), catalog, _stop: stop }
+    tokio::spawn(checks.run(
+        catalog.clone(),
+        feed.clone(),
+        clock,
+        async move { drop(stopped.await) },
+    ));
+    Site { changes: catalog.changes(), catalog, feed, _stop: stop }
 }
 
 impl Site {
@@ -34,14 +45,15 @@ impl Site {
         let host = BackendHost::parse(host).unwrap();
         let endpoint = Endpoint::new("main", host, port, Protocol::parse(protocol).unwrap());
         let facts = Facts { endpoints: vec![endpoint], ..Facts::default() };
-        let identity = Identity {
-            service: ServiceName::parse("web").unwrap(),
-            instance: model::InstanceName::parse(instance).unwrap(),
-        };
+        let identity = identity(instance);
         let put = move |catalog: &mut Catalog, now: Now| {
             catalog.put(&identity, Source::File, facts.clone(), now).unwrap();
         };
         self.catalog.change(put).await.unwrap();
+    }
+
+    fn session(&self, instance: &str, said: Option<(Facts, bool)>) {
+        self.feed.session(identity(instance), said);
     }
 
     /// How an instance stands, and what was found last.
@@ -71,9 +83,10 @@ impl Site {
 #[tokio::test]
 async fn an_endpoint_that_dies_is_found_ill_and_well_again() {
     let mut site = started();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Of its own, so that nobody else takes the port meanwhile.
+    let listener = TcpListener::bind("127.0.4.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    site.put("a", "127.0.0.1", address.port(), "tcp").await;
+    site.put("a", "127.0.4.1", address.port(), "tcp").await;
     site.until("a", Standing::Good, "connected").await;
     drop(listener);
     site.until("a", Standing::Bad, "connection refused").await;
@@ -108,4 +121,21 @@ async fn a_place_is_asked_for_everybody_there() {
     site.until("a", Standing::Good, "connected").await;
     site.put("b", "127.0.0.1", port, "tcp").await;
     site.until("b", Standing::Good, "connected").await;
+}
+
+/// While a session speaks for an instance nobody asks; when it ends, the endpoint may have died.
+#[tokio::test]
+async fn a_place_that_is_believed_again_is_asked_again() {
+    let mut site = started();
+    let listener = TcpListener::bind("127.0.4.2:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    site.put("a", "127.0.4.2", port, "tcp").await;
+    site.until("a", Standing::Good, "connected").await;
+    site.session("a", Some((Facts::default(), true)));
+    while site.catalog.view().service("web").unwrap().instances[0].source != Source::Session {
+        site.changes.next().await.unwrap();
+    }
+    drop(listener);
+    site.session("a", None);
+    site.until("a", Standing::Bad, "connection refused").await;
 }

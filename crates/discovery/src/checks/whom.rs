@@ -20,7 +20,8 @@ pub(crate) struct Whom {
 /// What is different after a look at a service.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
-    /// Of these, somebody does not know yet how they are.
+    /// Of these, somebody does not know yet how they are, or only knows how they were when they
+    /// were asked for the last time.
     pub(crate) asked_for: BTreeSet<Place>,
     /// Nobody wants to know of these any more.
     pub(crate) gone: Vec<Place>,
@@ -63,6 +64,8 @@ impl Whom {
             }
         }
         for place in wanted.difference(&before) {
+            // While another source was believed nobody asked, and what was found before is old.
+            news.asked_for.insert(place.clone());
             self.services.entry(place.clone()).or_default().insert(name.clone());
         }
         if !wanted.is_empty() {
@@ -184,6 +187,21 @@ mod tests {
         catalog.put_session(&b, Some((Facts::default(), true)), Now::default());
         assert_eq!(whom.look(catalog.view(), &named("b")), News::default());
         assert_eq!(whom.look(catalog.view(), &named("nobody")), News::default());
+        // When the session ends, what was found before it came says nothing.
+        put(&mut catalog, "c", "1", &[4]);
+        let news = News { asked_for: [at(4)].into(), gone: vec![] };
+        assert_eq!(whom.look(catalog.view(), &named("c")), news);
+        catalog.check_place(&named("c"), &at(4), &well, Now::default());
+        assert_eq!(whom.look(catalog.view(), &named("c")), News::default());
+        let instance = InstanceName::parse("1").unwrap();
+        let c = Identity { service: named("c"), instance };
+        catalog.put_session(&c, Some((Facts::default(), true)), Now::default());
+        let gone = News { asked_for: [].into(), gone: vec![at(4)] };
+        assert_eq!(whom.look(catalog.view(), &named("c")), gone);
+        catalog.put_session(&c, None, Now::default());
+        assert_eq!(whom.look(catalog.view(), &named("c")), news);
+        catalog.remove(&c, Source::Manual, Now::default());
+        assert_eq!(whom.look(catalog.view(), &named("c")), gone);
         for instance in ["1", "2"] {
             let instance = InstanceName::parse(instance).unwrap();
             let identity = Identity { service: named("a"), instance };

@@ -286,7 +286,12 @@ impl AccessConfig {
         let key = format!("{section}.token_file");
         let token = token_file.as_deref().map(|file| read_token(&key, file)).transpose()?;
         if token.is_none() {
-            closed(&format!("{section}.listen"), listen, insecure, "set token_file")?;
+            closed(
+                &format!("{section}.listen"),
+                listen,
+                insecure,
+                "set token_file, write insecure = true",
+            )?;
         }
         let origins = origins.into_iter().flatten().map(Into::into).collect();
         Ok(Self { access: Access { token, origins }, token_file, insecure })
@@ -310,8 +315,7 @@ fn closed(key: &str, listen: SocketAddr, insecure: bool, way_out: &str) -> Resul
     Err(value(
         key,
         &format!(
-            "may not be {listen}, which others can reach: {way_out}, write insecure = true, or listen \
-             on a loopback address"
+            "may not be {listen}, which others can reach: {way_out}, or listen on a loopback address"
         ),
     ))
 }
@@ -327,7 +331,8 @@ fn heartbeat(
     // Checked by its form alone: names end when their time is over, nobody has to look for them.
     let raw::Heartbeat { listen, check_interval: _, max_age, ports, addresses, insecure } = raw;
     let (listen, insecure) = (listen.unwrap_or_else(|| local(9000)), insecure.unwrap_or(false));
-    closed("heartbeat.listen", listen, insecure, "nothing in a frame says who sends it")?;
+    let way_out = "nothing in a frame says who sends it, write insecure = true";
+    closed("heartbeat.listen", listen, insecure, way_out)?;
     set(&mut catalog.heartbeat_max_age, max_age);
     if let Some(text) = ports {
         let (key, want) =
@@ -383,7 +388,8 @@ fn service_proxy(raw: raw::ServiceProxy, zone: &str) -> Result<ServiceProxyConfi
     let insecure = raw.insecure.unwrap_or(false);
     for (key, address) in [("service_proxy.tcp", raw.tcp), ("service_proxy.http", raw.http)] {
         if let Some(address) = address {
-            closed(key, address, insecure, "everybody there could reach every service")?;
+            let way_out = "everybody there could reach every service, write insecure = true";
+            closed(key, address, insecure, way_out)?;
         }
     }
     let usual = service_proxy::TunnelSettings::default();
@@ -663,6 +669,7 @@ self = { name = \"proxyd\", port = 80 }
         #[rustfmt::skip]
         let table = [
             ("[heartbeat]\nlisten = \"0.0.0.0:9000\"\n",     "heartbeat.listen: may not be 0.0.0.0:9000, which others can reach"),
+            ("[dns]\nlisten = \"0.0.0.0:5300\"\n",           "dns.listen: may not be 0.0.0.0:5300, which others can reach: name the networks that may ask in clients, or listen on a loopback address"),
             ("[heartbeat]\nports = \"9\"\n",                 "heartbeat.ports: want the first and the last port"),
             ("[heartbeat]\nports = \"0-8\"\n",               "heartbeat.ports: want the first and the last port"),
             ("[heartbeat]\nports = \"9-8\"\n",               "heartbeat.ports: 9 comes after 8: write \"8-9\""),

@@ -70,16 +70,6 @@ impl<K: Ord + Clone> Rounds<K> {
         Self { rhythm, subjects, due, running: 0, paid: Instant::from_nanos(0) }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.subjects.len()
-    }
-
-    /// Whether there is nobody.
-    pub fn is_empty(&self) -> bool {
-        self.subjects.is_empty()
-    }
-
     /// Somebody new, or somebody of whom others want to know at once.
     pub fn hurry(&mut self, who: &K, now: Instant) {
         let turn = Turn::At(now);
@@ -213,7 +203,7 @@ mod tests {
         assert_eq!(rounds.next(at(31_006)), Some('a'), "somebody wants to know");
         rounds.remove(&'a');
         assert_eq!(rounds.finish(&'a', Answer::Passed, at(31_007), 0), None, "it left");
-        assert_eq!((rounds.len(), rounds.next_deadline(), rounds.running), (0, None, 0));
+        assert_eq!((rounds.subjects.len(), rounds.next_deadline(), rounds.running), (0, None, 0));
     }
 
     #[test]
@@ -297,7 +287,7 @@ mod tests {
                 for (first, third) in begun.iter().zip(begun.iter().skip(2)) {
                     prop_assert!(third - first >= 10, "more than a burst of two");
                 }
-                prop_assert_eq!(rounds.len(), there.len());
+                prop_assert_eq!(rounds.subjects.len(), there.len());
                 let turns: BTreeSet<_> = rounds.due.iter().map(|(_, who)| *who).collect();
                 prop_assert_eq!(turns.len(), rounds.due.len());
                 for who in &there {

@@ -137,8 +137,10 @@ impl VirtualAddresses {
     }
 
     async fn look_at_all(&mut self, view: &View) {
-        let there = view.services().map(|service| service.name.clone());
-        let services: Vec<_> = there.chain(self.held.keys().cloned()).collect();
+        // Who holds addresses lets go of those that are another's by now before that one takes them.
+        let there = view.services().map(|service| &service.name);
+        let others = there.filter(|name| !self.held.contains_key(*name));
+        let services: Vec<_> = self.held.keys().chain(others).cloned().collect();
         for service in &services {
             self.look(view, service).await;
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_api::ProgressSender;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 /// Deployments that are remembered for operators who ask how they went on.
 const RUNS_MAX: usize = 32;
@@ -35,6 +35,8 @@ pub(crate) struct Deployments {
     listeners: ProgressSender,
     runs: Mutex<Runs>,
     news: watch::Sender<()>,
+    /// Those that have begun: proxyd does not end before them.
+    running: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -83,30 +85,29 @@ struct Followed {
 impl Deployments {
     pub(crate) fn new(hands: Deployer, catalog: Handle, listeners: ProgressSender) -> Arc<Self> {
         let (runs, news) = (Mutex::default(), watch::Sender::new(()));
-        Arc::new(Self { hands, catalog, listeners, runs, news })
+        Arc::new(Self { hands, catalog, listeners, runs, news, running: TaskTracker::new() })
     }
 
-    /// Carries out what the service API is asked for, until proxyd ends; what has begun comes to its
-    /// end, well or taken back.
+    /// Carries out what the service API is asked for, until proxyd ends; what has begun, for whomever,
+    /// comes to its end, well or taken back.
     pub(crate) async fn carry_out(
         self: Arc<Self>,
         mut orders: mpsc::Receiver<service_api::Deployment>,
         stop: impl Future<Output = ()>,
     ) {
         let mut stop = std::pin::pin!(stop);
-        let mut running = JoinSet::new();
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                Some(_) = running.join_next(), if !running.is_empty() => {}
                 order = orders.recv() => match order {
-                    Some(order) => drop(running.spawn(Arc::clone(&self).obey(order))),
+                    Some(order) => drop(self.running.spawn(Arc::clone(&self).obey(order))),
                     None => break,
                 },
             }
         }
         self.hands.close().await;
-        while running.join_next().await.is_some() {}
+        self.running.close();
+        self.running.wait().await;
     }
 
     async fn obey(self: Arc<Self>, order: service_api::Deployment) {
@@ -130,7 +131,7 @@ impl Deployments {
         let target = begun.host.name.clone();
         let number = self.number();
         let all = Arc::clone(self);
-        tokio::spawn(async move { drop(all.follow(number, package, begun).await) });
+        self.running.spawn(async move { drop(all.follow(number, package, begun).await) });
         Ok(json!({ "deployment": number, "target_node": target }))
     }
 

@@ -36,8 +36,7 @@ impl Changes {
     /// [`Missed`], and again each time.
     pub async fn next(&mut self) -> Result<Option<Arc<Change>>, Missed> {
         loop {
-            if let Some(change) = self.waiting.pop_front() {
-                self.at = change.seq;
+            if let Some(change) = self.next_at_hand() {
                 return Ok(Some(change));
             }
             self.seq.borrow_and_update();
@@ -49,5 +48,13 @@ impl Changes {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next change, if it was fetched along with the last one: for whoever does the same after
+    /// many as after one.
+    pub fn next_at_hand(&mut self) -> Option<Arc<Change>> {
+        let change = self.waiting.pop_front()?;
+        self.at = change.seq;
+        Some(change)
     }
 }

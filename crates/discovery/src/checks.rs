@@ -6,13 +6,13 @@
 
 mod whom;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use catalog::{Finding, Health, Place, View, What};
 use model::ServiceName;
 use probe::{Announce, Failed, Passed, Policy, Tls};
-use resilience::{Answer, HealthState, Rhythm, Rounds};
+use resilience::{Answer, Asked, HealthState, Rhythm, Rounds};
 use runtime::Clock;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -50,7 +50,7 @@ struct Asking {
     whom: Whom,
     rounds: Rounds<Place>,
     running: JoinSet<Said>,
-    asked: HashMap<Id, Place>,
+    asked: HashMap<Id, Asked<Place>>,
 }
 
 impl Checks {
@@ -94,7 +94,11 @@ impl Asking {
                 () = self.clock.sleep_until(due) => {}
                 change = changes.next() => match change {
                     Ok(None) => return,
-                    Ok(Some(change)) => self.hear(&change.what),
+                    Ok(Some(change)) => {
+                        let more = std::iter::from_fn(|| changes.next_at_hand());
+                        let heard = std::iter::once(change).chain(more);
+                        self.hear(heard.filter_map(|change| moved(&change.what)).collect());
+                    }
                     Err(Missed(_)) => {
                         let view = self.catalog.view();
                         changes = self.catalog.changes_after(view.seq());
@@ -105,16 +109,10 @@ impl Asking {
         }
     }
 
-    fn hear(&mut self, what: &What) {
-        match what {
-            What::Registered(service, _)
-            | What::Updated(service, _)
-            | What::Endpoints(service, _)
-            | What::Deregistered(service, _)
-            | What::State { service, .. } => self.look(&self.catalog.view(), service),
-            // The former comes from here.
-            What::Health { .. } | What::Topology(_) => {}
-        }
+    /// Of instances that come together many are of one service.
+    fn hear(&mut self, services: BTreeSet<ServiceName>) {
+        let view = self.catalog.view();
+        services.iter().for_each(|service| self.look(&view, service));
     }
 
     fn look_at_all(&mut self, view: &View) {
@@ -132,20 +130,20 @@ impl Asking {
 
     fn begin(&mut self) {
         let now = self.clock.mono();
-        while let Some(place) = self.rounds.next(now) {
-            match question(&self.catalog.view(), &place) {
+        while let Some(asked) = self.rounds.next(now) {
+            match question(&self.catalog.view(), &asked.who) {
                 Ok((url, check)) => {
                     let (clock, Checks { tls, policy, .. }) = (self.clock, self.checks.clone());
-                    let asked = self.running.spawn(async move {
+                    let running = self.running.spawn(async move {
                         let (url, began) = ((&url, Announce::Nobody), clock.mono());
                         let said = probe::check(clock, url, &check, TIMEOUT, &tls, &policy).await;
                         (said, clock.mono().since(began))
                     });
-                    self.asked.insert(asked.id(), place);
+                    self.asked.insert(running.id(), asked);
                 }
                 Err(why) => {
                     let found = Finding::new(Health::Unknown, why);
-                    self.tell(&place, Answer::NotAsked, found);
+                    self.tell(&asked, Answer::NotAsked, found);
                 }
             }
         }
@@ -159,7 +157,7 @@ impl Asking {
                 (error.id(), None)
             }
         };
-        let Some(place) = self.asked.remove(&id) else { return };
+        let Some(asked) = self.asked.remove(&id) else { return };
         let (answer, found) = match said {
             Some((Ok(passed), took)) => {
                 let reason = match passed.status {
@@ -180,22 +178,35 @@ impl Asking {
                 (Answer::NotAsked, Finding::new(Health::Unknown, "not checked: internal error"))
             }
         };
-        self.tell(&place, answer, found);
+        self.tell(&asked, answer, found);
     }
 
-    fn tell(&mut self, place: &Place, answer: Answer, found: Finding) {
+    fn tell(&mut self, asked: &Asked<Place>, answer: Answer, found: Finding) {
         let draw = fastrand::u64(..);
-        let state = self.rounds.finish(place, answer, self.clock.mono(), draw);
+        let state = self.rounds.finish(asked, answer, self.clock.mono(), draw);
         let health = match state {
             Some(HealthState::Up) => Health::Well,
             Some(HealthState::Down) => Health::Ill,
             Some(HealthState::New) => Health::Unknown,
             None => return,
         };
-        let found = Finding { health, ..found };
+        let (place, found) = (&asked.who, Finding { health, ..found });
         for service in self.whom.at(place) {
             self.feed.place(service.clone(), place.clone(), found.clone());
         }
+    }
+}
+
+/// The service whose places may be others now.
+fn moved(what: &What) -> Option<ServiceName> {
+    match what {
+        What::Registered(service, _)
+        | What::Updated(service, _)
+        | What::Endpoints(service, _)
+        | What::Deregistered(service, _)
+        | What::State { service, .. } => Some(service.clone()),
+        // The former comes from here.
+        What::Health { .. } | What::Topology(_) => None,
     }
 }
 

@@ -25,4 +25,4 @@ pub use floor::{FLOOR_BYTES_PER_SECOND, FLOOR_GRACE, Floor};
 pub use health::{Change, Health, HealthState};
 pub use limiter::{Admission, ClientKey, Limiter, Scope};
 pub use ramp::Ramp;
-pub use rounds::{Answer, Rhythm, Rounds};
+pub use rounds::{Answer, Asked, Rhythm, Rounds};

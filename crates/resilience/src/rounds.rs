@@ -21,7 +21,8 @@ use crate::health::{Health, HealthState, jittered};
 pub struct Rhythm {
     /// Between two checks of one that is well.
     pub interval: Duration,
-    /// Checks at a time.
+    /// Checks at a time. A quarter of them is kept for those that passed their last one: however
+    /// many are silent until their time is up, the others do not wait for them.
     pub running_max: usize,
     /// From the beginning of one check to that of the next, on average.
     pub gap: Duration,
@@ -40,20 +41,61 @@ pub enum Answer {
     NotAsked,
 }
 
+/// A check that runs. Belongs to [`Rounds::finish`], whatever comes of it.
+#[derive(Debug)]
+#[must_use = "it takes a place among those that run until it is finished"]
+pub struct Asked<K> {
+    /// Who is asked.
+    pub who: K,
+    line: Line,
+}
+
 /// Everybody who is to be asked.
 #[derive(Clone, Debug)]
 pub struct Rounds<K> {
     rhythm: Rhythm,
     subjects: BTreeMap<K, Subject>,
-    due: BTreeSet<(Instant, K)>,
-    running: usize,
+    lines: ByLine<Waiting<K>>,
     /// Until when the checks that began have taken all turns.
     paid: Instant,
+}
+
+/// Those who wait in one line.
+#[derive(Clone, Debug)]
+struct Waiting<K> {
+    due: BTreeSet<(Instant, K)>,
+    /// How many of them are asked right now.
+    running: usize,
+}
+
+/// Who waits with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// It passed its last check, and will answer soon.
+    Sure,
+    /// It may keep silent.
+    Unsure,
+}
+
+#[derive(Clone, Debug)]
+struct ByLine<T> {
+    sure: T,
+    unsure: T,
+}
+
+impl<T> ByLine<T> {
+    const fn of(&mut self, line: Line) -> &mut T {
+        match line {
+            Line::Sure => &mut self.sure,
+            Line::Unsure => &mut self.unsure,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Subject {
     health: Health,
+    line: Line,
     turn: Turn,
 }
 
@@ -66,61 +108,60 @@ enum Turn {
 impl<K: Ord + Clone> Rounds<K> {
     /// Nobody yet.
     pub fn new(rhythm: Rhythm) -> Self {
-        let (subjects, due) = (BTreeMap::new(), BTreeSet::new());
-        Self { rhythm, subjects, due, running: 0, paid: Instant::from_nanos(0) }
+        let nobody = || Waiting { due: BTreeSet::new(), running: 0 };
+        let lines = ByLine { sure: nobody(), unsure: nobody() };
+        Self { rhythm, subjects: BTreeMap::new(), lines, paid: Instant::from_nanos(0) }
     }
 
     /// Somebody new, or somebody of whom others want to know at once.
     pub fn hurry(&mut self, who: &K, now: Instant) {
-        let turn = Turn::At(now);
-        match self.subjects.get_mut(who) {
-            None => {
-                self.subjects.insert(who.clone(), Subject { health: Health::default(), turn });
-            }
+        let new = || Subject { health: Health::default(), line: Line::Unsure, turn: Turn::At(now) };
+        let subject = match self.subjects.get_mut(who) {
+            None => self.subjects.entry(who.clone()).or_insert_with(new),
             Some(Subject { turn: Turn::Now, .. }) => return,
             Some(Subject { turn: Turn::At(at), .. }) if *at <= now => return,
-            Some(subject) => {
-                if let Turn::At(before) = std::mem::replace(&mut subject.turn, turn) {
-                    self.due.remove(&(before, who.clone()));
-                }
-            }
+            Some(subject) => subject,
+        };
+        let due = &mut self.lines.of(subject.line).due;
+        if let Turn::At(before) = std::mem::replace(&mut subject.turn, Turn::At(now)) {
+            due.remove(&(before, who.clone()));
         }
-        self.due.insert((now, who.clone()));
+        due.insert((now, who.clone()));
     }
 
     /// Somebody left.
     pub fn remove(&mut self, who: &K) {
-        if let Some(Subject { turn: Turn::At(at), .. }) = self.subjects.remove(who) {
-            self.due.remove(&(at, who.clone()));
+        if let Some(Subject { turn: Turn::At(at), line, .. }) = self.subjects.remove(who) {
+            self.lines.of(line).due.remove(&(at, who.clone()));
         }
     }
 
     /// Who is to be asked now.
-    pub fn next(&mut self, now: Instant) -> Option<K> {
-        if self.running >= self.rhythm.running_max || self.free() > now {
-            return None;
-        }
-        let (at, who) = self.due.first().filter(|(at, _)| *at <= now)?.clone();
-        self.due.remove(&(at, who.clone()));
+    pub fn next(&mut self, now: Instant) -> Option<Asked<K>> {
+        let (line, _) = self.first().filter(|(_, at)| self.free().max(*at) <= now)?;
+        let waiting = self.lines.of(line);
+        let (_, who) = waiting.due.pop_first()?;
+        waiting.running += 1;
         if let Some(subject) = self.subjects.get_mut(&who) {
             subject.turn = Turn::Now;
         }
-        self.running += 1;
         let paid = self.paid.max(now);
         self.paid = paid.after(self.rhythm.gap);
-        Some(who)
+        Some(Asked { who, line })
     }
 
     /// What came of asking somebody. Gives how it is, or `None` if the answer speaks against that,
     /// or it left meanwhile.
     pub fn finish(
         &mut self,
-        who: &K,
+        asked: &Asked<K>,
         answer: Answer,
         now: Instant,
         draw: u64,
     ) -> Option<HealthState> {
-        self.running = self.running.saturating_sub(1);
+        let Asked { who, line } = asked;
+        let waiting = self.lines.of(*line);
+        waiting.running = waiting.running.saturating_sub(1);
         let subject = self.subjects.get_mut(who)?;
         let _ = match answer {
             Answer::Passed => subject.health.passed(),
@@ -136,10 +177,12 @@ impl<K: Ord + Clone> Rounds<K> {
             Answer::NotAsked => jittered(interval, draw),
         };
         let at = now.after(wait);
+        // It may have left and come back while it was asked.
         if let Turn::At(before) = std::mem::replace(&mut subject.turn, Turn::At(at)) {
-            self.due.remove(&(before, who.clone()));
+            self.lines.of(subject.line).due.remove(&(before, who.clone()));
         }
-        self.due.insert((at, who.clone()));
+        subject.line = if answer == Answer::Passed { Line::Sure } else { Line::Unsure };
+        self.lines.of(subject.line).due.insert((at, who.clone()));
         match (answer, health.state()) {
             // One answer is not enough to say otherwise.
             (Answer::Passed, HealthState::Down) | (Answer::Failed, HealthState::Up) => None,
@@ -149,9 +192,19 @@ impl<K: Ord + Clone> Rounds<K> {
 
     /// When somebody is to be asked, as far as that is known: whoever is asked now may be sooner.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let (at, _) = self.due.first()?;
-        let is_full = self.running >= self.rhythm.running_max;
-        (!is_full).then(|| self.free().max(*at))
+        self.first().map(|(_, at)| self.free().max(at))
+    }
+
+    /// Whose turn is next, of those that there is room for.
+    fn first(&self) -> Option<(Line, Instant)> {
+        let ByLine { sure, unsure } = &self.lines;
+        let (max, running) = (self.rhythm.running_max, sure.running + unsure.running);
+        let kept = max / 4;
+        let first = |line, of: &Waiting<K>| of.due.first().map(|(at, _)| (line, *at));
+        let sure = first(Line::Sure, sure).filter(|_| running < max);
+        let unsure = first(Line::Unsure, unsure)
+            .filter(|_| running < max && self.lines.unsure.running < max - kept);
+        sure.into_iter().chain(unsure).min_by_key(|(_, at)| *at)
     }
 
     /// When the next check may begin.
@@ -170,7 +223,7 @@ mod tests {
 
     const RHYTHM: Rhythm = Rhythm {
         interval: Duration::from_secs(30),
-        running_max: 3,
+        running_max: 4,
         gap: Duration::from_millis(10),
         burst: 2,
     };
@@ -179,31 +232,38 @@ mod tests {
         Instant::from_nanos((1_000_000 + millis) * 1_000_000)
     }
 
+    fn who<K>(asked: Option<&Asked<K>>) -> Option<&K> {
+        asked.map(|asked| &asked.who)
+    }
+
     #[test]
     fn newcomers_are_asked_at_once_and_later_in_turn() {
         let mut rounds = Rounds::new(RHYTHM);
         rounds.hurry(&'a', at(0));
         rounds.hurry(&'a', at(0));
-        assert_eq!((rounds.next(at(0)), rounds.next(at(0))), (Some('a'), None));
+        let asked = rounds.next(at(0)).unwrap();
+        assert_eq!((asked.who, who(rounds.next(at(0)).as_ref())), ('a', None));
         assert_eq!(rounds.next_deadline(), None, "its answer is waited for");
         rounds.hurry(&'a', at(1));
-        assert_eq!(rounds.next(at(1)), None, "it is asked already");
-        assert_eq!(rounds.finish(&'a', Answer::Passed, at(5), 0), Some(HealthState::Up));
+        assert!(rounds.next(at(1)).is_none(), "it is asked already");
+        assert_eq!(rounds.finish(&asked, Answer::Passed, at(5), 0), Some(HealthState::Up));
         assert_eq!(rounds.next_deadline(), Some(at(27_005)), "the least of 30 s and a tenth");
-        assert_eq!(rounds.next(at(27_004)), None);
-        assert_eq!(rounds.next(at(27_005)), Some('a'));
-        assert_eq!(rounds.finish(&'a', Answer::Failed, at(27_005), 0), None, "once is not enough");
+        assert!(rounds.next(at(27_004)).is_none());
+        let asked = rounds.next(at(27_005)).unwrap();
+        let state = rounds.finish(&asked, Answer::Failed, at(27_005), 0);
+        assert_eq!(state, None, "once is not enough");
         assert_eq!(rounds.next_deadline(), Some(at(28_805)));
         for (second, want) in [(1, None), (2, Some(HealthState::Down))] {
             let now = at(27_005 + second * 2_000);
-            assert_eq!(rounds.next(now), Some('a'));
-            assert_eq!(rounds.finish(&'a', Answer::Failed, now, 0), want);
+            let asked = rounds.next(now).unwrap();
+            assert_eq!(rounds.finish(&asked, Answer::Failed, now, 0), want);
         }
         rounds.hurry(&'a', at(31_006));
-        assert_eq!(rounds.next(at(31_006)), Some('a'), "somebody wants to know");
+        let asked = rounds.next(at(31_006)).expect("somebody wants to know");
         rounds.remove(&'a');
-        assert_eq!(rounds.finish(&'a', Answer::Passed, at(31_007), 0), None, "it left");
-        assert_eq!((rounds.subjects.len(), rounds.next_deadline(), rounds.running), (0, None, 0));
+        assert_eq!(rounds.finish(&asked, Answer::Passed, at(31_007), 0), None, "it left");
+        assert_eq!((rounds.subjects.len(), rounds.next_deadline()), (0, None));
+        assert_eq!((rounds.lines.sure.running, rounds.lines.unsure.running), (0, 0));
     }
 
     #[test]
@@ -216,8 +276,8 @@ mod tests {
             (Answer::NotAsked, Some(HealthState::New)),
         ] {
             let now = rounds.next_deadline().unwrap();
-            assert_eq!(rounds.next(now), Some('a'));
-            assert_eq!(rounds.finish(&'a', answer, now, 0), state);
+            let asked = rounds.next(now).unwrap();
+            assert_eq!(rounds.finish(&asked, answer, now, 0), state);
         }
         let wait = rounds.next_deadline().unwrap().since(at(0));
         assert!(wait >= RHYTHM.interval, "no hurry: {wait:?}");
@@ -228,13 +288,38 @@ mod tests {
         let mut rounds = Rounds::new(RHYTHM);
         (0..10).for_each(|who| rounds.hurry(&who, at(0)));
         let all: Vec<_> = std::iter::from_fn(|| rounds.next(at(0))).collect();
-        assert_eq!(all, [0, 1], "a burst");
+        assert_eq!(all.iter().map(|asked| asked.who).collect::<Vec<_>>(), [0, 1], "a burst");
         assert_eq!(rounds.next_deadline(), Some(at(10)));
-        assert_eq!((rounds.next(at(9)), rounds.next(at(10))), (None, Some(2)));
+        assert!(rounds.next(at(9)).is_none());
+        assert_eq!(who(rounds.next(at(10)).as_ref()), Some(&2));
         assert_eq!(rounds.next_deadline(), None, "three are asked");
-        assert_eq!(rounds.next(at(99)), None);
-        rounds.finish(&1, Answer::Passed, at(99), 0);
-        assert_eq!((rounds.next(at(99)), rounds.next(at(99))), (Some(3), None));
+        assert!(rounds.next(at(99)).is_none());
+        rounds.finish(&all[1], Answer::Passed, at(99), 0);
+        assert_eq!(who(rounds.next(at(99)).as_ref()), Some(&3));
+        assert!(rounds.next(at(99)).is_none());
+    }
+
+    /// They keep a check each until its time is up, and there are always more of them.
+    #[test]
+    fn those_who_answer_do_not_wait_for_those_who_are_silent() {
+        let rhythm = Rhythm { running_max: 8, burst: 100, ..RHYTHM };
+        let mut rounds = Rounds::new(rhythm);
+        rounds.hurry(&"sure", at(0));
+        let asked = rounds.next(at(0)).unwrap();
+        rounds.finish(&asked, Answer::Passed, at(0), 0);
+        let silent: Vec<_> = (0..20).map(|n| format!("silent {n:02}")).collect();
+        silent.iter().for_each(|who| rounds.hurry(&who.as_str(), at(0)));
+        let asked: Vec<_> = std::iter::from_fn(|| rounds.next(at(0))).collect();
+        assert_eq!(asked.len(), 6, "a quarter is left");
+        assert_eq!(rounds.next_deadline(), Some(at(27_000)));
+        let sure = rounds.next(at(27_000)).unwrap();
+        assert_eq!(sure.who, "sure");
+        rounds.finish(&asked[0], Answer::Failed, at(27_000), 0);
+        assert_eq!(who(rounds.next(at(27_000)).as_ref()), Some(&"silent 06"));
+        assert!(rounds.next(at(27_000)).is_none());
+        // Once it failed, it waits with the others.
+        rounds.finish(&sure, Answer::Failed, at(27_000), 0);
+        assert!(rounds.next(at(99_000)).is_none());
     }
 
     #[derive(Clone, Debug)]
@@ -252,12 +337,12 @@ mod tests {
         fn everybody_has_one_turn(steps in proptest::collection::vec(prop_oneof![
             (0_u8..8).prop_map(Step::Hurry),
             (0_u8..8).prop_map(Step::Remove),
-            (0_usize..3, 0_u8..3).prop_map(|(nth, answer)| Step::Finish(nth, answer)),
+            (0_usize..4, 0_u8..3).prop_map(|(nth, answer)| Step::Finish(nth, answer)),
             (0_u64..40_000).prop_map(Step::Wait),
         ], 0..80)) {
             let mut rounds = Rounds::new(RHYTHM);
             let mut there = BTreeSet::new();
-            let mut asked: Vec<u8> = Vec::new();
+            let mut asked: Vec<Asked<u8>> = Vec::new();
             let mut begun: Vec<u64> = Vec::new();
             let mut now = 0;
             for step in steps {
@@ -271,29 +356,33 @@ mod tests {
                         rounds.remove(&who);
                     }
                     Step::Finish(nth, answer) if nth < asked.len() => {
-                        let who = asked.remove(nth);
+                        let one = asked.remove(nth);
                         let answers = [Answer::Passed, Answer::Failed, Answer::NotAsked];
-                        rounds.finish(&who, answers[usize::from(answer)], at(now), 7);
+                        rounds.finish(&one, answers[usize::from(answer)], at(now), 7);
                     }
                     Step::Finish(..) => {}
                     Step::Wait(millis) => now += millis,
                 }
-                while let Some(who) = rounds.next(at(now)) {
-                    prop_assert!(there.contains(&who));
-                    asked.push(who);
+                while let Some(one) = rounds.next(at(now)) {
+                    prop_assert!(there.contains(&one.who));
+                    asked.push(one);
                     begun.push(now);
                 }
-                prop_assert!(asked.len() <= RHYTHM.running_max && asked.len() == rounds.running);
+                let unsure = asked.iter().filter(|one| one.line == Line::Unsure).count();
+                let running = (rounds.lines.sure.running, rounds.lines.unsure.running);
+                prop_assert_eq!(running, (asked.len() - unsure, unsure));
+                prop_assert!(asked.len() <= RHYTHM.running_max && unsure < RHYTHM.running_max);
                 for (first, third) in begun.iter().zip(begun.iter().skip(2)) {
                     prop_assert!(third - first >= 10, "more than a burst of two");
                 }
                 prop_assert_eq!(rounds.subjects.len(), there.len());
-                let turns: BTreeSet<_> = rounds.due.iter().map(|(_, who)| *who).collect();
-                prop_assert_eq!(turns.len(), rounds.due.len());
+                let ByLine { sure, unsure } = &rounds.lines;
+                let turns: Vec<_> = sure.due.iter().chain(&unsure.due).map(|(_, who)| *who).collect();
+                prop_assert_eq!(turns.iter().collect::<BTreeSet<_>>().len(), turns.len());
                 for who in &there {
-                    prop_assert!(turns.contains(who) || asked.contains(who));
+                    prop_assert!(turns.contains(who) || asked.iter().any(|one| one.who == *who));
                 }
-                if asked.len() < RHYTHM.running_max && !turns.is_empty() {
+                if asked.len() < RHYTHM.running_max - 1 && !turns.is_empty() {
                     prop_assert!(rounds.next_deadline().is_some_and(|due| due > at(now)));
                 }
             }

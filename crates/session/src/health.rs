@@ -15,7 +15,7 @@ use crate::{Output, Registry};
 pub(crate) type Failing = BTreeMap<EndpointId, RouteId>;
 
 /// Why a backend is ill that nobody has checked in this life.
-const REMEMBERED: &str = "remembered";
+const REMEMBERED: &str = "failed its checks before the restart";
 
 impl Registry {
     /// A route's backend fails, or is well again.

@@ -44,7 +44,7 @@ fn from_its_registration_to_its_end() {
     world.input(Input::Lost(ConnId(1)));
     assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2"]);
     world.restart();
-    let remembered = "blue/b1 http://b:1 false remembered";
+    let remembered = "blue/b1 http://b:1 false failed its checks before the restart";
     assert_eq!(told(&mut world), ["blue/b1 away http://b:1,http://b:2", remembered]);
 
     // The next life of the instance inherits the routes until it applies its own.

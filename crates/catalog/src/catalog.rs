@@ -19,7 +19,7 @@ use crate::seat::{Claim, Seat};
 use crate::{
     AddressPool, Check, Endpoint, Expired, Facts, FactsError, Finding, Given, Health, Identity,
     Image, Instance, Lease, Place, PoolError, PortPool, Protocol, Record, Source, State,
-    StoredEntry, Topology, TransitionError, View, What,
+    StoredEntry, Topology, TransitionError, View, What, id,
 };
 
 /// What nobody waits for, when an instance was heard of last for one, is shown at most this much
@@ -134,7 +134,7 @@ impl Catalog {
     /// ours. What no longer fits the configuration, an address outside of its network for one, is
     /// left out and forgotten.
     pub fn restore(&mut self, image: Image, now: Now) {
-        self.view.set_names(image.names);
+        self.view.set_names(image.names, &mut self.records);
         for entry in image.entries {
             let fits = entry.source.is_stored() && entry.facts.check().is_ok();
             if !fits || entry.given.is_some_and(|given| !self.reserve(&entry.identity, given)) {
@@ -147,16 +147,7 @@ impl Catalog {
                 facts: entry.facts,
                 lease: if is_heartbeat { Lease::Heartbeat } else { Lease::Pinned },
                 state: entry.state,
-                // When it was said last bounds when it began to do what it does; who never did
-                // anything does nothing since it registered.
-                state_since: match entry.state {
-                    State::Registered => entry.registered_at,
-                    State::Starting
-                    | State::Running
-                    | State::Stopping
-                    | State::Stopped
-                    | State::Failed => entry.updated_at,
-                },
+                state_since: entry.state_since,
                 registered_at: entry.registered_at,
                 updated_at: entry.updated_at,
                 last_seen: entry.last_seen,
@@ -238,7 +229,7 @@ impl Catalog {
         let claim = match held {
             Some(held) => Claim { facts, updated_at: now.wall, ..held },
             None => Claim {
-                id: self.uuid(),
+                id: self.new_id(identity, source),
                 facts,
                 lease: Lease::Pinned,
                 state: State::Registered,
@@ -315,7 +306,7 @@ impl Catalog {
         facts.endpoints.truncate(crate::ENDPOINTS_MAX);
         let held = self.claim_of(identity, Source::Session).cloned();
         let claim = Claim {
-            id: held.as_ref().map_or_else(|| self.uuid(), |held| held.id.clone()),
+            id: id::named(Source::Session, identity),
             state_since: held.as_ref().map_or(now.wall, |held| held.state_since),
             updated_at: match &held {
                 Some(held) if *held.facts == facts => held.updated_at,
@@ -367,7 +358,10 @@ impl Catalog {
         let name = identity.service.as_str();
         let endpoints = vec![Endpoint::new(name, host, given.port, Protocol::Tcp)];
         let claim = Claim {
-            id: held.as_ref().map_or_else(|| self.uuid(), |held| held.id.clone()),
+            id: match &held {
+                Some(held) => held.id.clone(),
+                None => self.new_id(identity, Source::Heartbeat),
+            },
             facts: Arc::new(Facts { endpoints, ..Facts::default() }),
             lease: Lease::Heartbeat,
             state: State::Running,
@@ -540,6 +534,7 @@ impl Catalog {
                 id: claim.id.clone(),
                 facts: Arc::clone(&claim.facts),
                 state: claim.state,
+                state_since: claim.state_since,
                 registered_at: claim.registered_at,
                 updated_at: claim.updated_at,
                 last_seen: claim.last_seen,
@@ -660,15 +655,14 @@ impl Catalog {
         seat.shown(identity, self.config.checks).map(Arc::new)
     }
 
-    /// A UUID of version 4 (RFC 9562).
-    fn uuid(&mut self) -> Box<str> {
+    /// The id of an entry that is new. One that nobody remembers has the same in every life.
+    fn new_id(&mut self, identity: &Identity, source: Source) -> Box<str> {
+        if !source.is_stored() {
+            return id::named(source, identity);
+        }
         let mut bytes = [0; 16];
         self.random.fill_bytes(&mut bytes);
-        let random = u128::from_be_bytes(bytes);
-        let marked = random & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
-        let hex = format!("{marked:032x}");
-        let part = |range| hex.get(range).unwrap_or_default();
-        [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-").into()
+        id::random(bytes)
     }
 }
 

@@ -10,6 +10,9 @@ use crate::Record;
 /// Names that are remembered after their service left; the newest ones.
 const DEPARTED_MAX: usize = 10_000;
 
+/// Names of an earlier life that are taken: departed ones, and all that may live.
+const RESTORED_MAX: usize = 100_000;
+
 /// Names, in lower case, of which there is no service, and was.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Departed {
@@ -20,10 +23,13 @@ pub(crate) struct Departed {
 
 impl Departed {
     /// Takes what was remembered. Whoever is there will arrive.
-    pub(crate) fn restore(&mut self, names: Vec<(Box<str>, u64)>) {
+    pub(crate) fn restore(&mut self, names: Vec<(Box<str>, u64)>, records: &mut Vec<Record>) {
         for (name, number) in names {
             self.last = self.last.max(number);
             self.insert(name, number);
+        }
+        while self.order.len() > RESTORED_MAX {
+            self.forget_oldest(records);
         }
     }
 
@@ -47,12 +53,18 @@ impl Departed {
         self.last += 1;
         self.insert(name.into(), self.last);
         records.push(Record::PutName(name.into(), self.last));
-        while self.order.len() > DEPARTED_MAX {
-            let Some((oldest, name)) = self.order.get_min().cloned() else { return };
-            self.order.remove(&oldest);
-            self.numbers.remove(&name);
-            records.push(Record::RemoveName(name));
+        // One for one: after a restart there are more for a while, until those who live have
+        // come, and they must not push out those who left.
+        if self.order.len() > DEPARTED_MAX {
+            self.forget_oldest(records);
         }
+    }
+
+    fn forget_oldest(&mut self, records: &mut Vec<Record>) {
+        let Some((oldest, name)) = self.order.get_min().cloned() else { return };
+        self.order.remove(&oldest);
+        self.numbers.remove(&name);
+        records.push(Record::RemoveName(name));
     }
 
     fn insert(&mut self, name: Box<str>, number: u64) {
@@ -86,12 +98,31 @@ mod tests {
         assert!(records.contains(&Record::RemoveName("s0".into())));
 
         let mut restored = Departed::default();
-        restored.restore(image.names);
+        restored.restore(image.names, &mut Vec::new());
         assert!(restored.contains("s10000") && !restored.contains("s0"));
         let mut records = Vec::new();
         restored.arrive("s10000", &mut records);
         assert_eq!(records, [], "it is remembered already");
         restored.depart("s10000", &mut records);
         assert_eq!(records, [Record::PutName("s10000".into(), departed.last + 1)]);
+    }
+
+    /// After a restart all names look departed until those who live have come.
+    #[test]
+    fn those_who_live_do_not_push_out_those_who_left() {
+        let name = |n: u64| -> Box<str> { format!("s{n}").into() };
+        let most = DEPARTED_MAX as u64;
+        let mut restored = Departed::default();
+        restored.restore((0..2 * most).map(|n| (name(n), n)).collect(), &mut Vec::new());
+        let mut records = Vec::new();
+        restored.depart("late", &mut records);
+        assert_eq!(records.pop(), Some(Record::RemoveName("s0".into())), "one for one");
+        (most..2 * most).for_each(|n| restored.arrive(&name(n), &mut records));
+        assert!((1..most).all(|n| restored.contains(&name(n))) && restored.contains("late"));
+
+        let many = RESTORED_MAX as u64 + 2;
+        let (mut restored, mut records) = (Departed::default(), Vec::new());
+        restored.restore((0..many).map(|n| (name(n), n)).collect(), &mut records);
+        assert_eq!(records, [Record::RemoveName("s0".into()), Record::RemoveName("s1".into())]);
     }
 }

@@ -28,6 +28,7 @@ mod change;
 mod departed;
 mod entry;
 mod health;
+mod id;
 mod pool;
 mod record;
 mod seat;

@@ -20,6 +20,8 @@ pub struct StoredEntry {
     pub facts: Arc<Facts>,
     /// What it did last.
     pub state: State,
+    /// Since when.
+    pub state_since: UnixMillis,
     /// When it was said first.
     pub registered_at: UnixMillis,
     /// When it was said last.

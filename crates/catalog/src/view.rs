@@ -172,7 +172,8 @@ impl Service {
 
     /// The instance of that name.
     pub fn instance(&self, name: &str) -> Option<&Arc<Instance>> {
-        self.instances.iter().find(|instance| instance.identity.instance.as_str() == name)
+        let of = |held: &Arc<Instance>| held.identity.instance.as_str().cmp(name);
+        self.instances.get(self.instances.binary_search_by(of).ok()?)
     }
 
     /// The instance of that name, in whatever case it is written, as
@@ -348,8 +349,8 @@ impl View {
     }
 
     /// Takes names that were known in an earlier life.
-    pub(crate) fn set_names(&mut self, names: Vec<(Box<str>, u64)>) {
-        self.departed.restore(names);
+    pub(crate) fn set_names(&mut self, names: Vec<(Box<str>, u64)>, records: &mut Vec<Record>) {
+        self.departed.restore(names, records);
         self.version += 1;
     }
 

@@ -58,7 +58,7 @@ fn load(connection: &Connection) -> Result<Image, RowError> {
     let mut image = Image::default();
     let mut statement = connection.prepare(
         "SELECT service, instance, source, id, facts, state, registered_at, updated_at, last_seen,
-                peer, address, port
+                peer, address, port, state_since
          FROM catalog_entries ORDER BY service, instance, source",
     )?;
     let mut rows = statement.query([])?;
@@ -96,6 +96,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredEntry, Unreadable>> {
     let peer: Option<String> = row.get(9)?;
     let address: Option<String> = row.get(10)?;
     let port: Option<u16> = row.get(11)?;
+    let state_since = UnixMillis(row.get(12)?);
     let entry = || {
         let given = match (peer, address, port) {
             (Some(peer), Some(address), Some(port)) => Some(Given {
@@ -115,6 +116,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredEntry, Unreadable>> {
             id,
             facts: Arc::new(from_json::<FactsForm>(&facts, "facts")?.read()?),
             state: State::parse(&state).ok_or(Unreadable("state"))?,
+            state_since,
             registered_at,
             updated_at,
             last_seen,
@@ -137,8 +139,8 @@ fn write_one(to: &Transaction<'_>, record: &Record) -> Result<(), RowError> {
                 .map_err(|error| RowError::Unwritable(entry.identity.clone(), error))?;
             to.prepare(
                 "INSERT OR REPLACE INTO catalog_entries (service, instance, source, id, facts,
-                    state, registered_at, updated_at, last_seen, peer, address, port)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    state, registered_at, updated_at, last_seen, peer, address, port, state_since)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute((
                 entry.identity.service.as_str(),
@@ -153,6 +155,7 @@ fn write_one(to: &Transaction<'_>, record: &Record) -> Result<(), RowError> {
                 entry.given.map(|given| given.peer.to_string()),
                 entry.given.map(|given| given.address.to_string()),
                 entry.given.map(|given| given.port),
+                entry.state_since.0,
             ))?;
         }
         Record::Remove(identity, source) => {
@@ -204,6 +207,7 @@ mod tests {
             id: "7d444840-9dc0-4d5b-8a4e-0a3c2b0f6f5e".into(),
             facts: Arc::new(facts),
             state: State::Stopped,
+            state_since: UnixMillis(4),
             registered_at: UnixMillis(1),
             updated_at: UnixMillis(2),
             last_seen: Some(UnixMillis(3)),

@@ -17,6 +17,7 @@ const FIXTURES: &[&str] = &[
     include_str!("fixtures/v3.sql"),
     include_str!("fixtures/v4.sql"),
     include_str!("fixtures/v5.sql"),
+    include_str!("fixtures/v6.sql"),
 ];
 
 #[test]
@@ -37,8 +38,21 @@ fn every_older_version_opens_with_all_it_holds() {
         assert_eq!(history.len(), 1, "version {version}");
         assert_eq!((history[0].put.len(), &*history[0].removed), (1, &[RouteId(4)][..]));
         let catalog = block_on(store.catalog().load()).unwrap();
-        let known = usize::from(version >= 5);
-        assert_eq!((catalog.entries.len(), catalog.allocations.len()), (known, known));
+        let names: Vec<_> = catalog.names.iter().map(|(name, _)| &**name).collect();
+        let since: Vec<_> = catalog
+            .entries
+            .iter()
+            .map(|entry| (entry.identity.service.as_str(), entry.state_since.0 % 1_000_000))
+            .collect();
+        // What was registered once, and never started, does nothing since then.
+        let (held, allocated, named): (&[_], usize, &[_]) = match version {
+            1..=4 => (&[], 0, &[]),
+            5 => (&[("test-service-3", 800_000)], 1, &[]),
+            _ => {
+                (&[("docs", 800_000), ("test-service-3", 800_000)], 1, &["gone", "test-service-3"])
+            }
+        };
+        assert_eq!((&*since, catalog.allocations.len(), &*names), (held, allocated, named));
         store.close().unwrap();
 
         let (store, again) = open(&path).unwrap();
@@ -115,7 +129,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
         ("a text", a_text, "is no store of proxyd"),
         ("a database", |path| sql(path, "CREATE TABLE a (x)"), "is no store of proxyd"),
         ("another's", |path| sql(path, "PRAGMA application_id = 7"), "is no store of proxyd"),
-        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 6)"),
+        ("a newer one", newer, "was written by a newer proxyd (version 99, this one knows 7)"),
         ("a damaged one", damaged, "is damaged ("),
         (NO_ROUTE, no_route, "routes 6: backend cannot be read back"),
     ];

@@ -383,6 +383,33 @@ fn names_that_were_known_stay_known() {
     assert_eq!(restored.take_records(), [Record::PutName("blue".into(), last + 1)]);
 }
 
+/// What it does is one thing, and what was said about it later another.
+#[test]
+fn since_when_it_does_what_it_does_is_remembered() {
+    use State::{Failed, Running, Starting, Stopped, Stopping};
+    let (mut catalog, mut image) = (catalog(), Image::default());
+    let web = identity("web", "1");
+    catalog.put(&web, Source::Api, facts(1), now(1)).unwrap();
+    let steps = [None, Some(Starting), Some(Running), Some(Stopping), Some(Stopped), Some(Failed)];
+    for (step, at) in steps.into_iter().zip((10..).step_by(10)) {
+        if let Some(to) = step {
+            catalog.set_state(&web, to, now(at)).unwrap();
+        }
+        catalog.put(&web, Source::Api, facts(2), now(at + 1)).unwrap();
+        catalog.touch(&web, now(at + 2)).unwrap();
+        catalog.take_records().iter().for_each(|record| image.apply(record));
+        let mut restored = Catalog::new(Config::default(), [2; 32]);
+        restored.restore(image.clone(), now(at + 3));
+        let does = |catalog: &Catalog| {
+            let shown = catalog.view().instance(&web).unwrap();
+            (shown.state, shown.state_since, shown.updated_at)
+        };
+        let since = if step.is_none() { 1 } else { at };
+        let want = (step.unwrap_or_default(), now(since).wall, now(at + 1).wall);
+        assert_eq!((does(&catalog), does(&restored)), (want, want));
+    }
+}
+
 #[test]
 fn what_is_above_a_service() {
     let mut catalog = catalog();
@@ -485,13 +512,35 @@ fn an_address_is_never_given_twice() {
 }
 
 #[test]
-fn ids_are_uuids() {
-    let mut catalog = catalog();
-    let ids: BTreeSet<_> = (0..100).map(|_| catalog.uuid()).collect();
-    assert_eq!(ids.len(), 100);
-    for id in ids {
-        assert_eq!((id.len(), id.as_bytes()[14], id.matches('-').count()), (36, b'4', 4), "{id}");
-        assert!(b"89ab".contains(&id.as_bytes()[19]), "{id}");
+fn ids_are_uuids_and_outlive_us() {
+    let ids = |seed| {
+        let mut catalog = Catalog::new(Config::default(), [seed; 32]);
+        let web = identity("web", "1");
+        catalog.put_session(&web, Some((facts(1), true)), now(0));
+        let session = catalog.view().instance(&web).unwrap().id.clone();
+        catalog.put_session(&web, None, now(0));
+        catalog.register_heartbeat(&web, peer(1), now(0)).unwrap();
+        let heartbeat = catalog.view().instance(&web).unwrap().id.clone();
+        catalog.remove(&web, Source::Heartbeat, now(0));
+        let mut id_by = |source| {
+            catalog.put(&web, source, facts(1), now(0)).unwrap();
+            let id = catalog.view().instance(&web).unwrap().id.clone();
+            catalog.remove(&web, source, now(0));
+            id
+        };
+        let named = [session, id_by(Source::File), id_by(Source::Env), id_by(Source::Auto)];
+        (named, [heartbeat, id_by(Source::Api), id_by(Source::Manual)])
+    };
+    let ((named, random), (named_again, random_again)) = (ids(1), ids(2));
+    assert_eq!(named, named_again, "nobody remembers them");
+    let all: BTreeSet<_> = named.iter().chain(&random).chain(&random_again).collect();
+    assert_eq!(all.len(), 10);
+    for (ids, version) in [(&named[..], b'5'), (&random[..], b'4')] {
+        for id in ids {
+            let form = (id.len(), id.as_bytes()[14], id.matches('-').count());
+            assert_eq!(form, (36, version, 4), "{id}");
+            assert!(b"89ab".contains(&id.as_bytes()[19]), "{id}");
+        }
     }
 }
 
@@ -729,7 +778,7 @@ proptest! {
             prop_assert!(shown.sources.contains(&entry.source));
             let before = catalog.view().instance(&entry.identity).unwrap();
             prop_assert_eq!(shown.given, before.given);
-            if entry.state == State::Registered && before.source == entry.source {
+            if before.source == entry.source {
                 prop_assert_eq!(shown.state_since, before.state_since);
             }
         }

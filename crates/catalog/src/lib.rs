@@ -44,7 +44,7 @@ pub use entry::{
 };
 pub use health::{Check, Finding, Health, Place};
 pub use pool::{ADDRESSES_MAX, AddressPool, PoolError, PortPool, SubnetError, check_subnet};
-pub use record::{Expired, Given, Image, Record, StoredEntry};
+pub use record::{About, Expired, Given, Image, Record, StoredEntry};
 pub use state::{State, TransitionError};
 pub use topology::{INTERFACES_MAX, Interface, NetworkKind, Topology};
 pub use view::{Instance, Lease, Reachable, Service, Standing, View};

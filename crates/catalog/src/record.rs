@@ -72,32 +72,28 @@ pub enum Record {
     RemoveName(Box<str>),
 }
 
+/// What a record is about: of two about the same, nothing is left of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About<'a> {
+    /// What a source says of an identity.
+    Entry(&'a Identity, Source),
+    /// The address of a service.
+    Allocation(&'a str),
+    /// A name.
+    Name(&'a str),
+}
+
 impl Record {
-    /// Whether nothing is left of the other one once this one is written after it.
-    pub fn is_in_place_of(&self, other: &Self) -> bool {
-        let entry = |of: &Self| match of {
-            Self::Put(entry) => Some((entry.identity.clone(), entry.source)),
-            Self::Remove(identity, source) => Some((identity.clone(), *source)),
-            Self::PutAllocation(..)
-            | Self::RemoveAllocation(_)
-            | Self::PutName(..)
-            | Self::RemoveName(_) => None,
-        };
-        let allocation = |of: &Self| match of {
+    /// What it is about.
+    pub fn about(&self) -> About<'_> {
+        match self {
+            Self::Put(entry) => About::Entry(&entry.identity, entry.source),
+            Self::Remove(identity, source) => About::Entry(identity, *source),
             Self::PutAllocation(service, _) | Self::RemoveAllocation(service) => {
-                Some(service.clone())
+                About::Allocation(service)
             }
-            Self::Put(_) | Self::Remove(..) | Self::PutName(..) | Self::RemoveName(_) => None,
-        };
-        let name = |of: &Self| match of {
-            Self::PutName(name, _) | Self::RemoveName(name) => Some(name.clone()),
-            Self::Put(_)
-            | Self::Remove(..)
-            | Self::PutAllocation(..)
-            | Self::RemoveAllocation(_) => None,
-        };
-        let about = |of: &Self| (entry(of), allocation(of), name(of));
-        about(self) == about(other)
+            Self::PutName(name, _) | Self::RemoveName(name) => About::Name(name),
+        }
     }
 }
 

@@ -59,19 +59,38 @@ impl Feed {
         self.0.is_there.notified().await;
     }
 
-    pub(crate) fn take(&self, catalog: &mut Catalog, now: Now) {
+    /// What is there.
+    pub(crate) fn take(&self) -> Vec<News> {
         let waiting = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *waiting)
         };
-        for (identity, said) in waiting.sessions {
-            catalog.put_session(&identity, said, now);
-        }
-        for ((identity, endpoint), found) in waiting.checks {
-            catalog.check(&identity, &endpoint, found, now);
-        }
-        for ((service, place), found) in waiting.places {
-            catalog.check_place(&service, &place, &found, now);
+        let Waiting { sessions, checks, places } = waiting;
+        let sessions = sessions.into_iter().map(|(identity, said)| News::Session(identity, said));
+        let checks = checks.into_iter();
+        let checks = checks.map(|((identity, name), found)| News::Check(identity, name, found));
+        let places = places.into_iter();
+        let places = places.map(|((service, place), found)| News::Place(service, place, found));
+        sessions.chain(checks).chain(places).collect()
+    }
+}
+
+/// One thing that the catalog is told.
+#[derive(Debug)]
+pub(crate) enum News {
+    Session(Identity, Option<(Facts, bool)>),
+    Check(Identity, Box<str>, Finding),
+    Place(ServiceName, Place, Finding),
+}
+
+impl News {
+    pub(crate) fn tell(&self, catalog: &mut Catalog, now: Now) {
+        match self {
+            Self::Session(identity, said) => catalog.put_session(identity, said.clone(), now),
+            Self::Check(identity, name, found) => {
+                catalog.check(identity, name, found.clone(), now);
+            }
+            Self::Place(service, place, found) => catalog.check_place(service, place, found, now),
         }
     }
 }

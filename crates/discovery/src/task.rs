@@ -11,6 +11,7 @@ use store::CatalogRows;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::backlog::Backlog;
 use crate::handle::{Job, WAITING_MAX};
 use crate::{ChangeError, Feed, Handle};
 
@@ -33,8 +34,10 @@ pub fn start(
     let (jobs, waiting) = mpsc::channel(WAITING_MAX);
     let view = Snapshot::new(Arc::new(catalog.view().clone()));
     let (tell, seq) = watch::channel(catalog.view().seq());
-    let (shown, unsaved) = (catalog.view().version(), Vec::new());
-    let task = Task { catalog, rows, feed, clock, view: view.clone(), tell, shown, unsaved };
+    let (shown, backlog) = (catalog.view().version(), Backlog::default());
+    let view_of = view.clone();
+    let task =
+        Task { catalog, rows, feed, clock, view: view_of, tell, shown, backlog, is_failing: false };
     let task = tokio::spawn(task.run(waiting));
     (Handle { jobs, view, seq }, task)
 }
@@ -62,14 +65,16 @@ struct Task {
     tell: watch::Sender<u64>,
     /// The version that is shown.
     shown: u64,
-    /// What happened by itself and is not on the disk yet, the end of heartbeats for one.
-    unsaved: Vec<Record>,
+    backlog: Backlog,
+    /// Whether the last change could not be saved, so that this is said once.
+    is_failing: bool,
 }
 
 impl Task {
     async fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
         loop {
             let mut jobs = Vec::new();
+            let (ends, retry) = (self.catalog.next_deadline(), self.backlog.due(self.clock.mono()));
             tokio::select! {
                 count = waiting.recv_many(&mut jobs, TOGETHER_MAX) => {
                     if count == 0 {
@@ -77,13 +82,13 @@ impl Task {
                     }
                 }
                 () = self.feed.is_there() => {}
-                () = self.clock.sleep_until(self.catalog.next_deadline()) => {}
+                () = self.clock.sleep_until(ends.into_iter().chain(retry).min()) => {}
             }
             if !self.happen() {
                 // What fails at once again would leave no time for anything else.
                 tokio::time::sleep(PAUSE).await;
             }
-            if !jobs.is_empty() || !self.unsaved.is_empty() {
+            if !jobs.is_empty() || self.backlog.is_due(self.clock.mono()) {
                 self.carry_out(jobs).await;
             }
         }
@@ -91,19 +96,15 @@ impl Task {
 
     /// What waits for nobody's disk. Gives whether that went well.
     fn happen(&mut self) -> bool {
-        let now = self.clock.now();
-        let (mut next, mut expired) = (self.catalog.clone(), Vec::new());
-        let went_well = unless_it_panics(|| {
-            self.feed.take(&mut next, now);
-            expired = next.expire(now);
-        });
-        if went_well {
-            self.catalog = next;
-            expired.iter().for_each(|expired| tell_end(expired, now));
-            self.unsaved.append(&mut self.catalog.take_records());
-            self.show();
+        let (now, news) = (self.clock.now(), self.feed.take());
+        all_or_each(&mut self.catalog, &news, |catalog, news| news.tell(catalog, now));
+        let expired = attempt(&mut self.catalog, |catalog| catalog.expire(now));
+        for expired in expired.iter().flatten() {
+            tell_end(expired, now);
         }
-        went_well
+        self.backlog.add(self.catalog.take_records());
+        self.show();
+        expired.is_some()
     }
 
     /// All of them together, or, if that cannot be saved, each alone.
@@ -111,51 +112,65 @@ impl Task {
         let now = self.clock.now();
         let mut next = self.catalog.clone();
         for job in &mut jobs {
-            attempt(job, &mut next, now);
+            attempt(&mut next, |next| job.run(next, now));
         }
-        let mut records = self.unsaved.clone();
-        records.append(&mut next.take_records());
-        match self.save(records).await {
-            Ok(()) => {
-                self.unsaved.clear();
-                self.catalog = next;
-                self.show();
-                jobs.into_iter().for_each(|job| job.answer(Ok(())));
-            }
-            Err(error) => self.carry_out_alone(jobs, error).await,
+        let mut own = next.take_records();
+        if own.is_empty() && !self.backlog.is_due(now.mono) {
+            return self.accept(next, jobs);
+        }
+        let mut records = self.backlog.records().to_vec();
+        records.append(&mut own);
+        if self.save(records).await.is_ok() {
+            self.backlog.saved();
+            self.accept(next, jobs);
+        } else {
+            self.carry_out_alone(jobs).await;
         }
     }
 
-    async fn carry_out_alone(&mut self, jobs: Vec<Box<dyn Job>>, error: String) {
-        tracing::error!(%error, "changes of the catalog cannot be saved together");
-        if !self.unsaved.is_empty() && self.save(self.unsaved.clone()).await.is_ok() {
-            self.unsaved.clear();
+    fn accept(&mut self, next: Catalog, jobs: Vec<Box<dyn Job>>) {
+        self.catalog = next;
+        self.show();
+        jobs.into_iter().for_each(|job| job.answer(Ok(())));
+    }
+
+    /// What happened before goes first: on the disk nothing may be older than what is missing there.
+    async fn carry_out_alone(&mut self, jobs: Vec<Box<dyn Job>>) {
+        let before = self.save(self.backlog.records().to_vec()).await;
+        match &before {
+            Ok(()) => self.backlog.saved(),
+            Err(_) => self.backlog.failed(self.clock.mono()),
         }
         for mut job in jobs {
             let now = self.clock.now();
             let mut next = self.catalog.clone();
-            attempt(&mut job, &mut next, now);
+            attempt(&mut next, |next| job.run(next, now));
             let records = next.take_records();
-            let saved = self.save(records.clone()).await;
-            match &saved {
-                Ok(()) => {
-                    // What was not saved before must not be saved over it later.
-                    let is_older = |old: &Record| records.iter().any(|new| new.is_in_place_of(old));
-                    self.unsaved.retain(|old| !is_older(old));
-                    self.catalog = next;
-                    self.show();
-                }
-                Err(error) => tracing::error!(%error, "a change of the catalog cannot be saved"),
+            let saved = match &before {
+                Err(error) if !records.is_empty() => Err(error.clone()),
+                Ok(()) | Err(_) => self.save(records).await,
+            };
+            match saved {
+                Ok(()) => self.accept(next, vec![job]),
+                Err(error) => job.answer(Err(ChangeError::Unsaved(error))),
             }
-            job.answer(saved.map_err(ChangeError::Unsaved));
         }
     }
 
-    async fn save(&self, records: Vec<Record>) -> Result<(), String> {
+    async fn save(&mut self, records: Vec<Record>) -> Result<(), String> {
         if records.is_empty() {
             return Ok(());
         }
-        self.rows.write(records).await.map_err(|error| error.to_string())
+        let saved = self.rows.write(records).await.map_err(|error| error.to_string());
+        match &saved {
+            Ok(()) if self.is_failing => tracing::info!("changes of the catalog are saved again"),
+            Err(error) if !self.is_failing => {
+                tracing::error!(%error, "changes of the catalog cannot be saved");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.is_failing = saved.is_err();
+        saved
     }
 
     /// Shows the catalog, if it is to be seen in another way.
@@ -179,20 +194,48 @@ impl Drop for Task {
     }
 }
 
-/// Carries a change out, or, if it fails, leaves everything as it was.
-fn attempt(job: &mut Box<dyn Job>, catalog: &mut Catalog, now: Now) {
-    let mut next = catalog.clone();
-    if unless_it_panics(|| job.run(&mut next, now)) {
-        *catalog = next;
+/// Tells the catalog all of it, or, if that fails, whatever of it can be told.
+fn all_or_each<T>(catalog: &mut Catalog, all: &[T], tell: impl Fn(&mut Catalog, &T)) {
+    let told = attempt(catalog, |catalog| all.iter().for_each(|one| tell(catalog, one)));
+    if told.is_none() {
+        for one in all {
+            attempt(catalog, |catalog| tell(catalog, one));
+        }
     }
 }
 
-/// A bug in one change must not end the task that all dialects live by. What it has left behind is
-/// a copy that is thrown away.
-fn unless_it_panics(work: impl FnOnce()) -> bool {
-    let went_well = catch_unwind(AssertUnwindSafe(work)).is_ok();
-    if !went_well {
-        tracing::error!("a change of the catalog has failed: this is a bug of proxyd");
+/// Changes the catalog, or, if that fails, leaves it as it was: a bug in one change must not end
+/// the task that all dialects live by. What the bug has left behind is a copy that is thrown away.
+fn attempt<R>(catalog: &mut Catalog, change: impl FnOnce(&mut Catalog) -> R) -> Option<R> {
+    let mut next = catalog.clone();
+    match catch_unwind(AssertUnwindSafe(|| change(&mut next))) {
+        Ok(result) => {
+            *catalog = next;
+            Some(result)
+        }
+        Err(_) => {
+            tracing::error!("a change of the catalog has failed: this is a bug of proxyd");
+            None
+        }
     }
-    went_well
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{Facts, Identity, Source};
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_told_takes_nothing_along() {
+        let mut catalog = Catalog::new(Config::default(), [7; 32]);
+        all_or_each(&mut catalog, &["a", "bad", "c"], |catalog, name| {
+            let name = Identity::alone(name).unwrap();
+            catalog.put(&name, Source::File, Facts::default(), Now::default()).unwrap();
+            assert_ne!(name.service.as_str(), "bad", "on purpose");
+        });
+        let names: Vec<_> =
+            catalog.view().services().map(|service| service.name.to_string()).collect();
+        assert_eq!((names, catalog.view().seq()), (vec!["a".into(), "c".into()], 2));
+    }
 }

@@ -145,6 +145,63 @@ async fn a_name_ends_by_itself_and_its_end_is_saved_with_the_next_change() {
     store.close().unwrap();
 }
 
+async fn beat_of(handle: &Handle, name: &str) -> Result<u16, ChangeError> {
+    let (name, peer) = (here(name), [127, 0, 0, 1].into());
+    let beat = move |catalog: &mut catalog::Catalog, now: Now| {
+        catalog.register_heartbeat(&name, peer, now).map(|given| given.port).unwrap()
+    };
+    handle.change(beat).await
+}
+
+/// A restart would find two names with one address, and forget one that was answered.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_saved_before_what_happened_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    assert_eq!(beat_of(&handle, "old").await, Ok(9000));
+    let disk = rusqlite::Connection::open(&path).unwrap();
+    let fails = "CREATE TRIGGER fails BEFORE DELETE ON catalog_entries
+                 BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+    disk.execute_batch(fails).unwrap();
+    handle.changes().next().await.unwrap().expect("its end");
+    assert!(handle.view().is_empty());
+    let refused = beat_of(&handle, "new").await.unwrap_err();
+    assert!(refused.to_string().contains("on purpose"), "{refused}");
+    assert_eq!(saved(&store).await, ["old/old"]);
+    // What needs no disk needs not wait for it.
+    assert_eq!(handle.change(|catalog, now| catalog.beat(&here("none"), now)).await, Ok(false));
+
+    disk.execute_batch("DROP TRIGGER fails").unwrap();
+    assert_eq!(beat_of(&handle, "new").await, Ok(9000));
+    assert_eq!(saved(&store).await, ["new/new"]);
+    store.close().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_saved_is_tried_again_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    beat_of(&handle, "web").await.unwrap();
+    let disk = rusqlite::Connection::open(&path).unwrap();
+    let fails = "CREATE TRIGGER fails BEFORE DELETE ON catalog_entries
+                 BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+    disk.execute_batch(fails).unwrap();
+    handle.changes().next().await.unwrap().expect("its end");
+    assert_eq!(saved(&store).await, ["web/web"]);
+    disk.execute_batch("DROP TRIGGER fails").unwrap();
+    // Time passes while we wait for the disk, so it cannot bound how long we do.
+    let mut looks = 0;
+    while !saved(&store).await.is_empty() {
+        looks += 1;
+        assert!(looks < 10_000, "it is not tried");
+    }
+    store.close().unwrap();
+}
+
 #[tokio::test]
 async fn sessions_are_heard_without_waiting() {
     let (store, feed) = (Store::memory(), Feed::default());

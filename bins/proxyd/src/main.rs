@@ -97,17 +97,27 @@ enum LogArg {
 
 impl ConfigArgs {
     fn load(self) -> Result<Config, ConfigError> {
-        let flags = Flags {
+        Config::load(&self.flags(), &environment())
+    }
+
+    fn load_and_look(self) -> Result<Config, ConfigError> {
+        Config::load_and_look(&self.flags(), &environment())
+    }
+
+    fn flags(self) -> Flags {
+        Flags {
             file: self.config,
             http: self.http,
             registry: self.registry,
             store: self.store,
             admin_socket: self.admin_socket,
             workers: self.workers,
-        };
-        let environment: BTreeMap<String, String> = std::env::vars().collect();
-        Config::load(&flags, &environment)
+        }
     }
+}
+
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars().collect()
 }
 
 fn main() -> ExitCode {
@@ -148,7 +158,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             app::run(config, args.ports_file.as_deref())?;
         }
         Command::Check(args) => {
-            let config = args.load()?;
+            let config = args.load_and_look()?;
             let from = config.file.map_or("defaults".to_owned(), |file| file.display().to_string());
             println!("{from}: ok");
         }

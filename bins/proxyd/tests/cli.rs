@@ -27,6 +27,26 @@ fn a_bad_configuration_ends_with_78_and_says_where() {
     assert_eq!(missing.status.code(), Some(78));
 }
 
+/// What would keep it from starting is said before, with the key and what to do.
+#[test]
+fn a_folder_that_is_not_there_is_told_by_check_and_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, store) = (folder.path().join("proxyd.toml"), folder.path().join("no/proxyd.db"));
+    std::fs::write(&file, format!("[store]\npath = {store:?}\n")).expect("a file");
+    let name = file.display().to_string();
+    let missing = folder.path().join("no");
+    for command in ["check", "run"] {
+        let output = proxyd(&[command, "-c", &name]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{command}: {said}");
+        let wanted = format!(
+            "error: {name}:2:8: store.path: the folder {} does not exist: make it",
+            missing.display()
+        );
+        assert!(said.starts_with(&wanted), "{said}");
+    }
+}
+
 #[test]
 fn check_and_show_agree() {
     let folder = tempfile::tempdir().expect("a folder");

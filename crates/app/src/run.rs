@@ -15,13 +15,13 @@ use model::Image;
 use probe::Policy;
 use runtime::{Clock, Signal, Signals};
 use session::Registry;
-use store::{HistoryBounds, Store};
+use store::{HistoryBounds, OpenError, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::admin::Gathered;
 use crate::certificates::{CertificateError, Served};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, folder_of};
 use crate::dialects::{Common, Dialects};
 use crate::issuing::Issuing;
 use crate::kept;
@@ -40,8 +40,8 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The database.
-    #[error(transparent)]
-    Store(#[from] store::OpenError),
+    #[error("store.path: {}{}", .0, way_in(.0))]
+    Store(#[from] OpenError),
     /// What the store remembers of the catalog.
     #[error("the catalog cannot be read: {0}")]
     Catalog(store::AskError),
@@ -392,10 +392,36 @@ fn way_out(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "end what listens there, or write another address",
         io::ErrorKind::AddrNotAvailable => "write an address of this machine",
+        io::ErrorKind::NotFound => "make the folder that it is in, or write another path",
         io::ErrorKind::PermissionDenied => {
             "write a port or path that proxyd may have, or permit it this one (CAP_NET_BIND_SERVICE)"
         }
         _ => "write another address",
+    }
+}
+
+/// What somebody can do whose store the system does not open; the others say it themselves.
+fn way_in(error: &OpenError) -> String {
+    match error {
+        OpenError::Io { path, source } => {
+            let folder = folder_of(path).display();
+            match source.kind() {
+                io::ErrorKind::NotFound => {
+                    format!("; make the folder {folder}, or write another path")
+                }
+                io::ErrorKind::PermissionDenied => format!(
+                    "; let the user that proxyd runs as write in {folder}, or write another path"
+                ),
+                _ => "; write another path".to_owned(),
+            }
+        }
+        OpenError::InUse(_)
+        | OpenError::Foreign(_)
+        | OpenError::Newer { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Row { .. }
+        | OpenError::Sqlite { .. }
+        | OpenError::Thread(_) => String::new(),
     }
 }
 
@@ -439,6 +465,24 @@ mod tests {
             let text = not_started(error, &[clear]).to_string();
             assert!(text.starts_with(says), "{text}");
         }
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_had() {
+        let io =
+            |kind: io::ErrorKind| OpenError::Io { path: "/x/p.db".into(), source: kind.into() };
+        #[rustfmt::skip]
+        let table = [
+            (io(io::ErrorKind::NotFound),           "store.path: cannot open /x/p.db: entity not found; make the folder /x, or write another path"),
+            (io(io::ErrorKind::PermissionDenied),   "store.path: cannot open /x/p.db: permission denied; let the user that proxyd runs as write in /x, or write another path"),
+            (OpenError::InUse("/x/p.db".into()),    "store.path: /x/p.db is in use by another proxyd: stop that one, or set another [store] path"),
+        ];
+        for (error, says) in table {
+            assert_eq!(RunError::from(error).to_string(), says);
+        }
+        let opened = Store::open(Path::new("/nowhere/p.db"), HistoryBounds::USUAL);
+        let said = RunError::from(opened.unwrap_err()).to_string();
+        assert!(said.ends_with("; make the folder /nowhere, or write another path"), "{said}");
     }
 
     #[tokio::test]

@@ -140,7 +140,7 @@ impl<'de, T: Form> Deserialize<'de> for One<T> {
 
 struct Text<T>(PhantomData<T>);
 
-impl<T: Form> Visitor<'_> for Text<T> {
+impl<'de, T: Form> Visitor<'de> for Text<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,6 +156,14 @@ impl<T: Form> Visitor<'_> for Text<T> {
             Some(instead) => E::custom(instead),
             None => E::invalid_type(serde::de::Unexpected::Signed(number), &self),
         })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
+        let first = list.next_element::<String>().ok().flatten();
+        Err(A::Error::custom(match first {
+            Some(first) => format!("want one value and no list: write {first:?}"),
+            None => format!("want one value and no list: {}", T::WANT),
+        }))
     }
 }
 

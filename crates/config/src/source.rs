@@ -131,6 +131,9 @@ mod tests {
             ("[registry]\ntls = true\n",                 "F:2:7: registry.tls: invalid type: boolean `true`, expected { cert = \"FILE\", key = \"FILE\" }"),
             ("[[registry.credentials]]\nnetworks = [\"10/8\"]\n", "F:2:13: registry.credentials[0].networks[0]: want an address or a network like"),
             ("[dns]\nlisten = 5353\n",                    "F:2:10: "),
+            ("[dns]\nlisten = [\"127.0.0.1:53\"]\n",      "F:2:10: dns.listen: want one value and no list: write \"127.0.0.1:53\""),
+            ("[dns]\nlisten = []\n",                      "F:2:10: dns.listen: want one value and no list: an address with a port such as"),
+            ("[store]\npath = [1]\n",                    "F:2:8: store.path: want one value and no list: the path of a file, in quotes"),
             ("[store]\netcd = []\n",                     "F:2:1: [store] etcd is not built yet; leave it out"),
             ("\"a\\nb\" = 1\n",                          "F:1:1: unknown field `a\\nb`"),
         ];

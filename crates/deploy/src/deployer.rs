@@ -67,6 +67,8 @@ pub enum BadSettings {
     /// One host is wrong.
     #[error("host `{name}`: {setting} {source}")]
     Host {
+        /// Its place in the list.
+        at: usize,
         /// Which host.
         name: String,
         /// Which key of it.
@@ -154,11 +156,11 @@ impl Deployer {
             return Err(BadSettings::TooMany);
         }
         let mut names = BTreeSet::new();
-        for host in &settings.hosts {
+        for (at, host) in settings.hosts.iter().enumerate() {
             let name = host.name.clone();
             host.check().map_err(|(setting, source)| {
                 let name = name.clone();
-                BadSettings::Host { name, setting, source }
+                BadSettings::Host { at, name, setting, source }
             })?;
             if !names.insert(name) {
                 return Err(BadSettings::Twice(host.name.clone()));
@@ -197,6 +199,11 @@ impl Deployer {
             job.run().await
         });
         Ok(Deployment { host: host.clone(), progress: receiver, task })
+    }
+
+    /// The folder on this machine in which packages lie.
+    pub fn packages(&self) -> &Path {
+        &self.settings.packages
     }
 
     /// Begins no more and waits for those at work. Whoever waits bounds it; a host whose

@@ -15,7 +15,7 @@ use certs::PairPaths;
 use dns::Zone;
 use door::Access;
 use ipnet::IpNet;
-use json_rpc::Entry;
+use json_rpc::{BackendsError, Entry};
 
 use super::clients::ClientCertificates;
 use super::{ConfigError, read_token, set, value};
@@ -161,6 +161,10 @@ impl DialectsConfig {
         let dns = raw.dns.map(dns_config).transpose()?;
         let zone = dns.as_ref().map_or(ZONE, |dns| &dns.zone_shown);
         let service_proxy = raw.service_proxy.map(|raw| service_proxy(raw, zone)).transpose()?;
+        if heartbeat.is_none() && service_proxy.as_ref().is_some_and(|on| on.assign_addresses) {
+            let want = "wants a section [heartbeat]: virtual addresses are given to names that register there";
+            return Err(value("service_proxy.assign_addresses", want));
+        }
         let json_rpc = raw.json_rpc.map(json_rpc_config).transpose()?;
         Ok((Self { heartbeat, dns, service_proxy, service_api, json_rpc }, catalog))
     }
@@ -179,6 +183,15 @@ impl DialectsConfig {
             rpc.backends = user.map(|user| user.join("plexus/backends.toml"));
         }
         Ok(())
+    }
+
+    /// Whether the backends file is good. It need not be there.
+    pub(super) fn look_into_backends(&self) -> Result<(), ConfigError> {
+        let file = self.json_rpc.as_ref().and_then(|rpc| rpc.backends.as_deref());
+        match file.map(json_rpc::read_backends) {
+            None | Some(Ok(_) | Err(BackendsError::Missing(_))) => Ok(()),
+            Some(Err(error)) => Err(value("json_rpc.backends", &error.to_string())),
+        }
     }
 
     /// As it would be written.
@@ -293,7 +306,11 @@ impl AccessConfig {
                 "set token_file, write insecure = true",
             )?;
         }
-        let origins = origins.into_iter().flatten().map(Into::into).collect();
+        let origins: Vec<Box<str>> = origins.into_iter().flatten().map(Into::into).collect();
+        if let Some(at) = origins.iter().position(|origin| !is_origin(origin)) {
+            let want = "want a page's origin, without a path: \"https://ops.example.com\"";
+            return Err(value(&format!("{section}.origins[{at}]"), want));
+        }
         Ok(Self { access: Access { token, origins }, token_file, insecure })
     }
 
@@ -305,6 +322,18 @@ impl AccessConfig {
         }
         out
     }
+}
+
+/// `scheme://host`, perhaps with a port: what browsers send (RFC 6454, section 7).
+fn is_origin(text: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '@');
+    text.split_once("://").is_some_and(|(scheme, authority)| {
+        let scheme_fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+        !scheme.is_empty()
+            && scheme.bytes().all(scheme_fits)
+            && !authority.is_empty()
+            && !authority.contains(bad)
+    })
 }
 
 /// Whoever others can reach has to know them (SPEC 12).
@@ -512,9 +541,23 @@ fn deploy(
     }
     let mut settings = deploy::Settings::new(read, packages);
     set(&mut settings.keep, keep);
-    deploy::Deployer::new(settings.clone())
-        .map_err(|error| value("service_api.deploy_hosts", &error.to_string()))?;
+    deploy::Deployer::new(settings.clone()).map_err(bad_settings)?;
     Ok(DeployConfig { settings, shown })
+}
+
+/// Which key it is.
+fn bad_settings(error: deploy::BadSettings) -> ConfigError {
+    use deploy::BadSettings;
+    let message = error.to_string();
+    match error {
+        BadSettings::Host { at, setting, source, .. } => {
+            value(&format!("service_api.deploy_hosts[{at}].{setting}"), &source.to_string())
+        }
+        BadSettings::Packages { .. } => value("service_api.deploy_packages", &message),
+        BadSettings::Twice(_) | BadSettings::TooMany | BadSettings::Program(_) => {
+            value("service_api.deploy_hosts", &message)
+        }
+    }
 }
 
 fn json_rpc_config(raw: raw::JsonRpc) -> Result<JsonRpcConfig, ConfigError> {
@@ -557,7 +600,9 @@ fn own(raw: raw::Own) -> Result<OwnConfig, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{load_text, shown_again, without_place};
+    use std::collections::BTreeMap;
+
+    use crate::config::{Config, Flags, load_text, shown_again, without_place};
 
     #[test]
     fn what_is_off_unless_it_is_there() {
@@ -585,7 +630,7 @@ mod tests {
             ("assign_addresses = true",    ["", ""]),
         ];
         for (keys, want) in table {
-            let config = load_text(&format!("[service_proxy]\n{keys}\n")).unwrap();
+            let config = load_text(&format!("[heartbeat]\n[service_proxy]\n{keys}\n")).unwrap();
             let proxy = config.dialects.service_proxy.unwrap();
             let found =
                 [proxy.tcp, proxy.http].map(|at| at.map_or(String::new(), |at| at.to_string()));
@@ -664,6 +709,30 @@ self = { name = \"proxyd\", port = 80 }
         assert_eq!((&read.files, &read.clients), (&shown.files, &shown.clients));
     }
 
+    /// proxyd starts without what is wrong there, and takes it when it is mended.
+    #[test]
+    fn a_backends_file_is_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display().to_string();
+        let (file, backends) = (folder.path().join("proxyd.toml"), folder.path().join("b.toml"));
+        std::fs::write(&file, format!("[json_rpc]\nbackends = {backends:?}\n")).unwrap();
+        let flags = Flags { file: Some(file), ..Flags::default() };
+        let look = || {
+            let looked_at = Config::load_and_look(&flags, &BTreeMap::new());
+            looked_at.err().map_or(String::new(), |error| error.to_string().replace(&at, "@"))
+        };
+        assert_eq!(look(), "", "it need not be there");
+        std::fs::write(&backends, "[[backend]]\nname = \"a\"\nhost = \"h\"\nport = 0\n").unwrap();
+        let said = look();
+        assert!(
+            said.starts_with("@/proxyd.toml:2:12: json_rpc.backends: @/b.toml:4:8: "),
+            "{said}"
+        );
+        assert!(Config::load(&flags, &BTreeMap::new()).is_ok());
+        std::fs::write(&backends, "[[backend]]\nname = \"a\"\nhost = \"h\"\nport = 1\n").unwrap();
+        assert_eq!(look(), "");
+    }
+
     #[test]
     fn mistakes() {
         #[rustfmt::skip]
@@ -677,6 +746,15 @@ self = { name = \"proxyd\", port = 80 }
             ("[heartbeat]\naddresses = \"10.0.0.1\"\n",      "heartbeat.addresses: want the first and the last address"),
             ("[dns]\nlisten = \"0.0.0.0:53\"\n",            "dns.listen: may not be 0.0.0.0:53"),
             ("[dns]\nzone = \"\"\n",                          "dns.zone: a zone is a domain name"),
+            ("[service_proxy]\nassign_addresses = true\n",  "service_proxy.assign_addresses: wants a section [heartbeat]: virtual addresses are given to names that register there"),
+            ("[service_api]\norigins = [\"https://a\", \"ops.example.com\"]\n", "service_api.origins[1]: want a page's origin, without a path: \"https://ops.example.com\""),
+            ("[json_rpc]\norigins = [\"https://a/\"]\n",     "json_rpc.origins[0]: want a page's origin, without a path"),
+            ("[json_rpc]\norigins = [\"://a\"]\n",           "json_rpc.origins[0]: want a page's origin, without a path"),
+            ("[json_rpc]\norigins = [\"*\"]\n",              "json_rpc.origins[0]: want a page's origin, without a path"),
+            ("[service_api]\ndeploy_packages = \"/gone\"\n[[service_api.deploy_hosts]]\nname = \"a\"\naddress = \"b\"\nuser = \"c\"\nkey = \"/k\"\nhost_key = \"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\"\n",
+             "service_api.deploy_packages: /gone: No such file or directory"),
+            ("[service_api]\ndeploy_packages = \"/\"\n[[service_api.deploy_hosts]]\nname = \"a\"\naddress = \"b\"\nuser = \"c\"\nkey = \"k\"\nhost_key = \"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\"\n",
+             "service_api.deploy_hosts[0].key: must be an absolute path"),
             ("[service_proxy]\ntcp = \"0.0.0.0:1\"\n",       "service_proxy.tcp: may not be 0.0.0.0:1"),
             ("[service_api]\ncert = \"a\"\n",                "service_api.key: is wanted with cert"),
             ("[service_api]\nsubnets = [\"fd00::/8\"]\n",    "service_api.subnets[0]: want a network of IPv4"),

@@ -9,6 +9,7 @@ mod admin;
 mod clients;
 mod credentials;
 mod dialects;
+mod folders;
 mod listeners;
 mod show;
 
@@ -37,6 +38,7 @@ pub(crate) use clients::{ClientCertificates, RegistryTls};
 pub(crate) use credentials::Shown;
 pub use dialects::DialectsConfig;
 pub(crate) use dialects::{JsonRpcConfig, ServiceApiConfig};
+pub(crate) use folders::folder_of;
 pub use show::show;
 
 /// Everything `proxyd run` needs to know.
@@ -178,6 +180,27 @@ impl Config {
         flags: &Flags,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
+        Self::read(flags, environment, |_| Ok(()))
+    }
+
+    /// The same, and looks at what proxyd would start without: the backends file, which may come to
+    /// be good while it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], for a person.
+    pub fn load_and_look(
+        flags: &Flags,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        Self::read(flags, environment, |config| config.dialects.look_into_backends())
+    }
+
+    fn read(
+        flags: &Flags,
+        environment: &BTreeMap<String, String>,
+        look: impl FnOnce(&Self) -> Result<(), ConfigError>,
+    ) -> Result<Self, ConfigError> {
         let file = flags.file.clone().or_else(|| find(environment));
         let (name, text) = match &file {
             Some(path) => {
@@ -197,7 +220,9 @@ impl Config {
             let said = flags.name_of(whole).or(variable);
             said.map_or_else(|| source.place(key), str::to_owned)
         };
-        Self::checked(raw, file, flags, environment).map_err(|error| error.placed(place))
+        let checked = Self::checked(raw, file, flags, environment);
+        let looked_at = checked.and_then(|config| look(&config).map(|()| config));
+        looked_at.map_err(|error| error.placed(place))
     }
 
     fn checked(
@@ -211,6 +236,7 @@ impl Config {
         config.override_by(flags);
         config.check()?;
         config.check_listeners()?;
+        config.check_folders()?;
         config.check_pairs()?;
         Ok(config)
     }
@@ -611,13 +637,13 @@ mod tests {
         let config = load(
             "workers = 1\n[http]\nlisten = [\"127.0.0.1:0\"]\n[registry]\n\
              listen = [\"127.0.0.1:0\"]\nsession_expiry = \"61s\"\nstaged_expiry = \"31m\"\n\
-             route_grace = \"6m\"\n[store]\npath = \"x/proxyd.db\"\n",
+             route_grace = \"6m\"\n[store]\npath = \"/x.db\"\n",
         )
         .unwrap();
         assert_eq!(config.http.workers, 1);
         assert_eq!(config.session.session_expiry, Duration::from_secs(61));
         assert_eq!(config.session.route_grace, Duration::from_secs(360));
-        assert_eq!(config.admin_socket, Path::new("x/proxyd.sock"));
+        assert_eq!(config.admin_socket, Path::new("/x.sock"));
     }
 
     #[test]

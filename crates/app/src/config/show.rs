@@ -105,6 +105,21 @@ pub fn show(config: &Config) -> String {
         }
     }
     out.push_str(&config.dialects.show(&config.catalog));
+    let dialects = &config.dialects;
+    let sections = [
+        ("[https]", config.https.is_some()),
+        ("[acme]", config.acme.is_some()),
+        ("[admin] listen", config.admin.is_some()),
+        ("[heartbeat]", dialects.heartbeat.is_some()),
+        ("[dns]", dialects.dns.is_some()),
+        ("[service_proxy]", dialects.service_proxy.is_some()),
+        ("[service_api]", dialects.service_api.is_some()),
+        ("[json_rpc]", dialects.json_rpc.is_some()),
+    ];
+    let off: Vec<_> = sections.iter().filter(|(_, is_on)| !is_on).map(|(name, _)| *name).collect();
+    if !off.is_empty() {
+        let _ = writeln!(out, "\n# off, until it is written: {}", off.join(", "));
+    }
     out
 }
 
@@ -130,6 +145,22 @@ mod tests {
             "[https]\n[acme]\naccept_terms = true\nemail = \"a@example.com\"\n\
              challenges = [\"tls-alpn-01\"]\n",
         );
+    }
+
+    #[test]
+    fn what_is_off_is_told() {
+        let shown = |text: &str| super::show(&super::super::load_text(text).unwrap());
+        let all = "\n# off, until it is written: [https], [acme], [admin] listen, [heartbeat], [dns], \
+                   [service_proxy], [service_api], [json_rpc]\n";
+        assert!(shown("").ends_with(all));
+        let some =
+            "[https]\n[admin]\nlisten = \"127.0.0.1:1\"\n[heartbeat]\n[dns]\n[service_api]\n";
+        assert!(
+            shown(some)
+                .ends_with("\n# off, until it is written: [acme], [service_proxy], [json_rpc]\n")
+        );
+        let every = "[acme]\naccept_terms = true\n[service_proxy]\n[json_rpc]\n";
+        assert!(!shown(&format!("{some}{every}")).contains("# off"));
     }
 
     fn shown_reads_back(text: &str) {

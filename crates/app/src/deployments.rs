@@ -10,7 +10,7 @@ use catalog::{
 };
 use deploy::{Deployer, Host, Progress};
 use discovery::Handle;
-use model::{BackendHost, InstanceName, Now, ServiceName};
+use model::{BackendHost, InstanceName, Now, Refusal, ServiceName};
 use package::Manifest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -124,10 +124,16 @@ impl Deployments {
     }
 
     /// `deploy`: begins one, and gives its number.
-    pub(crate) fn begin(self: &Arc<Self>, with: &str) -> Result<Value, String> {
+    pub(crate) fn begin(self: &Arc<Self>, with: &str) -> Result<Value, Refusal> {
         let Wanted { package, target } = read(with)?;
         let begun = self.hands.deploy(&package, target.as_deref());
-        let begun = begun.map_err(|refused| refused.to_string())?;
+        let begun = begun.map_err(|refused| match refused {
+            deploy::Refused::Package(package) => {
+                let folder = self.hands.packages().display();
+                Refusal::no_package(&package, format!("{folder} (`deploy_packages`)"))
+            }
+            other => Refusal::new(other.to_string()),
+        })?;
         let target = begun.host.name.clone();
         let number = self.number();
         let all = Arc::clone(self);
@@ -136,7 +142,7 @@ impl Deployments {
     }
 
     /// `deployment`: what happened to one since, or what happens in the next moment.
-    pub(crate) async fn since(&self, with: &str) -> Result<Value, String> {
+    pub(crate) async fn since(&self, with: &str) -> Result<Value, Refusal> {
         let Followed { deployment, after } = read(with)?;
         let mut news = self.news.subscribe();
         let found = async {
@@ -154,7 +160,8 @@ impl Deployments {
             Ok(told) => told,
             Err(_) => self.told(deployment, after),
         };
-        let (steps, end) = told.ok_or_else(|| format!("deployment {deployment} is not known"))?;
+        let unknown = || Refusal::new(format!("deployment {deployment} is not known"));
+        let (steps, end) = told.ok_or_else(unknown)?;
         Ok(json!({ "deployment": deployment, "steps": steps, "end": end }))
     }
 
@@ -268,8 +275,8 @@ impl Deployments {
     }
 }
 
-fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| format!("json: {error}"))
+fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, Refusal> {
+    serde_json::from_str(text).map_err(|error| Refusal::new(format!("json: {error}")))
 }
 
 /// What the catalog is to know of what a manifest and its host say; nothing if no port is named.

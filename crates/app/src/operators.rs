@@ -48,7 +48,7 @@ struct With {
 }
 
 /// An answer, or why there is none.
-type Said = Result<Value, String>;
+type Said = Result<Value, Refusal>;
 
 impl Operators {
     pub(crate) fn new(
@@ -67,13 +67,13 @@ impl Operators {
         };
         match said {
             Ok(value) => Reply::Catalog(value.to_string().into()),
-            Err(reason) => refused(&reason),
+            Err(refusal) => Reply::Refused(refusal),
         }
     }
 
     async fn deploy(&self, what: &str, with: &str) -> Said {
         let Some(deployments) = &self.deployments else {
-            return Err(deploy::Refused::Off.to_string());
+            return Err(refused(deploy::Refused::Off));
         };
         match what {
             "deploy" => deployments.begin(with),
@@ -83,27 +83,31 @@ impl Operators {
 
     async fn ask(&self, what: &str, with: &str) -> Said {
         let with = serde_json::from_str::<With>(if with.is_empty() { "{}" } else { with })
-            .map_err(|error| format!("json: {error}"))?;
+            .map_err(|error| refused(format!("json: {error}")))?;
         let view = self.catalog.view();
         match what {
             "services" => Ok(services(&view, with.after.as_deref())),
             "endpoints" => Ok(endpoints(&view, with.after.as_deref())),
             "backends" => Ok(backends(&view, with.after.as_deref())),
-            "service" => found(&view, &with.name).map(|service| whole(&view, service)),
-            "resolve" => found(&view, &with.name).map(|service| resolved(&view, service)),
+            "service" => Named::find(&view, &with).map(|named| whole(&view, named)),
+            "resolve" => Named::find(&view, &with).map(|named| resolved(&view, named)),
             "topology" => Ok(topology(&view)),
             "allocations" => Ok(allocations(&view, with.after.as_deref())),
             "reload" => match &self.reload {
-                Some(reload) => reload.ask().await.map(|count| json!({ "count": count })),
-                None => Err("[json_rpc] is off, and with it the backends file".to_owned()),
+                Some(reload) => {
+                    let count = reload.ask().await.map_err(refused)?;
+                    Ok(json!({ "count": count }))
+                }
+                None => Err(refused("[json_rpc] is off, and with it the backends file")),
             },
             "add" | "update" | "remove" | "ping" | "allocate" | "release" => {
                 self.change(what, with).await
             }
-            _ => Err("unknown question: want services, service, endpoints, backends, resolve, \
-                      topology, allocations, add, update, remove, ping, reload, allocate, release, deploy or \
-                      deployment"
-                .to_owned()),
+            _ => Err(refused(
+                "unknown question: want services, service, endpoints, backends, resolve, topology, \
+                 allocations, add, update, remove, ping, reload, allocate, release, deploy or \
+                 deployment",
+            )),
         }
     }
 
@@ -111,61 +115,69 @@ impl Operators {
         let what = what.to_owned();
         let changed =
             self.catalog.change(move |catalog, now| change(catalog, &what, &with, now)).await;
-        changed.map_err(|error| error.to_string())?
+        changed.map_err(refused)?
     }
 }
 
-fn refused(reason: &str) -> Reply {
-    Reply::Refused(Refusal::new(reason.to_owned()))
+fn refused(reason: impl ToString) -> Refusal {
+    Refusal::new(reason.to_string())
+}
+
+fn of_catalog(refusal: catalog::Refusal) -> Refusal {
+    match &refusal {
+        catalog::Refusal::Unknown(identity) => Refusal::not_in_catalog(identity),
+        other => refused(other),
+    }
 }
 
 fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
-    let error = |error: catalog::Refusal| error.to_string();
     let name = with.name.as_str();
-    let service = model::ServiceName::parse(name).map_err(|error| format!("name {error}"))?;
+    let service = model::ServiceName::parse(name);
+    let service = service.map_err(|error| refused(format!("name {error}")))?;
     if what == "allocate" {
-        let address = catalog.allocate(name).map_err(error)?;
+        let address = catalog.allocate(name).map_err(of_catalog)?;
         return Ok(json!({ "service": name, "address": address.to_string() }));
     }
     if what == "release" {
-        let address = catalog.release(name).ok_or_else(|| format!("{name} has no address"))?;
+        let address = catalog.release(name);
+        let address = address.ok_or_else(|| refused(format!("{name} has no address")))?;
         return Ok(json!({ "service": name, "address": address.to_string() }));
     }
     let instance = with.instance.as_deref().unwrap_or(name);
     let identity = Identity {
         service,
         instance: model::InstanceName::parse(instance)
-            .map_err(|error| format!("instance {error}"))?,
+            .map_err(|error| refused(format!("instance {error}")))?,
     };
     let held = catalog.view().instance(&identity).cloned();
     let is_ours = held.as_ref().is_some_and(|held| held.sources.contains(&Source::Manual));
     match what {
-        "ping" => catalog.touch(&identity, now).map_err(error)?,
+        "ping" => catalog.touch(&identity, now).map_err(of_catalog)?,
         "remove" if !catalog.remove(&identity, Source::Manual, now) => {
             return Err(not_ours(&identity, held.as_deref()));
         }
         "remove" => {}
-        "add" if is_ours => return Err(format!("{identity} is there already: update it")),
+        "add" if is_ours => {
+            return Err(refused(format!("{identity} is there already: update it")));
+        }
         "update" if !is_ours => return Err(not_ours(&identity, held.as_deref())),
         _ => {
             let before = held.as_deref().filter(|held| held.source == Source::Manual);
-            let facts = facts(with, before.map(|held| &*held.facts))?;
-            catalog.put(&identity, Source::Manual, facts, now).map_err(error)?;
+            let facts = facts(with, before.map(|held| &*held.facts)).map_err(refused)?;
+            catalog.put(&identity, Source::Manual, facts, now).map_err(of_catalog)?;
         }
     }
     let shown = catalog.view().instance(&identity);
     Ok(shown.map_or(Value::Null, |shown| instance_json(catalog.view(), shown)))
 }
 
-fn not_ours(identity: &Identity, held: Option<&Instance>) -> String {
+fn not_ours(identity: &Identity, held: Option<&Instance>) -> Refusal {
     match held {
-        None => format!("{identity} is not in the catalog"),
-        Some(held) => {
-            format!(
-                "{identity} was not added by hand, but by {}: change it there",
-                held.source.as_str()
-            )
-        }
+        None => Refusal::not_in_catalog(identity),
+        Some(held) => refused(format!(
+            "{identity} was not added by hand, but by {}: change it there",
+            held.source.as_str()
+        )),
     }
 }
 
@@ -194,9 +206,30 @@ fn facts(with: &With, before: Option<&Facts>) -> Result<Facts, String> {
     Ok(facts)
 }
 
-fn found<'v>(view: &'v View, name: &str) -> Result<&'v Service, String> {
-    let service = view.service_in_any_case(name);
-    service.map(|service| &**service).ok_or_else(|| format!("no service {name} in the catalog"))
+/// A service that was asked for, or one instance of it.
+#[derive(Clone, Copy, Debug)]
+struct Named<'v> {
+    service: &'v Service,
+    instance: Option<&'v Instance>,
+}
+
+impl<'v> Named<'v> {
+    fn find(view: &'v View, with: &With) -> Result<Self, Refusal> {
+        let name = &with.name;
+        let service = view.service_in_any_case(name).map(|service| &**service);
+        let service = service.ok_or_else(|| Refusal::not_in_catalog(format!("service {name}")))?;
+        let Some(wanted) = &with.instance else { return Ok(Self { service, instance: None }) };
+        let mut instances = service.instances.iter().map(|instance| &**instance);
+        let instance = instances.find(|held| held.identity.instance.as_str() == wanted);
+        match instance {
+            Some(instance) => Ok(Self { service, instance: Some(instance) }),
+            None => Err(Refusal::not_in_catalog(format!("{}/{wanted}", service.name))),
+        }
+    }
+
+    fn holds(&self, instance: &Instance) -> bool {
+        self.instance.is_none_or(|wanted| wanted.identity == instance.identity)
+    }
 }
 
 /// As many as fit, and where the next page begins.
@@ -238,7 +271,7 @@ fn services(view: &View, after: Option<&str>) -> Value {
 
 fn endpoints(view: &View, after: Option<&str>) -> Value {
     page(view, after, "services", |service| {
-        let (endpoints, count) = endpoint_list(view, service);
+        let (endpoints, count) = endpoint_list(view, Named { service, instance: None });
         json!({ "name": service.name.as_str(), "endpoints": endpoints, "count": count })
     })
 }
@@ -283,8 +316,9 @@ fn backend_json(view: &View, instance: &Instance) -> Value {
 }
 
 /// The best ones, as many as fit, and how many there are.
-fn endpoint_list(view: &View, service: &Service) -> (Vec<Value>, usize) {
-    let all = service.endpoints();
+fn endpoint_list(view: &View, named: Named<'_>) -> (Vec<Value>, usize) {
+    let mut all = named.service.endpoints();
+    all.retain(|found| named.holds(found.instance));
     let mut size = 0;
     let shown = all.iter().map(|found| endpoint_json(view, found.instance, found.endpoint));
     let fitting = shown.take_while(|entry| {
@@ -294,20 +328,27 @@ fn endpoint_list(view: &View, service: &Service) -> (Vec<Value>, usize) {
     (fitting.collect(), all.len())
 }
 
-fn resolved(view: &View, service: &Service) -> Value {
-    let (endpoints, count) = endpoint_list(view, service);
+fn resolved(view: &View, named: Named<'_>) -> Value {
+    let Named { service, instance } = named;
+    let (endpoints, count) = endpoint_list(view, named);
+    let virtual_address = match instance {
+        Some(instance) => service.virtual_address_of(instance),
+        None => service.virtual_address(),
+    };
     json!({
         "name": service.name.as_str(),
-        "virtual_address": service.virtual_address().map(place_of),
+        "virtual_address": virtual_address.map(place_of),
         "endpoints": endpoints,
         "count": count,
     })
 }
 
-fn whole(view: &View, service: &Service) -> Value {
+fn whole(view: &View, named: Named<'_>) -> Value {
+    let service = named.service;
+    let asked: Vec<_> = service.instances.iter().filter(|instance| named.holds(instance)).collect();
     let mut size = 0;
     let mut instances = Vec::new();
-    for instance in &service.instances {
+    for instance in &asked {
         let entry = instance_json(view, instance);
         size += entry.to_string().len() + 1;
         if size > PAGE_BYTES_MAX && !instances.is_empty() {
@@ -315,10 +356,10 @@ fn whole(view: &View, service: &Service) -> Value {
         }
         instances.push(entry);
     }
-    let truncated = instances.len() < service.instances.len();
+    let truncated = instances.len() < asked.len();
     json!({
         "name": service.name.as_str(),
-        "count": service.instances.len(),
+        "count": asked.len(),
         "instances": instances,
         "truncated": truncated,
     })
@@ -423,7 +464,7 @@ mod tests {
     async fn ask(operators: &Operators, what: &str, with: &str) -> Said {
         match operators.answer(what, with).await {
             Reply::Catalog(json) => Ok(serde_json::from_str(&json).unwrap()),
-            Reply::Refused(refusal) => Err(refusal.as_str().to_owned()),
+            Reply::Refused(refusal) => Err(refusal),
             other => panic!("{other:?}"),
         }
     }
@@ -451,7 +492,10 @@ mod tests {
             ("remove",   r#"{"name":"live"}"#,                                             "live/live was not added by hand, but by session"),
             ("remove",   r#"{"name":"none"}"#,                                             "none/none is not in the catalog"),
             ("ping",     r#"{"name":"dev"}"#,                                              ""),
-            ("service",  r#"{"name":"none"}"#,                                             "no service none in the catalog"),
+            ("service",  r#"{"name":"DEV","instance":"dev"}"#,                             ""),
+            ("service",  r#"{"name":"DEV","instance":"two"}"#,                             "dev/two is not in the catalog"),
+            ("resolve",  r#"{"name":"dev","instance":"two"}"#,                             "dev/two is not in the catalog"),
+            ("service",  r#"{"name":"none"}"#,                                             "service none is not in the catalog"),
             ("allocate", r#"{"name":"dev"}"#,                                              ""),
             ("allocate", r#"{"name":"web"}"#,                                              "no free address in 10.42.0.0/30"),
             ("release",  r#"{"name":"web"}"#,                                              "web has no address"),
@@ -459,7 +503,8 @@ mod tests {
             ("nonsense", "",                                                               "unknown question"),
         ];
         for (what, with, error) in table {
-            let said = ask(&operators, what, with).await.err().unwrap_or_default();
+            let said = ask(&operators, what, with).await.err();
+            let said = said.as_ref().map_or("", Refusal::as_str);
             assert!(
                 said.starts_with(error) && said.is_empty() == error.is_empty(),
                 "{what} {with}: {said}"

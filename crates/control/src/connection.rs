@@ -37,8 +37,6 @@ use crate::mailbox::{End, Mailbox, Outcome};
 use crate::refusal::{Refusals, Refused, Witness};
 use crate::task::Handle;
 
-const NOT_YET: &str = "authentication required";
-const WRONG_TOKEN: &str = "authentication failed";
 const TIMEOUT: &str = "timeout";
 const NO_TLS: &str = "this port does not speak TLS";
 const TOO_SLOW: &str = "too slow";
@@ -173,8 +171,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.authenticate(token).await;
         }
         match decoded {
-            Ok(line) if !self.access.is_granted() => self.refuse(line.txn, NOT_YET),
-            Err(error) if !self.access.is_granted() => self.refuse(error.txn, NOT_YET),
+            Ok(line) if !self.access.is_granted() => {
+                self.refuse(line.txn, Refusal::AUTHENTICATION_REQUIRED)
+            }
+            Err(error) if !self.access.is_granted() => {
+                self.refuse(error.txn, Refusal::AUTHENTICATION_REQUIRED)
+            }
             Err(error) => self.say(Answer { txn: error.txn, reply: Reply::Refused(error.reason) }),
             // The one command that has no answer.
             Ok(line) if line.request == Request::Ack => self.send(line).await?,
@@ -193,11 +195,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Verdict::Wrong => {
                 self.witness.tell(Refused::Token);
-                self.refuse(None, WRONG_TOKEN);
+                self.refuse(None, Refusal::AUTHENTICATION_FAILED);
             }
             Verdict::Enough => {
                 self.witness.tell(Refused::Token);
-                self.refuse(None, WRONG_TOKEN);
+                self.refuse(None, Refusal::AUTHENTICATION_FAILED);
                 self.flush().await?;
                 return Err(Cut::Said);
             }
@@ -235,8 +237,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.handle.line(self.conn, line).await.map_err(|_| Cut::Gone)
     }
 
-    fn refuse(&mut self, txn: Option<TxnId>, reason: &'static str) {
-        self.say(Answer { txn, reply: Reply::Refused(Refusal::new(reason)) });
+    fn refuse(&mut self, txn: Option<TxnId>, reason: Refusal) {
+        self.say(Answer { txn, reply: Reply::Refused(reason) });
     }
 
     fn say(&mut self, answer: Answer) {
@@ -253,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if end == End::Overrun {
-            self.refuse(None, TOO_SLOW);
+            self.refuse(None, Refusal::new(TOO_SLOW));
         }
         self.flush().await?;
         match end {
@@ -292,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Read { count: 0, .. }) => self.is_half_closed = true,
                 Ok(Read { first: Some(HANDSHAKE_RECORD), .. }) if is_new => {
                     self.witness.tell(Refused::NoTls);
-                    self.refuse(None, NO_TLS);
+                    self.refuse(None, Refusal::new(NO_TLS));
                     self.flush().await?;
                     return Err(Cut::Said);
                 }
@@ -301,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
             () = self.mailbox.spoken() => {}
             () = self.clock.sleep_until(overdue) => {
-                self.refuse(None, TIMEOUT);
+                self.refuse(None, Refusal::new(TIMEOUT));
                 self.flush().await?;
                 return Err(Cut::Said);
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use certs::{ClientName, Fault, HANDSHAKE_RECORD, ServerConfig};
 use door::{Bounds, Full, Guest, Guests};
+use model::Refusal;
 use session::Peer;
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
@@ -101,7 +102,8 @@ async fn shake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Shaken> {
         // Somebody who does not know; what its library would say of an alert helps nobody. What
         // was sent is taken, or closing would throw our word away.
         let _ = stream.try_read(&mut [0; 1024]);
-        Stream::Tcp(stream).dismiss(b"ERROR|this port speaks TLS\n");
+        let told = format!("ERROR|{}\n", Refusal::WANTS_TLS.as_str());
+        Stream::Tcp(stream).dismiss(told.as_bytes());
         return Err(Fault::ClearText.into());
     }
     let stream = acceptor.accept(stream).await?;

@@ -15,6 +15,7 @@ mod image;
 mod option;
 mod path;
 mod record;
+mod refusal;
 mod reply;
 mod request;
 mod spec;
@@ -33,11 +34,12 @@ pub use path::{MatchKind, NormalPath, PathError, RoutePath, name_segment, normal
 pub use record::{
     Batch, DrainRow, HistoryRow, Image, MaintenanceRow, Record, SessionRow, StoredSession, TryRow,
 };
+pub use refusal::{Reason, Refusal};
 pub use reply::{
     Answer, BackendReport, CircuitReport, DiffReport, DrainReport, ExplainCandidate,
-    ExplainEndpoint, ExplainReport, MaintenanceEntry, MaintenanceReport, Refusal, Reply,
-    RouteListEntry, RouteListing, RouteStatus, SessionListEntry, SessionListing, SessionReport,
-    SessionState, StagedFields, StatsReport,
+    ExplainEndpoint, ExplainReport, MaintenanceEntry, MaintenanceReport, Reply, RouteListEntry,
+    RouteListing, RouteStatus, SessionListEntry, SessionListing, SessionReport, SessionState,
+    StagedFields, StatsReport,
 };
 pub use request::{
     Guard, Line, MaintenanceTarget, Registration, Request, RouteUpdate, Scope, Scopes, TargetItem,

@@ -1,12 +1,11 @@
 //! What the registry answers.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{
-    BackendUrl, Generation, HostPattern, InstanceName, RouteId, RoutePath, ServiceName, SessionId,
-    TxnId, UnixMillis,
+    BackendUrl, Generation, HostPattern, InstanceName, Refusal, RouteId, RoutePath, ServiceName,
+    SessionId, TxnId, UnixMillis,
 };
 
 /// One answer to one command.
@@ -16,38 +15,6 @@ pub struct Answer {
     pub txn: Option<TxnId>,
     /// The answer.
     pub reply: Reply,
-}
-
-/// Why something was not done. Goes to the peer after `ERROR|`: no pipe, no line feed, and no
-/// secret in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(Cow<'static, str>);
-
-impl Refusal {
-    /// The command needs a session and this connection has none (SPEC 2.3).
-    pub const NO_SESSION: Self = Self(Cow::Borrowed("no session"));
-    /// The id is not this connection's (SPEC 2.3).
-    pub const INVALID_SESSION: Self = Self(Cow::Borrowed("Invalid session"));
-    /// The session was replaced or has ended (SPEC 2.3).
-    pub const SESSION_NOT_FOUND: Self = Self(Cow::Borrowed("session not found"));
-    /// No route of that id in this session.
-    pub const ROUTE_NOT_FOUND: Self = Self(Cow::Borrowed("route not found"));
-    /// Only a connection of the admin socket may ask that (SPEC 12).
-    pub const OPERATORS_ONLY: Self = Self(Cow::Borrowed("operators only"));
-    /// The effect does not exist yet in this build.
-    pub const NOT_SUPPORTED_YET: Self = Self(Cow::Borrowed("not supported yet"));
-
-    /// A reason; pipes and control characters in it become spaces.
-    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        let reason = reason.into();
-        let bad = |c: char| c == '|' || c.is_control();
-        if reason.contains(bad) { Self(Cow::Owned(reason.replace(bad, " "))) } else { Self(reason) }
-    }
-
-    /// The reason.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// What is answered. The variants stand in the order of [`Request`](crate::Request).

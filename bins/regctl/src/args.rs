@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap_complete::Shell;
 use client::{Address, PairFiles, Tls};
 
 use crate::catalog::Catalog;
-use crate::failure::Failure;
+use crate::failure::{EXIT_CODES, Failure};
 use crate::package::Package;
 use crate::protocol::Protocol;
 use crate::values::{self, Identity};
@@ -29,14 +30,16 @@ const EXAMPLES: &str = "Examples:
   regctl explain GET api.example.com /v2/x    say where a request would go, and why
   regctl raw 'REGISTER|a|b|0|' 'PING|$sid'    send lines as they are
   regctl -s orbat/orbat.1 stats-get ALL       any command of the protocol
+";
 
-Exit codes:
-  0 done   1 failed   2 wrong usage   3 the server said ERROR   4 unreachable   5 no answer in time
-  6 no such route or session   130 interrupted";
+fn after_help() -> String {
+    let codes = EXIT_CODES.iter().map(|(code, means)| format!("\n  {code:<5}{means}"));
+    format!("{EXAMPLES}\nExit codes:{}", codes.collect::<String>())
+}
 
 /// The operator's tool for proxyd.
 #[derive(Debug, Parser)]
-#[command(name = "regctl", version, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[command(name = "regctl", version, long_about = LONG_ABOUT, after_help = after_help())]
 #[command(propagate_version = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -116,7 +119,7 @@ impl Global {
 
     /// The admin socket: the one that was named, or the first that is there. Not where a registry
     /// was named alone: the socket here may be that of another proxyd.
-    pub(crate) fn admin(&self) -> Result<Address, Failure> {
+    pub(crate) fn admin(&self) -> Result<PathBuf, Failure> {
         if let (Some(addr), None) = (&self.addr, &self.socket) {
             return Err(Failure::Usage(format!(
                 "this goes over the admin socket, and --addr {addr} is a registry: name the socket \
@@ -125,8 +128,10 @@ impl Global {
             )));
         }
         let there = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
-        let named = self.socket.clone().or_else(there);
-        Ok(Address::Unix(named.unwrap_or_else(|| PathBuf::from(SOCKETS[0]))))
+        self.socket.clone().or_else(there).ok_or_else(|| {
+            let text = format!("there is no admin socket: neither {}", SOCKETS.join(" nor "));
+            Failure::AdminSocket(text, ErrorKind::NotFound)
+        })
     }
 }
 

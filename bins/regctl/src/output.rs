@@ -125,8 +125,11 @@ fn failure_line(failure: &Failure) -> String {
         | Failure::Other(_)
         | Failure::Usage(_)
         | Failure::Unreachable(_)
+        | Failure::AdminSocket(..)
+        | Failure::NotRegistry(_)
         | Failure::Tls(..)
-        | Failure::Timeout(_) => failure.text(),
+        | Failure::Timeout(_)
+        | Failure::NotFound(_) => failure.text(),
     };
     let code = Some(failure.code());
     object(&Object { ok: Some(false), error: Some(&error), code, ..EMPTY })

@@ -1,17 +1,18 @@
 //! Packages of services, made from folders, and brought to hosts by proxyd.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use client::Connection;
-use package::{Limits, build_folder};
+use package::{Limits, PackageError, build_folder};
 use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::catalog::{ask_on, word};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::reach::admin_within;
 
 /// Shortest wait for news of a deployment: proxyd answers within 4 s (SPEC 2.1), also that there
 /// are none.
@@ -59,7 +60,12 @@ pub(crate) async fn run(
 
 fn build(build: &Build, output: &Output) -> Result<(), Failure> {
     let built = build_folder(&build.folder, build.output.as_deref(), &Limits::default());
-    let built = built.map_err(|error| Failure::Other(error.to_string()))?;
+    let built = built.map_err(not_built)?;
+    for path in &built.not_executable {
+        let shown = build.folder.join(path.as_str());
+        let shown = shown.display();
+        output.talk(&format!("warning: {path} is not executable: chmod +x {shown}, if it is run"));
+    }
     let file = built.file.display().to_string();
     output.write(&if output.is_json() {
         format!("{}\n", json!({ "ok": true, "data": { "file": file } }))
@@ -68,11 +74,20 @@ fn build(build: &Build, output: &Output) -> Result<(), Failure> {
     })
 }
 
+/// A file that does not say what it should is the fault of who wrote it.
+fn not_built(error: PackageError) -> Failure {
+    let text = error.to_string();
+    match error {
+        PackageError::Io(error) if error.kind() != ErrorKind::NotFound => Failure::Other(text),
+        _ => Failure::Usage(text),
+    }
+}
+
 /// proxyd carries it out; we ask how it goes on. If we are ended meanwhile, it is not.
 async fn deploy(global: &Global, args: &Deploy, output: &Output) -> Result<(), Failure> {
     let package = named(&args.package)?;
     // One connection: after a restart of proxyd, the number would mean another deployment.
-    let mut connection = Connection::open(&global.admin()?, global.timeout.max(NEWS_MIN)).await?;
+    let mut connection = admin_within(global, global.timeout.max(NEWS_MIN)).await?;
     let wanted = json!({ "package": package, "target": args.target });
     let begun = ask_on(&mut connection, "deploy", wanted).await?;
     let number = begun.get("deployment").cloned().unwrap_or_default();
@@ -103,8 +118,13 @@ async fn deploy(global: &Global, args: &Deploy, output: &Output) -> Result<(), F
 fn named(package: &Path) -> Result<String, Failure> {
     let is_path = package.components().count() > 1 || package.is_absolute();
     let meant = if is_path {
-        let whole = package.canonicalize();
-        whole.map_err(|error| Failure::Usage(format!("{}: {error}", package.display())))?
+        package.canonicalize().map_err(|error| {
+            let text = format!("{}: {error}", package.display());
+            match error.kind() {
+                ErrorKind::NotFound => Failure::NotFound(text),
+                _ => Failure::Usage(text),
+            }
+        })?
     } else {
         package.to_owned()
     };

@@ -1,6 +1,8 @@
 //! How a session is reached: over the admin socket by its name, or by registering one.
 
-use client::{Connection, Said};
+use std::time::Duration;
+
+use client::{Address, Connection, ConnectionError, Said};
 use model::{InstanceName, Registration, ServiceName};
 
 use crate::args::Global;
@@ -91,7 +93,20 @@ pub(crate) async fn register(
 
 /// A connection to the admin socket.
 pub(crate) async fn admin(global: &Global) -> Result<Connection, Failure> {
-    Ok(Connection::open(&global.admin()?, global.timeout).await?)
+    admin_within(global, global.timeout).await
+}
+
+/// The same, with a limit of its own.
+pub(crate) async fn admin_within(global: &Global, limit: Duration) -> Result<Connection, Failure> {
+    let path = global.admin()?;
+    let shown = path.display().to_string();
+    Connection::open(&Address::Unix(path), limit).await.map_err(|error| match error {
+        ConnectionError::Unreachable { source, .. } => {
+            let text = format!("cannot reach the admin socket {shown}: {source}");
+            Failure::AdminSocket(text, source.kind())
+        }
+        other => other.into(),
+    })
 }
 
 /// A connection to the registry port, authenticated if there is a token.

@@ -1,5 +1,7 @@
 //! The command line as people meet it. Also what makes the binary be built beside the tests.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 fn regctl(args: &[&str]) -> Output {
@@ -14,6 +16,11 @@ fn regctl(args: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// All that is for people.
+fn text_of(output: &Output) -> String {
+    text(&output.stderr)
 }
 
 #[test]
@@ -115,12 +122,93 @@ fn mistakes_in_a_file_say_where() {
     assert!(said.contains(&format!("{name}:6:")), "{said}");
 }
 
+/// Somebody who says the same to everybody, and goes.
+fn somebody(says: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).expect("a line");
+            stream.write_all(says.as_bytes()).expect("it reads");
+        }
+    });
+    address
+}
+
+#[test]
+fn who_is_no_registry_is_told_by_what_it_says() {
+    let web = somebody("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    let beats = somebody("FAILED|name must hold no spaces, pipes or control characters\0");
+    let file = format!("{}/foreign.toml", env!("CARGO_TARGET_TMPDIR"));
+    let text = "service = \"a\"\ninstance = \"b\"\n[[route]]\ndomains = [\"a.example\"]\npath = \"/\"\n\
+                backend = \"http://127.0.0.1:1\"\n";
+    std::fs::write(&file, text).expect("a file");
+    for words in [
+        &["raw", "PING|x"][..],
+        &["-r", "a/b", "ping"],
+        &["apply", "-f", &file, "--dry-run"],
+        &["apply", "-f", &file, "--yes"],
+    ] {
+        for (address, said) in
+            [(&web, "it said \"HTTP/1.1 400 Bad Request\""), (&beats, "it said \"FAILED|")]
+        {
+            let output = regctl(&[&["--addr", address], words].concat());
+            let told = text_of(&output);
+            assert_eq!(output.status.code(), Some(4), "{words:?}: {told}");
+            for part in [address, "does not speak the registry protocol", said, "--addr"] {
+                assert!(told.contains(part), "{words:?}: {part}: {told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn exit_codes_of_packages() {
+    let all = format!("{}/packaged", env!("CARGO_TARGET_TMPDIR"));
+    for (file, text) in [
+        ("good/manifest.yaml", "name: web\nversion: 1\n"),
+        ("good/bin/web", ""),
+        ("good/scripts/start.sh", ""),
+        ("good/scripts/stop.sh", ""),
+        ("bad/manifest.yaml", "name: web\nversoin: 1\n"),
+    ] {
+        let file = std::path::Path::new(&all).join(file);
+        std::fs::create_dir_all(file.parent().expect("it is in one")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    }
+    let (folder, bad, missing) =
+        (format!("{all}/good"), format!("{all}/bad"), format!("{all}/none"));
+    let made = format!("{}/web-1.tar.gz", env!("CARGO_TARGET_TMPDIR"));
+    let unwritable = format!("{folder}/manifest.yaml/web-1.tar.gz");
+    let not_there = format!("{folder}/web-9.tar.gz");
+    #[rustfmt::skip]
+    let table = [
+        (&["build", &folder, "-o", &made][..],         0, "warning: bin/web is not executable: chmod +x "),
+        (&["build", &bad, "-o", &made],                2, "versoin"),
+        (&["build", &missing, "-o", &made],            2, "No such file"),
+        (&["build", &folder, "-o", &unwritable],       1, "Not a directory"),
+        (&["deploy", &not_there],                      6, "No such file"),
+    ];
+    for (words, code, says) in table {
+        let output = regctl(&[&["package"], words].concat());
+        let told = text_of(&output);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {told}");
+        assert!(told.contains(says), "{words:?}: {told}");
+    }
+}
+
 #[test]
 fn where_nobody_listens_is_exit_code_4_and_an_object_with_json() {
     let socket = format!("{}/nobody.sock", env!("CARGO_TARGET_TMPDIR"));
     let plain = regctl(&["--socket", &socket, "routes", "a/b"]);
     assert_eq!(plain.status.code(), Some(4));
-    assert!(plain.stdout.is_empty() && text(&plain.stderr).contains("--socket"));
+    let said = text(&plain.stderr);
+    assert!(
+        plain.stdout.is_empty() && said.contains(&format!("the admin socket {socket}: No such"))
+    );
+    assert!(said.contains("--socket PATH") && !said.contains("--addr"), "{said}");
     let json = regctl(&["--json", "--socket", &socket, "routes", "a/b"]);
     assert_eq!(json.status.code(), Some(4));
     let said = format!("{}{}", text(&json.stdout), text(&json.stderr));

@@ -54,9 +54,14 @@ pub enum ConnectionError {
     /// Nothing came in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The server's bytes make no line.
-    #[error(transparent)]
-    Said(#[from] SaidError),
+    /// Whoever listens there is no registry.
+    #[error("{} does not speak the registry protocol: {said}", shown(address.as_ref()))]
+    NotRegistry {
+        /// Where, if we opened it.
+        address: Option<Address>,
+        /// How that shows.
+        said: SaidError,
+    },
     /// The command has a line feed in it.
     #[error("a command is one line")]
     NotOneLine,
@@ -163,11 +168,9 @@ impl Connection {
     ) -> Result<SessionId, ConnectionError> {
         let said = self.request(None, Request::Register(registration)).await?;
         refusal("REGISTER", said.as_ref())?;
-        let id = said.as_ref().map_or("", Said::rest);
-        SessionId::parse(id).map_err(|error| {
-            let reason = format!("the session id in the answer {error}").into();
-            Refusal { command: "REGISTER", reason }.into()
-        })
+        let line = said.as_ref().map_or("", Said::line);
+        let id = line.strip_prefix("ACK|").and_then(|id| SessionId::parse(id).ok());
+        id.ok_or_else(|| self.not_registry(SaidError::foreign(line.as_bytes())))
     }
 
     /// Stages all that is desired in a fresh session, and has it validated. Nothing goes live.
@@ -199,7 +202,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::Said`].
+    /// [`ConnectionError::NotRegistry`].
     pub async fn next_push(&mut self) -> Result<Option<Said>, ConnectionError> {
         if let Some(said) = self.pushes.pop_front() {
             return Ok(Some(said));
@@ -232,12 +235,19 @@ impl Connection {
 
     async fn next_said(&mut self) -> Result<Said, ConnectionError> {
         loop {
-            if let Some(said) = self.lines.next_line()? {
-                return Ok(said);
+            match self.lines.next_line() {
+                Ok(Some(said)) => return Ok(said),
+                Ok(None) => {}
+                Err(said) => return Err(self.not_registry(said)),
             }
             let mut bytes = [0; READ_BYTES];
             match self.stream.read(&mut bytes).await {
-                Ok(0) => return Err(ConnectionError::Lost),
+                Ok(0) => {
+                    let foreign = self.lines.foreign_rest();
+                    return Err(
+                        foreign.map_or(ConnectionError::Lost, |said| self.not_registry(said))
+                    );
+                }
                 Err(error) => return Err(self.broken(&error)),
                 Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
             }
@@ -246,6 +256,10 @@ impl Connection {
 }
 
 impl Connection {
+    fn not_registry(&self, said: SaidError) -> ConnectionError {
+        ConnectionError::NotRegistry { address: self.address.clone(), said }
+    }
+
     fn broken(&self, error: &std::io::Error) -> ConnectionError {
         match (&self.address, TlsTrouble::of(error)) {
             (Some(address), Some(trouble)) => {
@@ -254,6 +268,10 @@ impl Connection {
             (Some(_) | None, _) => ConnectionError::Lost,
         }
     }
+}
+
+fn shown(address: Option<&Address>) -> String {
+    address.map_or_else(|| "the server".to_owned(), Address::to_string)
 }
 
 fn refusal(command: &'static str, said: Option<&Said>) -> Result<(), ConnectionError> {

@@ -10,15 +10,26 @@ const LINE_BYTES_MAX: usize = (1 << 20) + 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said(Box<str>);
 
-/// The server's bytes make no line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Characters of a foreign line that are shown.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Whatever this server speaks, it is not the registry protocol. Reads on after that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SaidError {
     /// No line feed came in time.
-    #[error("the server sent a line of more than {LINE_BYTES_MAX} bytes")]
+    #[error("it sent a line of more than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    /// Whatever this server speaks, it is not the registry protocol.
-    #[error("the server sent a line that is not UTF-8")]
-    NotUtf8,
+    /// These bytes are no line of it: the beginning of what they are, for people.
+    #[error("it said \"{0}\"")]
+    Foreign(Box<str>),
+}
+
+impl SaidError {
+    pub(crate) fn foreign(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let shown: String = text.trim_end().chars().take(SHOWN_CHARS_MAX).collect();
+        Self::Foreign(shown.escape_debug().to_string().into())
+    }
 }
 
 impl Said {
@@ -90,8 +101,11 @@ impl Lines {
             let end = self.searched + length;
             let line = &self.bytes[self.start..end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let line = std::str::from_utf8(line).map_err(|_| SaidError::NotUtf8)?;
-            let said = (!line.is_empty()).then(|| Said::new(line));
+            let text = std::str::from_utf8(line).map_err(|_| SaidError::foreign(line))?;
+            if !text.is_empty() && !has_verb(text) {
+                return Err(SaidError::foreign(line));
+            }
+            let said = (!text.is_empty()).then(|| Said::new(text));
             self.start = end + 1;
             self.searched = self.start;
             if said.is_some() {
@@ -104,6 +118,22 @@ impl Lines {
         }
         Ok(None)
     }
+
+    /// What the bytes after the last line are, now that no more will come, if they cannot be a line
+    /// that was cut off.
+    pub(crate) fn foreign_rest(&self) -> Option<SaidError> {
+        let rest = self.bytes.get(self.start..).filter(|rest| !rest.is_empty())?;
+        let is_cut_off = std::str::from_utf8(rest)
+            .is_ok_and(|text| has_verb(text) && !text.contains(char::is_control));
+        (!is_cut_off).then(|| SaidError::foreign(rest))
+    }
+}
+
+/// Whether a line begins as all of the protocol do: a verb in capitals, alone or before a pipe.
+fn has_verb(line: &str) -> bool {
+    let verb = line.split_once('|').map_or(line, |(verb, _)| verb);
+    verb.starts_with(|first: char| first.is_ascii_uppercase())
+        && verb.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 #[cfg(test)]
@@ -173,6 +203,6 @@ mod tests {
         assert_eq!(lines.next_line(), Err(SaidError::TooLong));
         let mut lines = Lines::default();
         lines.push(b"\xff\n");
-        assert_eq!(lines.next_line(), Err(SaidError::NotUtf8));
+        assert_eq!(lines.next_line(), Err(SaidError::Foreign("\u{fffd}".into())));
     }
 }

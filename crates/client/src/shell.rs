@@ -16,7 +16,7 @@ use crate::address::Stream;
 use crate::said::Lines;
 use crate::{
     ApplyError, ApplyId, AskError, AskId, Desired, Event, Input, Link, LinkConfig, Output, Said,
-    Status,
+    SaidError, Status,
 };
 
 const READ_BYTES: usize = 16 << 10;
@@ -224,11 +224,14 @@ impl Socket {
             match self.lines.next_line() {
                 Ok(Some(said)) => return News::Said(said),
                 Ok(None) => {}
-                Err(error) => return News::Lost(error.to_string()),
+                Err(said) => return News::Lost(not_registry(&said)),
             }
             tokio::select! {
                 read = self.reader.read(&mut bytes) => match read {
-                    Ok(0) => return News::Lost("the server closed the connection".to_owned()),
+                    Ok(0) => return News::Lost(match self.lines.foreign_rest() {
+                        Some(said) => not_registry(&said),
+                        None => "the server closed the connection".to_owned(),
+                    }),
                     Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
                     Err(error) => return News::Lost(error.to_string()),
                 },
@@ -245,6 +248,10 @@ impl Socket {
             }
         }
     }
+}
+
+fn not_registry(said: &SaidError) -> String {
+    format!("it does not speak the registry protocol: {said}")
 }
 
 /// What became of bytes that were to be written.

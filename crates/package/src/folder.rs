@@ -21,6 +21,8 @@ pub struct Built {
     pub file: PathBuf,
     /// What it is.
     pub package: Package,
+    /// Files in `bin/` that may not be executed on the host, as they may not here.
+    pub not_executable: Vec<EntryPath>,
 }
 
 /// Packs a folder. Without `file` the package is written into the working directory under its own
@@ -38,6 +40,10 @@ pub fn build_folder(
     walk(folder, &mut Vec::new(), limits, &mut files)?;
     let beside = file.and_then(Path::parent).filter(|parent| !parent.as_os_str().is_empty());
     let beside = beside.unwrap_or(Path::new("."));
+    let is_program = |file: &&Source| file.path.as_str().starts_with("bin/") && !file.executable;
+    let mut not_executable: Vec<_> =
+        files.iter().filter(is_program).map(|file| file.path.clone()).collect();
+    not_executable.sort();
     let mut unfinished = NamedTempFile::new_in(beside)?;
     let mut out = BufWriter::new(unfinished.as_file_mut());
     let package = build(files, limits, &mut out)?;
@@ -47,7 +53,7 @@ pub fn build_folder(
     let readable = fs::Permissions::from_mode(0o644);
     unfinished.as_file().set_permissions(readable)?;
     unfinished.persist(&file).map_err(|failed| failed.error)?;
-    Ok(Built { file, package })
+    Ok(Built { file, package, not_executable })
 }
 
 fn walk(
@@ -95,6 +101,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (path, text, mode) in [
             ("bin/web", "#!/bin/sh\n", 0o700),
+            ("bin/data", "", 0o640),
             ("manifest.yaml", "name: web\nversion: 1.2\n", 0o600),
             ("scripts/start.sh", "#!/bin/sh\n", 0o640),
             ("scripts/stop.sh", "#!/bin/sh\n", 0o777),
@@ -115,12 +122,14 @@ mod tests {
             let file = out.path().join(name);
             let built = build_folder(folder().path(), Some(&file), &limits).unwrap();
             assert_eq!(built.package.manifest.file(), "web-1.2.tar.gz");
+            let idle: Vec<_> = built.not_executable.iter().map(EntryPath::as_str).collect();
+            assert_eq!(idle, ["bin/data"], "scripts are made executable");
             fs::read(file).unwrap()
         };
         let bytes = pack("a");
         assert_eq!(bytes, pack("b"));
         let read = crate::inspect(&*bytes, &limits).unwrap();
-        assert_eq!((read.files, read.manifest.folder().as_str()), (4, "web-1.2"));
+        assert_eq!((read.files, read.manifest.folder().as_str()), (5, "web-1.2"));
         assert_eq!(fs::read_dir(out.path()).unwrap().count(), 2, "nothing half done stays");
     }
 

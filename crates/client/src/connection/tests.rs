@@ -56,6 +56,48 @@ async fn a_closed_connection_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_no_registry_is_told_by_what_it_says() {
+    #[rustfmt::skip]
+    let table: &[(&str, Option<&str>)] = &[
+        // said                                          shown, or lost
+        ("HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n",  Some("HTTP/1.1 400 Bad Request")),
+        ("SSH-2.0-OpenSSH_9.2\r\n",                       Some("SSH-2.0-OpenSSH_9.2")),
+        ("-ERR unknown command\r\n",                      Some("-ERR unknown command")),
+        ("220 mail.test ESMTP\r\n",                       Some("220 mail.test ESMTP")),
+        ("<!DOCTYPE HTML>\n",                             Some("<!DOCTYPE HTML>")),
+        ("login: ",                                       Some("login:")),
+        ("FAILED|no such name\0",                         Some("FAILED|no such name\\0")),
+        ("\u{15}\u{3}\u{3}\0\u{2}\u{2}2",                   Some("\\u{15}\\u{3}\\u{3}\\0\\u{2}\\u{2}2")),
+        ("OK\n",                                          Some("OK")),
+        ("ACK\n",                                         Some("ACK")),
+        ("ACK|\n",                                        Some("ACK|")),
+        ("ACK|a-1",                                       None),
+        ("",                                              None),
+    ];
+    for (said, shown) in table {
+        let (ours, theirs) = duplex(1024);
+        let mut connection = Connection::over(ours, LIMIT);
+        let registration = Registration::V2 {
+            service: model::ServiceName::parse("a").unwrap(),
+            instance: model::InstanceName::parse("b").unwrap(),
+            maintenance_port: 0,
+            metadata: Some("{}".into()),
+        };
+        let script = [("REGISTER|a|b|0|{}", *said)];
+        let (registered, ()) =
+            tokio::join!(connection.register(registration), play(theirs, &script));
+        let error = registered.unwrap_err().to_string();
+        let wanted = match shown {
+            Some(shown) => {
+                format!("the server does not speak the registry protocol: it said \"{shown}\"")
+            }
+            None => "the server closed the connection".to_owned(),
+        };
+        assert_eq!(error, wanted, "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_command_is_one_line() {
     let (ours, _theirs) = duplex(64);
     let mut connection = Connection::over(ours, LIMIT);

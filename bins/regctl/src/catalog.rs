@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use client::Connection;
-use model::Request;
+use model::{Reason, Request};
 use serde_json::{Value, json};
 
 use crate::args::Global;
@@ -15,12 +15,12 @@ use crate::reach::admin;
 pub(crate) enum Catalog {
     /// List all services, however they were registered.
     Services,
-    /// Show a service and its instances.
-    Service(Name),
+    /// Show a service and its instances, or one of them.
+    Service(Named),
     /// List where all services are reached.
     Endpoints,
-    /// Say where a service is reached, the best first.
-    Resolve(Name),
+    /// Say where a service, or one of its instances, is reached, the best first.
+    Resolve(Named),
     /// Add, change and remove backends by hand.
     #[command(subcommand)]
     Backends(Backends),
@@ -35,6 +35,13 @@ pub(crate) enum Catalog {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Name {
     /// The service, in any case.
+    name: String,
+}
+
+/// A service or one of its instances.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Named {
+    /// SERVICE, in any case, or SERVICE/INSTANCE.
     name: String,
 }
 
@@ -67,9 +74,9 @@ pub(crate) struct Sources {
 /// One backend.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
-    /// Its service.
+    /// SERVICE or SERVICE/INSTANCE; an instance that is not named has the name of its service.
     name: String,
-    /// Which of several instances; the service's own name otherwise.
+    /// The instance; then all of NAME is the service.
     #[arg(long)]
     instance: Option<String>,
 }
@@ -77,7 +84,7 @@ pub(crate) struct Which {
 /// A backend.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Backend {
-    /// Its service.
+    /// SERVICE or SERVICE/INSTANCE; an instance that is not named has the name of its service.
     name: String,
     /// Its host name or address.
     #[arg(long)]
@@ -88,7 +95,7 @@ pub(crate) struct Backend {
     /// How it is spoken to: http, https, ws, wss, grpc, tcp, ...
     #[arg(long)]
     protocol: Option<String>,
-    /// Which of several instances; the service's own name otherwise.
+    /// The instance; then all of NAME is the service.
     #[arg(long)]
     instance: Option<String>,
     /// For people.
@@ -127,12 +134,8 @@ pub(crate) async fn run(
             let list = pages(global, "endpoints", "services").await?;
             show(output, json!({ "services": list }), endpoints)
         }
-        Catalog::Service(named) => {
-            show(output, ask(global, "service", name(named)).await?, service)
-        }
-        Catalog::Resolve(named) => {
-            show(output, ask(global, "resolve", name(named)).await?, resolved)
-        }
+        Catalog::Service(named) => show(output, named.ask(global, "service").await?, service),
+        Catalog::Resolve(named) => show(output, named.ask(global, "resolve").await?, resolved),
         Catalog::Topology => show(output, ask(global, "topology", json!({})).await?, topology),
         Catalog::Backends(Backends::List(of)) => {
             let list = pages(global, "backends", "backends").await?;
@@ -166,23 +169,47 @@ impl Sources {
     }
 }
 
+impl Named {
+    /// Names of services may hold slashes: what is no service is taken apart.
+    async fn ask(&self, global: &Global, what: &str) -> Result<Value, Failure> {
+        let answer = ask(global, what, json!({ "name": self.name })).await;
+        match (answer, self.name.split_once('/')) {
+            (Err(failure), Some((name, instance)))
+                if failure.reason() == Some(Reason::NotInCatalog) =>
+            {
+                ask(global, what, json!({ "name": name, "instance": instance })).await
+            }
+            (answer, _) => answer,
+        }
+    }
+}
+
+/// A service and an instance of it, in two words or divided by the first slash.
+fn apart<'n>(name: &'n str, instance: Option<&'n str>) -> (&'n str, Option<&'n str>) {
+    match (instance, name.split_once('/')) {
+        (None, Some((service, instance))) => (service, Some(instance)),
+        (instance, _) => (name, instance),
+    }
+}
+
 impl Which {
     fn json(&self) -> Value {
-        match &self.instance {
-            Some(instance) => json!({ "name": self.name, "instance": instance }),
-            None => json!({ "name": self.name }),
+        match apart(&self.name, self.instance.as_deref()) {
+            (name, Some(instance)) => json!({ "name": name, "instance": instance }),
+            (name, None) => json!({ "name": name }),
         }
     }
 }
 
 impl Backend {
     fn json(&self) -> Value {
+        let (name, instance) = apart(&self.name, self.instance.as_deref());
         let given = json!({
-            "name": self.name,
+            "name": name,
             "host": self.host,
             "port": self.port,
             "protocol": self.protocol,
-            "instance": self.instance,
+            "instance": instance,
             "description": self.description,
             "namespace": self.namespace,
         });
@@ -390,6 +417,21 @@ fn aligned(titles: &[&str], rows: Vec<Vec<String>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_instances() {
+        #[rustfmt::skip]
+        let table = [
+            ("web",     None,        ("web", None)),
+            ("web/w.1", None,        ("web", Some("w.1"))),
+            ("a/b/c",   None,        ("a", Some("b/c"))),
+            ("web",     Some("w.1"), ("web", Some("w.1"))),
+            ("a/b",     Some("c"),   ("a/b", Some("c"))),
+        ];
+        for (name, instance, wanted) in table {
+            assert_eq!(apart(name, instance), wanted, "{name} {instance:?}");
+        }
+    }
 
     #[test]
     fn tables_are_aligned_and_hold_no_control_characters() {

@@ -136,6 +136,36 @@ fn lines_go_as_they_are() {
 }
 
 #[test]
+fn an_instance_may_be_named_as_lists_print_it() {
+    let (proxy, backend) = (Proxy::start(), Backend::start("shop"));
+    let mut registry = proxy.registry();
+    registry.serve("shop", "shop.1", &[("named.example.com", "/", &backend.url())]);
+    wait_for("both in the catalog", || {
+        (operator(&proxy, &["service", "shop"]).status.code() == Some(0)).then_some(())
+    });
+    #[rustfmt::skip]
+    let table: [(&[&str], i32, &str); 10] = [
+        (&["backends", "add", "dev/dev.1", "--host", "127.0.0.1", "--port", "4441"], 0, "done"),
+        (&["backends", "add", "dev/dev.2", "--host", "127.0.0.1", "--port", "4442"], 0, "done"),
+        (&["service", "dev/dev.2"],            0, "dev/dev.2"),
+        (&["resolve", "dev/dev.2"],            0, "127.0.0.1:4442"),
+        (&["service", "shop/shop.1"],          0, "shop/shop.1"),
+        (&["service", "dev/none"],             6, "dev/none is not in the catalog"),
+        (&["service", "none"],                 6, "service none is not in the catalog"),
+        (&["backends", "update", "dev/dev.2", "--port", "4443"], 0, "done"),
+        (&["backends", "rm", "dev/dev.2"],     0, "done"),
+        (&["backends", "rm", "dev/dev.2"],     6, "dev/dev.2 is not in the catalog"),
+    ];
+    for (words, code, says) in table {
+        let output = operator(&proxy, words);
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {told}");
+        assert!(told.contains(says), "{words:?}: {told}");
+        assert!(words[0] == "backends" || !told.contains("dev.1"), "{words:?}: {told}");
+    }
+}
+
+#[test]
 fn exit_codes() {
     let proxy = Proxy::start();
     let code = |args: &[&str]| program(&proxy, args).status.code();

@@ -7,7 +7,7 @@ use client::{Client, Event, Events, Said};
 use model::{Registration, Request};
 
 use crate::args::{ApplyArgs, Global};
-use crate::events::Stop;
+use crate::events::{Stop, told};
 use crate::failure::Failure;
 use crate::manifest::Manifest;
 use crate::output::Output;
@@ -197,7 +197,7 @@ fn tell(event: &Event, output: &Output) -> Result<(), Failure> {
         }
         Event::Told(said) if output.is_json() => output.line(said),
         Event::Told(said) => {
-            output.talk(&format!("the server said: {}", said.line()));
+            output.talk(&told(said));
             Ok(())
         }
         Event::Missed(count) => output.state("missed", &format!("{count} events were dropped")),

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use client::Said;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{EventsArgs, Global};
 use crate::failure::Failure;
+use crate::json::Json;
 use crate::output::Output;
 use crate::protocol::Line;
 use crate::reach::{Reached, reach_any};
@@ -53,6 +55,31 @@ pub(crate) async fn follow(reached: &mut Reached, output: &Output) -> Result<(),
     }
 }
 
+/// What a server says by itself, for people: `circuit state changed: route r1, state open`.
+pub(crate) fn told(said: &Said) -> String {
+    let (kind, data) = said.rest().split_once('|').unwrap_or((said.rest(), ""));
+    match said.verb() {
+        "EVENT" => {
+            let words = |text: &str| text.replace('_', " ");
+            let data = Json::parse(data).map_or(String::new(), |data| {
+                let entries = data.entries().iter();
+                let shown = entries.map(|(key, value)| {
+                    let key = key.strip_suffix("_id").unwrap_or(key);
+                    // What came over the wire moves no cursor.
+                    format!("{} {}", words(key), value.cell().replace(char::is_control, " "))
+                });
+                shown.collect::<Vec<_>>().join(", ")
+            });
+            if data.is_empty() { words(kind) } else { format!("{}: {data}", words(kind)) }
+        }
+        "MAINT_OK" => format!("maintenance is live: {}", said.rest()),
+        "SHUTDOWN" => {
+            "the server is ending; reconnecting once somebody listens there again".to_owned()
+        }
+        _ => format!("the server said: {}", said.line()),
+    }
+}
+
 /// TERM and INT.
 pub(crate) struct Stop {
     terminate: tokio::signal::unix::Signal,
@@ -74,6 +101,30 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_for_people() {
+        #[rustfmt::skip]
+        let table = [
+            (r#"EVENT|backend_health_changed|{"route_id":"r1","healthy":false,"reason":"connection_refused"}"#,
+             "backend health changed: route r1, healthy false, reason connection_refused"),
+            (r#"EVENT|maintenance_changed|{"routes":["r1","r2"],"active":true}"#,
+             "maintenance changed: routes r1,r2, active true"),
+            (r#"EVENT|drained|{}"#,     "drained"),
+            ("EVENT|drained",           "drained"),
+            ("MAINT_OK|r1,r2",          "maintenance is live: r1,r2"),
+            ("SHUTDOWN",                "the server is ending; reconnecting once somebody listens there again"),
+            ("NEWS|x",                  "the server said: NEWS|x"),
+        ];
+        for (line, shown) in table {
+            assert_eq!(told(&Said::new(line)), shown, "{line}");
         }
     }
 }

@@ -45,6 +45,14 @@ impl Json {
         }
     }
 
+    /// The keys and values of an object; none of anything else.
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
+        match self {
+            Self::Object(entries) => entries,
+            Self::Scalar(_) | Self::List(_) => &[],
+        }
+    }
+
     /// For people, each line with its line feed: a table of a list of objects, `key: value` of an
     /// object.
     pub(crate) fn shown(&self) -> String {
@@ -74,7 +82,7 @@ impl Json {
     }
 
     /// On one line, without blanks at its ends.
-    fn cell(&self) -> String {
+    pub(crate) fn cell(&self) -> String {
         match self {
             Self::Scalar(text) => text.clone(),
             Self::List(elements) if elements.is_empty() => "-".to_owned(),

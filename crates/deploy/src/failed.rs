@@ -17,7 +17,10 @@ pub enum Failed {
     #[error("cannot reach the host: {0}")]
     Unreachable(String),
     /// Somebody else answers, or the host has a new key. Nothing was sent.
-    #[error("the host shows other keys than the pinned one: {0}")]
+    #[error(
+        "the host shows other keys than the pinned one: {0}; if it is the right host and has a new \
+         key, write that one in `host_key`"
+    )]
     HostKey(String),
     /// The connection broke, or was not let in; nothing was changed.
     #[error("ssh: {0}")]

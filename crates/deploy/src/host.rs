@@ -30,14 +30,15 @@ pub enum BadHost {
     User,
     /// No key of a host.
     #[error(
-        "must be `SHA256:` and 43 characters, as `ssh-keygen -l` prints it, or a line of a .pub file"
+        "must be what `ssh-keygen -l` prints of it, or only the `SHA256:` and 43 characters in that, \
+         or a line of a .pub file"
     )]
     HostKey,
     /// No folder.
     #[error("must be an absolute path of letters, digits, `.`, `_`, `-`")]
     Root,
     /// A relative path.
-    #[error("must be an absolute path")]
+    #[error("must be an absolute path, of the private key that proxyd logs in with")]
     Key,
 }
 
@@ -131,16 +132,20 @@ pub enum HostKey {
 }
 
 impl HostKey {
-    /// Reads `SHA256:...`, or `ssh-ed25519 AAAA... comment`.
+    /// Reads `SHA256:...`, `256 SHA256:... comment (ED25519)`, or `ssh-ed25519 AAAA... comment`.
     ///
     /// # Errors
     ///
     /// [`BadHost::HostKey`].
     pub fn read(text: &str) -> Result<Self, BadHost> {
         let text = text.trim();
-        let Some(hash) = text.strip_prefix("SHA256:") else {
-            return PublicKey::read(text).map(Self::Key).ok_or(BadHost::HostKey);
+        let mut words = text.split_ascii_whitespace();
+        let hash = match (words.next(), words.next()) {
+            (Some(hash), None) => hash,
+            (Some(bits), Some(hash)) if bits.bytes().all(|b| b.is_ascii_digit()) => hash,
+            _ => return PublicKey::read(text).map(Self::Key).ok_or(BadHost::HostKey),
         };
+        let hash = hash.strip_prefix("SHA256:").ok_or(BadHost::HostKey)?;
         let hash = STANDARD_NO_PAD.decode(hash.trim_end_matches('=')).ok();
         let hash = hash.and_then(|hash| hash.try_into().ok()).ok_or(BadHost::HostKey)?;
         Ok(Self::Fingerprint(hash))
@@ -217,10 +222,22 @@ mod tests {
         assert_eq!(key.fingerprint(), fingerprint);
         assert_eq!(key.to_string(), KEY);
         assert!(HostKey::read(fingerprint).unwrap().is(&key));
+        let line = format!("256 {fingerprint} root@host (ED25519)\n");
+        assert!(HostKey::read(&line).unwrap().is(&key), "all that ssh-keygen -l prints");
         assert!(HostKey::read(&format!("{KEY} root@host")).unwrap().is(&key));
         let other = fingerprint.replace("+DiY", "+DiZ");
         assert!(!HostKey::read(&other).unwrap().is(&key));
-        for bad in ["", "SHA256:", "SHA256:abc", "MD5:00", "ssh-ed25519", "ssh-dss AAAA", "x y"] {
+        for bad in [
+            "",
+            "SHA256:",
+            "SHA256:abc",
+            "MD5:00",
+            "256 MD5:00 a (RSA)",
+            "256",
+            "ssh-ed25519",
+            "ssh-dss AAAA",
+            "x y",
+        ] {
             assert_eq!(HostKey::read(bad), Err(BadHost::HostKey), "{bad}");
         }
         assert_eq!(PublicKey::read(&KEY.replace("ssh-ed25519", "ssh-rsa")), None);

@@ -12,7 +12,7 @@ use crate::deployer::Settings;
 use crate::failed::Failed;
 use crate::heard::Heard;
 use crate::host::Host;
-use crate::known::known;
+use crate::known::{known, shows_others};
 use crate::plan::{Plan, Task};
 use crate::ssh::{Ended, SSH_FAILED, Way, Went};
 use crate::step::{Progress, Step, Subject};
@@ -20,6 +20,9 @@ use crate::step::{Progress, Step, Subject};
 /// Messages that wait for a slow reader. More than a deployment has; what does not fit is lost, and
 /// never waited for.
 pub(crate) const WAITING_MAX: usize = 64;
+
+/// Lines of a log in the message of the end.
+const WORDS_SHOWN_MAX: usize = 3;
 
 /// The script changed nothing and says why.
 const REFUSED: i32 = 5;
@@ -88,8 +91,11 @@ impl Job {
             if let Err(failed) = self.prepare(&way, &task, &archive).await {
                 if task.step != Step::Requires {
                     self.in_passing(&way, &plan.discarding(), &archive).await;
+                    return Err(failed);
                 }
-                return Err(failed);
+                let Failed::Ssh(_) = failed else { return Err(failed) };
+                let others = shows_others(&self.settings.keyscan, host, times.connect).await;
+                return Err(others.unwrap_or(failed));
             }
         }
         self.activate(&way, &plan, &folder, &archive).await?;
@@ -123,16 +129,23 @@ impl Job {
         folder: &str,
         archive: &File,
     ) -> Result<(), Failed> {
-        let (mut why, mut step) = (String::new(), Step::Unpack);
+        let (mut why, mut step) = (Why::default(), Step::Unpack);
         let task = plan.activation();
         let went = way.run(&task, archive, |heard| match heard {
             Heard::Step(next) => {
                 step = next;
-                let message = if next == Step::Rollback { why.clone() } else { folder.to_owned() };
+                let message =
+                    if next == Step::Rollback { why.text.clone() } else { folder.to_owned() };
                 self.tell(next, message);
             }
-            Heard::Log(line) => self.tell(step, line),
-            Heard::Why(text) => why = text,
+            Heard::Log(line) => {
+                // Those of the way back come when it is known why.
+                if why.text.is_empty() {
+                    why.words.push(line.clone());
+                }
+                self.tell(step, line);
+            }
+            Heard::Why(text) => why.text = text,
             Heard::Ended(_) => {}
         });
         let went = went.await;
@@ -158,12 +171,13 @@ impl Job {
         archive: &File,
         lost: String,
     ) -> Result<(), Failed> {
-        let (mut status, mut why) = (None, String::new());
+        let (mut status, mut why) = (None, Why::default());
         let task = plan.settlement();
         let went = way.run(&task, archive, |heard| match heard {
             Heard::Ended(said) => status = Some(said),
-            Heard::Why(text) => why = text,
-            Heard::Step(_) | Heard::Log(_) => {}
+            Heard::Why(text) => why.text = text,
+            Heard::Log(line) => why.words.push(line),
+            Heard::Step(_) => {}
         });
         let Ok(Went { ended: Ended::Status(0), .. }) = went.await else {
             return Err(Failed::Unknown(lost));
@@ -200,13 +214,34 @@ const fn is_outcome(status: i32) -> bool {
     matches!(status, 0 | ROLLED_BACK | BROKEN | REFUSED)
 }
 
+/// Why a version does not run.
+#[derive(Debug, Default)]
+struct Why {
+    text: String,
+    /// Last words of the script that failed, each a line. Its log goes with its version.
+    words: Vec<String>,
+}
+
+impl Why {
+    /// All in one line.
+    fn shown(self) -> String {
+        let Self { text, mut words } = self;
+        // A script that is tried again and again says the same.
+        words.dedup();
+        match words.get(words.len().saturating_sub(WORDS_SHOWN_MAX)..) {
+            None | Some([]) => text,
+            Some(last) => format!("{text}; its log ends: {}", last.join(" / ")),
+        }
+    }
+}
+
 /// What such an end means.
-fn outcome(status: i32, why: String) -> Result<(), Failed> {
+fn outcome(status: i32, why: Why) -> Result<(), Failed> {
     match status {
         0 => Ok(()),
-        ROLLED_BACK => Err(Failed::RolledBack(why)),
-        BROKEN => Err(Failed::Broken(why)),
-        _ => Err(Failed::Refused(why)),
+        ROLLED_BACK => Err(Failed::RolledBack(why.shown())),
+        BROKEN => Err(Failed::Broken(why.shown())),
+        _ => Err(Failed::Refused(why.shown())),
     }
 }
 

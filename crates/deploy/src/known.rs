@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::failed::Failed;
@@ -31,10 +32,19 @@ pub(crate) async fn known(
     }
     let shown = ask(keyscan, host, limit).await?;
     let found = shown.iter().find(|key| host.host_key.is(key));
-    found.cloned().ok_or_else(|| {
-        let shown: Vec<String> = shown.iter().map(PublicKey::fingerprint).collect();
-        Failed::HostKey(shown.join(", "))
-    })
+    found.cloned().ok_or_else(|| others(&shown))
+}
+
+/// Why `ssh` did not come to speak to a host, if it is that the host shows other keys: `ssh` says so
+/// with advice for people's own files of known hosts.
+pub(crate) async fn shows_others(keyscan: &Path, host: &Host, limit: Duration) -> Option<Failed> {
+    let shown = ask(keyscan, host, limit).await.ok()?;
+    (!shown.iter().any(|key| host.host_key.is(key))).then(|| others(&shown))
+}
+
+fn others(shown: &[PublicKey]) -> Failed {
+    let shown: Vec<String> = shown.iter().map(PublicKey::fingerprint).collect();
+    Failed::HostKey(shown.join(", "))
 }
 
 async fn ask(keyscan: &Path, host: &Host, limit: Duration) -> Result<Vec<PublicKey>, Failed> {
@@ -56,10 +66,20 @@ async fn ask(keyscan: &Path, host: &Host, limit: Duration) -> Result<Vec<PublicK
     };
     let keys = keys(&String::from_utf8_lossy(&said?));
     if keys.is_empty() {
-        let why = if complaints.is_empty() { "no key was shown".to_owned() } else { complaints };
+        let why = if complaints.is_empty() { silence(host, limit).await } else { complaints };
         return Err(Failed::Unreachable(why));
     }
     Ok(keys)
+}
+
+/// Why no key was shown: `ssh-keyscan` does not say that nobody listens there.
+async fn silence(host: &Host, limit: Duration) -> String {
+    let connect = TcpStream::connect((&*host.address, host.port));
+    match timeout(limit, connect).await {
+        Ok(Ok(_)) => "somebody listens there who shows no key; is it sshd?".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    }
 }
 
 /// Lines of `host kind base64`.

@@ -161,7 +161,7 @@ async fn a_version_replaces_another_and_one_that_is_not_well_does_not() {
     let (steps, end) = ended(deployer.deploy(&sick, Some("edge-1")).unwrap()).await;
     assert_eq!(
         end.unwrap_err().to_string(),
-        "rolled back: scripts/health.sh of web-2 did not succeed within 3 s"
+        "rolled back: scripts/health.sh of web-2 did not succeed within 3 s; its log ends: out of order"
     );
     assert_eq!(steps[5..], [StopOld, Switch, Start, Health, Rollback, RolledBack]);
     ground.only_runs("1");
@@ -184,7 +184,8 @@ async fn another_host_key_is_refused_before_anything_is_sent() {
         let deployer = ground.deployer(vec![Host { host_key, ..ground.host() }]);
         let (steps, end) = ended(deployer.deploy(&package, None).unwrap()).await;
         let failed = end.unwrap_err();
-        assert!(matches!(failed, Failed::HostKey(_) | Failed::Ssh(_)), "{failed:?}");
+        let shown = ground.sshd.fingerprint("host.pub");
+        assert!(matches!(&failed, Failed::HostKey(keys) if keys.contains(&shown)), "{failed:?}");
         assert!(!steps.contains(&Step::Upload), "{steps:?}");
         assert_eq!(fs::read_dir(ground.path("opt")).unwrap().count(), 0);
     }
@@ -208,6 +209,7 @@ async fn who_is_not_let_in_changes_nothing() {
     let deployer = ground.deployer(vec![Host { port: nobody, ..ground.host() }]);
     let failed = ended(deployer.deploy(&package, None).unwrap()).await.1.unwrap_err();
     assert!(matches!(failed, Failed::Unreachable(_)), "{failed:?}");
+    assert!(failed.to_string().contains("Connection refused"), "{failed}");
 }
 
 #[tokio::test]
@@ -321,11 +323,11 @@ async fn a_way_back_that_failed_is_told_after_a_broken_connection() {
     let once = "[ ! -e started ] || exit 1\ntouch started";
     let first = ground.package_that("1", once, WELL, 0);
     ended(deployer.deploy(&first, None).unwrap()).await.1.unwrap();
-    let sick = ground.package("2", "exit 1", 0);
+    let sick = ground.package("2", "echo out of order\nexit 1", 0);
     let mut deployment = deployer.deploy(&sick, None).unwrap();
     reached(&mut deployment, Step::Health).await;
     ground.sshd.cut();
     let (_, end) = ended(deployment).await;
     let Err(Failed::Broken(why)) = end else { panic!("{end:?}") };
-    assert!(why.ends_with("and web-1 did not start again"), "{why}");
+    assert!(why.ends_with("and web-1 did not start again; its log ends: out of order"), "{why}");
 }

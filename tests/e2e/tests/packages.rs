@@ -208,7 +208,10 @@ fn a_package_runs_is_found_everywhere_and_one_that_is_not_well_goes_back() {
     let (code, stages, end) = ground.by_regctl("web-2.tar.gz", &["--target", "edge-1"]);
     assert_eq!((code, end["ok"].as_bool()), (1, Some(false)));
     let why = end["error"].as_str().unwrap();
-    assert_eq!(why, "rolled back: scripts/health.sh of web-2 did not succeed within 2 s");
+    assert_eq!(
+        why,
+        "rolled back: scripts/health.sh of web-2 did not succeed within 2 s; its log ends: out of order"
+    );
     assert_eq!(stages.last().unwrap(), "rolled_back");
     assert!(stages.contains(&"stop_old".to_owned()), "{stages:?}");
     ground.runs("1");
@@ -249,11 +252,11 @@ fn what_may_not_be_deployed_changes_nothing() {
         .status()
         .unwrap();
     assert!(made.success());
+    let folder = ground.folder.path().join("packages").canonicalize().unwrap();
+    let none = format!("no package `web-9.tar.gz` in {} (`deploy_packages`)", folder.display());
     let outside = ground.folder.path().join("evil-1.tar.gz");
     fs::copy(ground.packages("evil-1.tar.gz"), &outside).unwrap();
     let outside = outside.to_str().unwrap();
-    let folder = ground.folder.path().join("packages").canonicalize().unwrap();
-    let none = format!("no package `web-9.tar.gz` in {} (`deploy_packages`)", folder.display());
 
     let (edge, wrong) = (["--target", "edge-1"], ["--target", "edge-2"]);
     #[rustfmt::skip]

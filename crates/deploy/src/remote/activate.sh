@@ -32,7 +32,8 @@ healthy() {
 
 # undo WHY FOLDER
 undo() {
-  last_words "$2"
+  words=$(last_words "$2")
+  [ -z "$words" ] || say "$words"
   why=$1
   say "!$why"
   say @rollback
@@ -52,7 +53,8 @@ undo() {
 }
 
 # Whoever no longer hears us finds here how it ended.
-trap 'printf "%%%s\n!%s\n" "$?" "$why" > "$ended"' EXIT
+words=
+trap 'printf "%%%s\n!%s\n%s\n" "$?" "$why" "$words" > "$ended"' EXIT
 
 open_lock
 flock -n 9 || fail "another deployment of $name is at work ($lock is locked)"

@@ -57,15 +57,23 @@ async fn beat(name: &ServiceName, peer: IpAddr, catalog: &Handle) -> Answer {
 async fn deregister(name: &ServiceName, peer: IpAddr, catalog: &Handle) -> Answer {
     let Some(identity) = alone(name) else { return failed(&"no such name") };
     let deregister = move |catalog: &mut catalog::Catalog, now| {
-        let is_registered = catalog
-            .view()
-            .instance(&identity)
-            .is_some_and(|instance| instance.sources.contains(&Source::Heartbeat));
-        if !is_registered {
-            return Err(Refusal::Unknown(identity.clone()));
+        let service = &identity.service;
+        let held = catalog.view().instance(&identity);
+        match held {
+            Some(held) if held.sources.contains(&Source::Heartbeat) => {}
+            Some(held) => {
+                let source = held.source.as_str();
+                return Err(format!(
+                    "{service} is not registered here: its source is {source}, remove it there"
+                ));
+            }
+            None if catalog.view().service(service.as_str()).is_some() => {
+                return Err(format!("{service} is not registered here, though the catalog has it"));
+            }
+            None => return Err(format!("{service} is not registered")),
         }
         if !is_of(catalog.view(), &identity, peer) {
-            return Err(Refusal::Foreign(identity.clone()));
+            return Err(Refusal::Foreign(identity.clone()).to_string());
         }
         catalog.remove(&identity, Source::Heartbeat, now);
         Ok(())
@@ -75,7 +83,7 @@ async fn deregister(name: &ServiceName, peer: IpAddr, catalog: &Handle) -> Answe
             tracing::info!(%name, %peer, "deregistered");
             Answer::Deregistered
         }
-        Ok(Err(refusal)) => failed(&refusal),
+        Ok(Err(reason)) => failed(&reason),
         Err(error @ (ChangeError::Ended | ChangeError::Unsaved(_) | ChangeError::Failed)) => {
             failed(&error)
         }

@@ -71,6 +71,10 @@ fn frame(text: &str) -> [u8; 256] {
 #[tokio::test]
 async fn a_request_may_be_written_in_many_ways() {
     let port = port();
+    let add = |catalog: &mut Catalog, now| {
+        catalog.put(&Identity::alone("added").unwrap(), Source::Manual, Facts::default(), now)
+    };
+    port.catalog.change(add).await.unwrap().unwrap();
     let whole = frame("whole");
     let too_long = [b'x'; 300];
     #[rustfmt::skip]
@@ -86,7 +90,9 @@ async fn a_request_may_be_written_in_many_ways() {
         (&[b"HEARTBEAT|nobody\n"],             "HEARTBEAT_FAILED"),
         (&[b"LOOKUP|QUIET\n"],                 "FOUND|10.0.0.102|9002"),
         (&[&frame("DEREGISTER|quiet")],        "DEREGISTERED"),
-        (&[b"DEREGISTER|quiet\n"],             "FAILED|quiet/quiet is not in the catalog\0"),
+        (&[b"DEREGISTER|quiet\n"],             "FAILED|quiet is not registered\0"),
+        (&[b"DEREGISTER|added\n"],             "FAILED|added is not registered here: its source is manual, remove it there\0"),
+        (&[b"DEREGISTER\n"],                   "FAILED|DEREGISTER wants a pipe and a name behind it\0"),
         (&[b"LOOKUP|quiet\n"],                 "NOT_FOUND"),
         (&[b"HEARTBEAT|quiet\n"],              "HEARTBEAT_FAILED"),
         (&[&[0; 256]],                         "FAILED|name must not be empty\0"),
@@ -99,7 +105,7 @@ async fn a_request_may_be_written_in_many_ways() {
         assert_eq!(say(port.address, pieces).await, *want, "{shown:?}");
     }
     let names: Vec<_> = port.catalog.view().services().map(|s| s.name.to_string()).collect();
-    assert_eq!(names, ["line", "whole"]);
+    assert_eq!(names, ["added", "line", "whole"]);
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ pub const NAME_BYTES_MAX: usize = FRAME_BYTES_MAX - "DEREGISTER|".len();
 /// What stands for a lease. Nobody reads it: a name lives as long as its heartbeats.
 const LEASE_SECONDS: u32 = 86_400;
 
+/// What comes before the name in requests that register none.
+const VERBS: [&str; 3] = ["HEARTBEAT", "DEREGISTER", "LOOKUP"];
+
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -79,7 +82,13 @@ pub fn decode(frame: &[u8]) -> Result<Ask, Answer> {
     if let Some(name) = after("DEREGISTER|") {
         return named(name).map(Ask::Deregister);
     }
-    named(frame).map(Ask::Register)
+    // A service may have any name; whoever says a verb alone has forgotten one.
+    match VERBS.iter().find(|verb| verb.as_bytes() == frame) {
+        Some(verb) => {
+            Err(Answer::Failed(format!("{verb} wants a pipe and a name behind it").into()))
+        }
+        None => named(frame).map(Ask::Register),
+    }
 }
 
 fn named(bytes: &[u8]) -> Result<ServiceName, Answer> {
@@ -172,7 +181,12 @@ mod tests {
         let table: &[(&[u8], Result<Ask, Answer>)] = &[
             (b"test-service-3",                 Ok(Ask::Register(name("test-service-3")))),
             (b" web\r",                         Ok(Ask::Register(name("web")))),
-            (b"HEARTBEAT",                      Ok(Ask::Register(name("HEARTBEAT")))),
+            (b"heartbeat",                      Ok(Ask::Register(name("heartbeat")))),
+            (b"HEARTBEATS",                     Ok(Ask::Register(name("HEARTBEATS")))),
+            (b"PING",                           Ok(Ask::Register(name("PING")))),
+            (b"HEARTBEAT",                      Err(failed("HEARTBEAT wants a pipe and a name behind it"))),
+            (b"DEREGISTER\r",                   Err(failed("DEREGISTER wants a pipe and a name behind it"))),
+            (b"LOOKUP",                         Err(failed("LOOKUP wants a pipe and a name behind it"))),
             ("bücher".as_bytes(),               Ok(Ask::Register(name("bücher")))),
             (longest.as_bytes(),                Ok(Ask::Register(name(&longest)))),
             (b"HEARTBEAT|test-service-3",       Ok(Ask::Beat(name("test-service-3")))),

@@ -3,9 +3,10 @@
 //!
 //! The instances are processes of their own, so that they can be killed and seen to be missed.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use client::{Address, Client, Desired};
@@ -165,10 +166,29 @@ fn demo_error(error: impl std::fmt::Display) -> RunError {
     RunError::Demo(error.to_string())
 }
 
+/// How `regctl` is called here.
+fn regctl() -> String {
+    let ours = std::env::current_exe().ok();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folder = ours.as_deref().and_then(Path::parent);
+    folder.map_or("regctl".to_owned(), |folder| regctl_beside(folder, &path))
+}
+
+/// As it is installed beside us; where we were built and it was not, as cargo builds it.
+fn regctl_beside(folder: &Path, path: &OsStr) -> String {
+    let (file, is_built_here) = (folder.join("regctl"), folder.join("deps").is_dir());
+    match file.is_file() {
+        true if std::env::split_paths(path).any(|one| one == folder) => "regctl".to_owned(),
+        true => file.display().to_string(),
+        false if is_built_here => "cargo run -q -p regctl --".to_owned(),
+        false => "regctl".to_owned(),
+    }
+}
+
 fn print(
     http: SocketAddr,
     registry: SocketAddr,
-    socket: &std::path::Path,
+    socket: &Path,
     [a, b]: &[Instance; 2],
 ) -> io::Result<()> {
     let socket = socket.display();
@@ -192,8 +212,9 @@ Register something of your own, by hand (the answer to the first line is ACK|<se
 
 Look at it as an operator:
 
-  cargo run -q -p regctl -- --socket {socket} explain GET {HOST} /
+  {regctl} --socket {socket} explain GET {HOST} /
 ",
+        regctl = regctl(),
         address = registry.ip(),
         port = registry.port(),
     )?;
@@ -201,7 +222,7 @@ Look at it as an operator:
 }
 
 /// The same services in the other dialects.
-fn print_dialects(bound: &Bound, socket: &std::path::Path) -> io::Result<()> {
+fn print_dialects(bound: &Bound, socket: &Path) -> io::Result<()> {
     let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
     let mut out = io::stdout().lock();
     write!(
@@ -209,7 +230,7 @@ fn print_dialects(bound: &Bound, socket: &std::path::Path) -> io::Result<()> {
         "
 Both instances are in the catalog, which every dialect reads:
 
-  cargo run -q -p regctl -- --socket {socket} services
+  {regctl} --socket {socket} services
   dig @127.0.0.1 -p {dns} +short SRV demo.proxyd.internal
   curl -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"registry.list\"}}' http://127.0.0.1:{json_rpc}/
   curl -H 'Host: demo' http://127.0.0.1:{http}/       # by its name; or by {tcp}, a tunnel
@@ -218,6 +239,7 @@ Both instances are in the catalog, which every dialect reads:
 
 Ctrl-C ends it.
 ",
+        regctl = regctl(),
         socket = socket.display(),
         dns = port(bound.dns),
         json_rpc = port(bound.json_rpc),
@@ -227,4 +249,21 @@ Ctrl-C ends it.
         service_api = port(bound.service_api),
     )?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_regctl_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, elsewhere) = (folder.path(), OsStr::new("/usr/bin"));
+        assert_eq!(regctl_beside(at, elsewhere), "regctl");
+        std::fs::create_dir(at.join("deps")).unwrap();
+        assert_eq!(regctl_beside(at, elsewhere), "cargo run -q -p regctl --");
+        std::fs::write(at.join("regctl"), "").unwrap();
+        assert_eq!(regctl_beside(at, elsewhere), at.join("regctl").display().to_string());
+        assert_eq!(regctl_beside(at, at.as_os_str()), "regctl");
+    }
 }

@@ -6,6 +6,7 @@
 use imbl::OrdMap;
 
 use crate::Record;
+use crate::names::{Reversed, is_above};
 
 /// Names that are remembered after their service left; the newest ones.
 const DEPARTED_MAX: usize = 10_000;
@@ -16,7 +17,7 @@ const RESTORED_MAX: usize = 100_000;
 /// Names, in lower case, of which there is no service, and was.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Departed {
-    numbers: OrdMap<Box<str>, u64>,
+    numbers: OrdMap<Reversed, u64>,
     order: OrdMap<u64, Box<str>>,
     last: u64,
 }
@@ -34,12 +35,17 @@ impl Departed {
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.numbers.contains_key(name)
+        self.numbers.contains_key(&Reversed::of(name))
+    }
+
+    /// Whether one of the names is below this one.
+    pub(crate) fn is_above(&self, name: &Reversed) -> bool {
+        is_above(&self.numbers, name)
     }
 
     /// A service came.
     pub(crate) fn arrive(&mut self, name: &str, records: &mut Vec<Record>) {
-        match self.numbers.remove(name) {
+        match self.numbers.remove(&Reversed::of(name)) {
             Some(number) => drop(self.order.remove(&number)),
             None => {
                 self.last += 1;
@@ -63,12 +69,12 @@ impl Departed {
     fn forget_oldest(&mut self, records: &mut Vec<Record>) {
         let Some((oldest, name)) = self.order.get_min().cloned() else { return };
         self.order.remove(&oldest);
-        self.numbers.remove(&name);
+        self.numbers.remove(&Reversed::of(&name));
         records.push(Record::RemoveName(name));
     }
 
     fn insert(&mut self, name: Box<str>, number: u64) {
-        if let Some(earlier) = self.numbers.insert(name.clone(), number) {
+        if let Some(earlier) = self.numbers.insert(Reversed::of(&name), number) {
             self.order.remove(&earlier);
         }
         self.order.insert(number, name);

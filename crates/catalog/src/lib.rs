@@ -29,6 +29,7 @@ mod departed;
 mod entry;
 mod health;
 mod id;
+mod names;
 mod pool;
 mod record;
 mod seat;

@@ -7,6 +7,7 @@ use imbl::{OrdMap, OrdSet, Vector};
 use model::{BackendHost, ServiceName, UnixMillis};
 
 use crate::departed::Departed;
+use crate::names::{Reversed, is_above};
 use crate::{
     CHANGES_MAX, Change, Check, Endpoint, Facts, Given, Health, Identity, NetworkKind, Record,
     Source, State, Topology, What,
@@ -214,10 +215,8 @@ impl Service {
 #[derive(Clone, Debug, Default)]
 pub struct View {
     services: OrdMap<ServiceName, Arc<Service>>,
-    /// By their names in lower case, for those who do not distinguish.
-    labels: OrdMap<Box<str>, OrdSet<ServiceName>>,
-    /// What follows a dot in one of these names, and in how many.
-    parents: OrdMap<Box<str>, usize>,
+    /// By their names in any case, for those who do not distinguish.
+    labels: OrdMap<Reversed, OrdSet<ServiceName>>,
     addresses: OrdMap<IpAddr, OrdSet<Identity>>,
     /// Those of them that were handed out.
     virtual_addresses: OrdSet<Ipv4Addr>,
@@ -255,7 +254,7 @@ impl View {
     /// case. Of several the same one is found by every spelling, for resolvers change it as they
     /// like: the one in lower case, or that comes last in the order of bytes.
     pub fn service_in_any_case(&self, name: &str) -> Option<&Arc<Service>> {
-        let named = self.labels.get(name.to_ascii_lowercase().as_str())?;
+        let named = self.labels.get(&Reversed::of(name))?;
         self.services.get(named.get_max()?)
     }
 
@@ -267,13 +266,14 @@ impl View {
     /// Whether there was a service of that name, in whatever case, which left, in this life or an
     /// earlier one. Of the last ten thousand.
     pub fn has_departed(&self, name: &str) -> bool {
-        self.departed.contains(name.to_ascii_lowercase().as_str())
+        self.departed.contains(name)
     }
 
-    /// Whether the name of a service ends with a dot and this, in whatever case: in a tree of
-    /// names there is something below it.
-    pub fn is_above_a_service(&self, name: &str) -> bool {
-        self.parents.contains_key(name.to_ascii_lowercase().as_str())
+    /// Whether the name of a service, be it there or one that left, ends with a dot and this, in
+    /// whatever case: in a tree of names there is something below it.
+    pub fn is_above_a_name(&self, name: &str) -> bool {
+        let name = Reversed::of(name);
+        is_above(&self.labels, &name) || self.departed.is_above(&name)
     }
 
     /// Who is at an address, real or virtual.
@@ -398,13 +398,10 @@ impl View {
     }
 
     fn arrive(&mut self, name: &ServiceName, records: &mut Vec<Record>) {
-        let label: Box<str> = name.as_str().to_ascii_lowercase().into();
+        let label = Reversed::of(name.as_str());
         let mut named = self.labels.get(&label).cloned().unwrap_or_default();
         if named.is_empty() {
-            self.departed.arrive(&label, records);
-            for parent in parents(&label) {
-                *self.parents.entry(parent.into()).or_default() += 1;
-            }
+            self.departed.arrive(&name.as_str().to_ascii_lowercase(), records);
         }
         named.insert(name.clone());
         self.labels.insert(label, named);
@@ -412,7 +409,7 @@ impl View {
 
     fn depart(&mut self, name: &ServiceName, records: &mut Vec<Record>) {
         self.services.remove(name);
-        let label: Box<str> = name.as_str().to_ascii_lowercase().into();
+        let label = Reversed::of(name.as_str());
         let mut named = self.labels.get(&label).cloned().unwrap_or_default();
         named.remove(name);
         if !named.is_empty() {
@@ -420,13 +417,7 @@ impl View {
             return;
         }
         self.labels.remove(&label);
-        for parent in parents(&label) {
-            match self.parents.get_mut(parent) {
-                Some(count) if *count > 1 => *count -= 1,
-                Some(_) | None => drop(self.parents.remove(parent)),
-            }
-        }
-        self.departed.depart(&label, records);
+        self.departed.depart(&name.as_str().to_ascii_lowercase(), records);
     }
 
     fn index(&mut self, instance: &Instance, is_there: bool) {
@@ -456,9 +447,4 @@ impl View {
             }
         }
     }
-}
-
-/// What follows each dot of a name.
-fn parents(name: &str) -> impl Iterator<Item = &str> {
-    name.match_indices('.').filter_map(|(at, dot)| name.get(at + dot.len()..))
 }

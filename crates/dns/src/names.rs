@@ -91,7 +91,7 @@ fn named<'a>(text: &str, view: &'a View) -> Subject<'a> {
     if let Some(service) = view.service_in_any_case(text) {
         return Subject::Instances(service, &service.instances);
     }
-    let mut is_known = view.has_departed(text) || view.is_above_a_service(text);
+    let mut is_known = view.has_departed(text) || view.is_above_a_name(text);
     for (head, tail) in splits(text) {
         let Some(service) = view.service_in_any_case(tail) else {
             is_known |= view.has_departed(tail);

@@ -56,6 +56,7 @@ fn view() -> View {
         ("odd",     &long,   vec![at("10.9.0.1", 1, "tcp")]),
         ("gone",    "g",     vec![at("10.10.0.1", 1, "tcp")]),
         ("gone.to", "g",     vec![at("10.10.0.1", 1, "tcp")]),
+        ("was.in.Eu", "g",   vec![at("10.10.0.1", 1, "tcp")]),
     ];
     for (service, instance, endpoints) in services {
         let facts = Facts { endpoints, ..Facts::default() };
@@ -89,7 +90,7 @@ fn view() -> View {
         catalog::Finding::new(catalog::Health::Ill, "refused"),
         now,
     );
-    for service in ["gone", "gone.to"] {
+    for service in ["gone", "gone.to", "was.in.Eu"] {
         catalog.remove(&identity(service, "g"), Source::Manual, now);
     }
     catalog.view().clone()
@@ -214,6 +215,10 @@ fn nothing_is_said_in_three_ways() {
         ("g.gone.proxyd.internal.",          T::A,     nothing),
         ("_gone._tcp.proxyd.internal.",      T::SRV,   nothing),
         ("gone.to.proxyd.internal.",         T::A,     nothing),
+        // Above what was there: who hears that it is not there asks for nothing below it (RFC 8020).
+        ("to.proxyd.internal.",              T::A,     nothing),
+        ("in.eu.proxyd.internal.",           T::A,     nothing),
+        ("EU.proxyd.internal.",              T::A,     nothing),
         // Never known.
         ("never.proxyd.internal.",           T::A,     unknown),
         ("never.proxyd.internal.",           T::ANY,   unknown),
@@ -221,6 +226,7 @@ fn nothing_is_said_in_three_ways() {
         ("_never._tcp.proxyd.internal.",     T::SRV,   unknown),
         ("_http._tcp.never.proxyd.internal.", T::SRV,  unknown),
         ("_web.proxyd.internal.",            T::SRV,   unknown),
+        ("u.proxyd.internal.",               T::A,     unknown),
         // Not ours.
         ("never.",                           T::A,     outside),
         ("com.",                             T::NS,    outside),

@@ -411,7 +411,7 @@ fn since_when_it_does_what_it_does_is_remembered() {
 }
 
 #[test]
-fn what_is_above_a_service() {
+fn what_is_above_a_name() {
     let mut catalog = catalog();
     let names = ["a.b.C", "x.b.c", "A.b.c", "plain"];
     for name in names {
@@ -421,12 +421,20 @@ fn what_is_above_a_service() {
     #[rustfmt::skip]
     let table = [("b.c", true), ("C", true), ("a.b.c", false), ("b", false), ("plain", false), ("", false)];
     for (name, want) in table {
-        assert_eq!(catalog.view().is_above_a_service(name), want, "{name}");
+        assert_eq!(catalog.view().is_above_a_name(name), want, "{name}");
     }
-    for (at, name) in names.iter().enumerate() {
-        assert_eq!(catalog.view().is_above_a_service("c"), at < 3, "{name}");
+    // It stays so when they leave, as long as they are remembered, and after a restart.
+    let mut image = Image::default();
+    for name in names {
         catalog.remove(&identity(name, "1"), Source::Manual, now(1));
         catalog.remove(&identity(name, "2"), Source::Manual, now(1));
+    }
+    catalog.take_records().iter().for_each(|record| image.apply(record));
+    let mut restored = Catalog::new(Config::default(), [2; 32]);
+    restored.restore(image, now(2));
+    for (name, want) in table {
+        assert_eq!(catalog.view().is_above_a_name(name), want, "{name}");
+        assert_eq!(restored.view().is_above_a_name(name), want, "{name}");
     }
 }
 

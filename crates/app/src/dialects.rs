@@ -133,7 +133,7 @@ impl Dialects {
         bound: &mut Bound,
     ) -> Result<(), RunError> {
         let assigns = config.dialects.service_proxy.as_ref().is_some_and(|on| on.assign_addresses);
-        // Whoever hands out no addresses has left none behind.
+        // Whoever hands out no addresses has left none behind. Those of a proxyd that runs stay.
         if config.dialects.heartbeat.is_some() && !assigns {
             service_proxy::forget_addresses(config.catalog.addresses).await;
         }

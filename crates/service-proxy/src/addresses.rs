@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use catalog::{ADDRESSES_MAX, View};
+use catalog::View;
 use discovery::{Changes, Missed};
 use door::Door;
 use model::{Instant, ServiceName};
@@ -71,7 +71,7 @@ struct Held {
 }
 
 impl VirtualAddresses {
-    /// Takes away what an earlier process left behind of the addresses from `first` to `last`,
+    /// Takes away what processes that are gone left behind of the addresses from `first` to `last`,
     /// which are those that are handed out, and finds out whether this one may do what it is to do.
     ///
     /// # Errors
@@ -82,15 +82,15 @@ impl VirtualAddresses {
         tunnels: Tunnels,
     ) -> Result<Self, AddressError> {
         let loopback = Loopback::open()?;
-        let last = last.to_bits().min(first.to_bits().saturating_add(ADDRESSES_MAX - 1));
-        for address in first.to_bits()..=last {
-            loopback.remove(Ipv4Addr::from_bits(address)).await.map_err(|error| {
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => AddressError::NotAllowed,
-                    _ => AddressError::Kernel(error),
-                }
-            })?;
-        }
+        let begin = async {
+            // There is none of ours yet; who may not is told nevertheless.
+            loopback.remove(first).await?;
+            loopback.sweep(first..=last).await
+        };
+        begin.await.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => AddressError::NotAllowed,
+            _ => AddressError::Kernel(error),
+        })?;
         let catalog = &tunnels.0.catalog;
         let view = catalog.view();
         let changes = catalog.changes_after(view.seq());
@@ -244,19 +244,10 @@ impl VirtualAddresses {
     }
 }
 
-/// Takes away what an earlier process left behind of the addresses from `first` to `last`, for one
-/// that makes none of its own. What cannot be taken away stays, and is told in the log.
+/// Takes away what processes that are gone left behind of the addresses from `first` to `last`, for
+/// one that makes none of its own. What cannot be taken away stays, and is told in the log.
 pub async fn forget_addresses((first, last): (Ipv4Addr, Ipv4Addr)) {
-    let forget = async {
-        let loopback = Loopback::open()?;
-        for address in loopback.ours().await? {
-            if (first..=last).contains(&address) {
-                loopback.remove(address).await?;
-                tracing::info!(%address, "a virtual address of an earlier process is gone");
-            }
-        }
-        Ok::<_, io::Error>(())
-    };
+    let forget = async { Loopback::open()?.sweep(first..=last).await };
     if let Err(error) = forget.await {
         tracing::warn!(%error, "virtual addresses of an earlier process may still be there");
     }

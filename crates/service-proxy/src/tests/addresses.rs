@@ -89,15 +89,15 @@ async fn say(at: (Ipv4Addr, u16), text: &str) -> String {
 async fn inside_a_namespace() {
     ip("link set lo up");
     // Left behind by a proxyd that was killed, and put there by somebody else.
-    ip("address add 10.0.0.103/32 dev lo label lo:proxyd");
+    ip("address add 10.0.0.103/32 dev lo label lo:proxyd-k1ll3");
     ip("address add 10.0.0.102/32 dev lo");
     let services = echo("<>").await;
     let port = services.port() - 2000;
-    let (catalog, _store) =
-        catalog(Config { addresses: POOL, ports: port..=port + 9, ..Config::default() });
+    let known = || catalog(Config { addresses: POOL, ports: port..=port + 9, ..Config::default() });
+    let settings = || TunnelSettings { port_offset: 2000, ..TunnelSettings::default() };
+    let (catalog, _store) = known();
     register(&catalog, "first").await;
-    let settings = TunnelSettings { port_offset: 2000, ..TunnelSettings::default() };
-    let addresses = VirtualAddresses::start(POOL, tunnels(settings, &catalog)).await.unwrap();
+    let addresses = VirtualAddresses::start(POOL, tunnels(settings(), &catalog)).await.unwrap();
     assert_eq!(there(), ["10.0.0.102/32", "10.0.0.100/32"]);
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(addresses.serve(async move { drop(stopped.await) }));
@@ -106,6 +106,18 @@ async fn inside_a_namespace() {
 
     register(&catalog, "second").await;
     until("a second one", || there().contains(&"10.0.0.101/32".to_owned())).await;
+    // Another proxyd of this machine leaves alone what a living one has, with addresses of its own
+    // and without. What both would have stays with the first.
+    let both = there();
+    forget_addresses(POOL).await;
+    assert_eq!(there(), both, "for one that makes none");
+    let (others, _others_store) = known();
+    register(&others, "other").await;
+    let other = VirtualAddresses::start(POOL, tunnels(settings(), &others)).await.unwrap();
+    assert_eq!(there(), both, "for one that makes its own");
+    other.serve(std::future::ready(())).await;
+    assert_eq!(there(), both, "and when that one ends");
+    assert_eq!(say(first, "x").await, "<>x");
     let mut open = TcpStream::connect(first).await.unwrap();
     let mut greeting = [0; 2];
     open.read_exact(&mut greeting).await.unwrap();
@@ -114,7 +126,7 @@ async fn inside_a_namespace() {
     assert_eq!(open.read(&mut [0]).await.unwrap_or(0), 0, "and its tunnels with it");
     // Another name gets the address at once.
     register(&catalog, "third").await;
-    until("it is there again", || there().contains(&"10.0.0.100/32".to_owned())).await;
+    until("it is there again", || std::net::TcpStream::connect(first).is_ok()).await;
     assert_eq!(say(first, "y").await, "<>y");
 
     let fourth = (Ipv4Addr::new(10, 0, 0, 102), port + 2);
@@ -130,8 +142,8 @@ async fn inside_a_namespace() {
     assert_eq!(there(), ["10.0.0.102/32"], "what somebody else put there stays");
 
     // Killed, and started without.
-    ip("address add 10.0.0.101/32 dev lo label lo:proxyd");
-    ip("address add 10.9.0.1/32 dev lo label lo:proxyd");
+    ip("address add 10.0.0.101/32 dev lo label lo:proxyd-k1ll3");
+    ip("address add 10.9.0.1/32 dev lo label lo:proxyd-k1ll3");
     forget_addresses(POOL).await;
     assert_eq!(there(), ["10.0.0.102/32", "10.9.0.1/32"], "and what others hand out");
 }

@@ -185,8 +185,17 @@ impl DialectsConfig {
         Ok(())
     }
 
-    /// Whether the backends file is good. It need not be there.
-    pub(super) fn look_into_backends(&self) -> Result<(), ConfigError> {
+    /// Whether the backends file is good, which need not be there, and the keys of deployments are
+    /// there.
+    pub(super) fn look_into_files(&self) -> Result<(), ConfigError> {
+        let deploy = self.service_api.as_ref().and_then(|api| api.deploy.as_ref());
+        let hosts = deploy.map_or(&[][..], |deploy| &deploy.settings.hosts);
+        for (at, host) in hosts.iter().enumerate() {
+            std::fs::File::open(&host.key).map_err(|error| {
+                let key = format!("service_api.deploy_hosts[{at}].key");
+                value(&key, &super::unreadable(&host.key, &error))
+            })?;
+        }
         let file = self.json_rpc.as_ref().and_then(|rpc| rpc.backends.as_deref());
         match file.map(json_rpc::read_backends) {
             None | Some(Ok(_) | Err(BackendsError::Missing(_))) => Ok(()),
@@ -731,6 +740,27 @@ self = { name = \"proxyd\", port = 80 }
         assert!(Config::load(&flags, &BTreeMap::new()).is_ok());
         std::fs::write(&backends, "[[backend]]\nname = \"a\"\nhost = \"h\"\nport = 1\n").unwrap();
         assert_eq!(look(), "");
+    }
+
+    #[test]
+    fn keys_of_deployments_are_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display().to_string();
+        let (file, key) = (folder.path().join("proxyd.toml"), folder.path().join("key"));
+        let text = format!(
+            "[service_api]\ndeploy_packages = {at:?}\n[[service_api.deploy_hosts]]\nname = \"a\"\n\
+             address = \"b\"\nuser = \"c\"\nkey = {key:?}\n\
+             host_key = \"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let flags = Flags { file: Some(file), ..Flags::default() };
+        let look = || Config::load_and_look(&flags, &BTreeMap::new()).map_err(|e| e.to_string());
+        let said = look().unwrap_err().replace(&at, "@");
+        let says =
+            "@/proxyd.toml:7:7: service_api.deploy_hosts[0].key: cannot read @/key: No such file";
+        assert!(said.starts_with(says), "{said}");
+        std::fs::write(&key, "").unwrap();
+        assert!(look().is_ok());
     }
 
     #[test]

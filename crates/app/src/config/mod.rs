@@ -183,8 +183,8 @@ impl Config {
         Self::read(flags, environment, |_| Ok(()))
     }
 
-    /// The same, and looks at what proxyd would start without: the backends file, which may come to
-    /// be good while it runs.
+    /// The same, and looks at what proxyd would start without: the backends file and the keys of
+    /// deployments, which may come to be good while it runs.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Config {
         flags: &Flags,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
-        Self::read(flags, environment, |config| config.dialects.look_into_backends())
+        Self::read(flags, environment, |config| config.dialects.look_into_files())
     }
 
     fn read(

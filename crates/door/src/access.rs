@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::Secret;
 
@@ -19,17 +19,31 @@ pub struct Access {
 }
 
 /// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Denied {
-    /// 401.
+    /// It shows none.
     #[error("a token is wanted: Authorization: Bearer TOKEN")]
-    Token,
-    /// 403.
+    NoToken,
+    /// It shows another one.
+    #[error("the token is wrong")]
+    WrongToken,
+    /// It is a page of another site.
     #[error("pages of this origin may not connect")]
     Origin,
-    /// 403.
+    /// It comes from another machine, and nothing says who it is.
     #[error("off loopback a token or a client certificate is wanted")]
     Unproven,
+}
+
+impl Denied {
+    /// What it is answered with, and what `WWW-Authenticate` says there (RFC 6750, section 3).
+    pub const fn answer(self) -> (StatusCode, Option<&'static str>) {
+        match self {
+            Self::NoToken => (StatusCode::UNAUTHORIZED, Some("Bearer")),
+            Self::WrongToken => (StatusCode::UNAUTHORIZED, Some("Bearer error=\"invalid_token\"")),
+            Self::Origin | Self::Unproven => (StatusCode::FORBIDDEN, None),
+        }
+    }
 }
 
 /// Who asks, as far as that is known before anything was asked.
@@ -94,8 +108,8 @@ impl Access {
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let Some(token) = &self.token else { return Ok(()) };
-        let right = bearer(headers).is_some_and(|shown| token.admits(shown));
-        if right { Ok(()) } else { Err(Denied::Token) }
+        let shown = bearer(headers).ok_or(Denied::NoToken)?;
+        if token.admits(shown) { Ok(()) } else { Err(Denied::WrongToken) }
     }
 }
 
@@ -149,13 +163,13 @@ mod tests {
             (&open, &[("origin", "null"), ("host", "localhost:1")], Err(Denied::Origin)),
             (&open, &[("origin", "http://"), ("host", "")], Err(Denied::Origin)),
             (&listed, &[("origin", "https://ops.test"), ("host", "localhost:1")], Ok(())),
-            (&closed, &[], Err(Denied::Token)),
+            (&closed, &[], Err(Denied::NoToken)),
             (&closed, &[("authorization", "Bearer s3cret")], Ok(())),
             (&closed, &[("authorization", "bearer s3cret")], Ok(())),
-            (&closed, &[("authorization", "Bearer s3cre")], Err(Denied::Token)),
-            (&closed, &[("authorization", "Bearer s3cret2")], Err(Denied::Token)),
-            (&closed, &[("authorization", "Basic s3cret")], Err(Denied::Token)),
-            (&closed, &[("authorization", "s3cret")], Err(Denied::Token)),
+            (&closed, &[("authorization", "Bearer s3cre")], Err(Denied::WrongToken)),
+            (&closed, &[("authorization", "Bearer s3cret2")], Err(Denied::WrongToken)),
+            (&closed, &[("authorization", "Basic s3cret")], Err(Denied::NoToken)),
+            (&closed, &[("authorization", "s3cret")], Err(Denied::NoToken)),
         ];
         for (access, fields, want) in table {
             let mut headers = HeaderMap::new();
@@ -178,8 +192,8 @@ mod tests {
             ("",        false,    "10.0.0.1",         false,       &[],     Some(Denied::Unproven)),
             ("",        false,    "10.0.0.1",         true,        &[],     None),
             ("",        true,     "10.0.0.1",         false,       &[],     None),
-            ("s3cret",  false,    "127.0.0.1",        false,       &[],     Some(Denied::Token)),
-            ("s3cret",  true,     "10.0.0.1",         false,       &[],     Some(Denied::Token)),
+            ("s3cret",  false,    "127.0.0.1",        false,       &[],     Some(Denied::NoToken)),
+            ("s3cret",  true,     "10.0.0.1",         false,       &[],     Some(Denied::NoToken)),
             ("s3cret",  false,    "127.0.0.1",        true,        &[],     None),
             ("s3cret",  false,    "10.0.0.1",         false,       bearer,  None),
             ("",        false,    "127.0.0.1",        true,        page,    Some(Denied::Origin)),

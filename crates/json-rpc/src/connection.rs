@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use door::{Access, Caller, Denied};
+use door::{Access, Caller, Refusals};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dialog::{Dialog, Transport};
 use crate::error::Error;
 use crate::outcome::Became;
+use crate::refused::Refused;
 use crate::websocket;
 
 /// Longest head, in bytes. Of fields hyper takes a hundred.
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// Off loopback without a token or a certificate.
     pub(crate) insecure: bool,
+    pub(crate) refusals: Refusals<Refused>,
     /// proxyd ends: connections finish what they do.
     pub(crate) end: CancellationToken,
 }
@@ -86,10 +88,9 @@ async fn respond(
 ) -> Response<Full<Bytes>> {
     if let Err(denied) = shared.access.check_caller(request.headers(), caller, shared.insecure) {
         shared.dialog.outcomes.count(Became::Denied);
-        let (status, field) = match denied {
-            Denied::Token => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
-            Denied::Origin | Denied::Unproven => (StatusCode::FORBIDDEN, None),
-        };
+        shared.refusals.tell(&caller.address, Refused::Denied(denied), None);
+        let (status, challenge) = denied.answer();
+        let field = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
         return text(status, &denied.to_string(), field);
     }
     if has_token(request.headers(), UPGRADE, "websocket") {

@@ -34,6 +34,7 @@ mod lists;
 mod message;
 mod outcome;
 mod params;
+mod refused;
 mod registry;
 mod request;
 mod schema;

@@ -21,6 +21,8 @@ pub enum Became {
     Failed,
     /// Without the token, or from a page that may not connect.
     Denied,
+    /// None at all: the handshake of TLS came to nothing.
+    NotOpened,
 }
 
 impl Outcome for Became {
@@ -32,6 +34,7 @@ impl Outcome for Became {
         Self::Refused,
         Self::Failed,
         Self::Denied,
+        Self::NotOpened,
     ];
 
     fn as_str(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Outcome for Became {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Denied => "denied",
+            Self::NotOpened => "not_opened",
         }
     }
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use certs::{HANDSHAKE_RECORD, ServerConfig};
+use certs::{Fault, HANDSHAKE_RECORD, ServerConfig};
 use discovery::Handle;
-use door::{Caller, Door, Guests};
+use door::{Caller, Door, Guests, Refusals};
 use runtime::Clock;
 use telemetry::Outcomes;
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use crate::connection::{Shared, serve};
 use crate::dialog::Dialog;
 use crate::hub::Hub;
 use crate::outcome::Became;
+use crate::refused::Refused;
 use crate::registry::Registry;
 use crate::sources::{Reload, Sources};
 
@@ -61,8 +62,8 @@ pub fn bind(settings: Settings, handle: Handle, clock: Clock) -> io::Result<Serv
         bounds,
         outcomes: Outcomes::default(),
     };
-    let end = CancellationToken::new();
-    let shared = Arc::new(Shared { dialog, access, insecure, end });
+    let (refusals, end) = (Refusals::new("JSON-RPC", clock), CancellationToken::new());
+    let shared = Arc::new(Shared { dialog, access, insecure, refusals, end });
     Ok(Server { door, address, tls, bounds, shared, sources, reload })
 }
 
@@ -91,7 +92,7 @@ impl Server {
     /// connection is let in. At the end connections finish what they do, for a while.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         self.sources.begin().await;
-        let end = self.shared.end.clone();
+        let (end, refusals) = (self.shared.end.clone(), self.shared.refusals.clone());
         let sources = end.clone().run_until_cancelled_owned(self.sources.run());
         let sources = AbortOnDropHandle::new(tokio::spawn(sources));
         let (bounds, tls, shared) = (self.bounds, self.tls, self.shared);
@@ -100,7 +101,10 @@ impl Server {
             drop(runtime::net::give_up_after(&stream, Some(bounds.write_timeout)));
             connected(stream, peer.ip().to_canonical(), tls.clone(), Arc::clone(&shared))
         };
-        let leaving = self.door.open(stop, attend).await;
+        let leaving = tokio::select! {
+            leaving = self.door.open(stop, attend) => leaving,
+            never = refusals.keep_telling() => match never {},
+        };
         end.cancel();
         leaving.leave(bounds.end_timeout).await;
         drop(sources.await);
@@ -118,29 +122,33 @@ async fn connected(
         let caller = Caller { address, has_certificate: false };
         return serve(stream, caller, shared).await;
     };
-    match timeout(shared.dialog.bounds.request_timeout, shake(stream, tls)).await {
-        Ok(Ok(Some(stream))) => {
+    let shaken = timeout(shared.dialog.bounds.request_timeout, shake(stream, tls)).await;
+    match shaken.unwrap_or_else(|late| Err(late.into())) {
+        Ok(stream) => {
             // Whoever shows a certificate was found to have the right one, or would not be here.
             let has_certificate = stream.get_ref().1.peer_certificates().is_some();
             serve(stream, Caller { address, has_certificate }, shared).await;
         }
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => tracing::debug!(%error, peer = %address, "a JSON-RPC handshake failed"),
-        Err(_) => tracing::debug!(peer = %address, "a JSON-RPC client did not shake hands in time"),
+        Err(error) => {
+            shared.dialog.outcomes.count(Became::NotOpened);
+            match Fault::of(&error) {
+                Some(fault) => {
+                    shared.refusals.tell(&address, Refused::Handshake(fault), Some(&error));
+                }
+                None => tracing::debug!(%error, peer = %address, "a client did not shake hands"),
+            }
+        }
     }
 }
 
-/// `None` for somebody who does not speak TLS, and has been told.
-async fn shake(
-    stream: TcpStream,
-    tls: Arc<ServerConfig>,
-) -> io::Result<Option<TlsStream<TcpStream>>> {
+async fn shake(stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
     if stream.peek(&mut first).await? > 0 && first != [HANDSHAKE_RECORD] {
+        // Who does not speak TLS is told.
         door::dismiss(stream, SPEAKS_TLS).await;
-        return Ok(None);
+        return Err(Fault::ClearText.into());
     }
-    TlsAcceptor::from(tls).accept(stream).await.map(Some)
+    TlsAcceptor::from(tls).accept(stream).await
 }
 
 #[cfg(test)]

@@ -29,7 +29,10 @@ async fn who_may_connect() {
         ("Authorization: Bearer s3cret\r\nOrigin: https://ops.test\r\n",       200),
     ];
     for (lines, status) in table {
-        assert_eq!(running.post(lines, get).await.0, status, "{lines}");
+        let (answered, body) = running.post(lines, get).await;
+        assert_eq!(answered, status, "{lines}");
+        let says = if lines.is_empty() { "a token is wanted" } else { "the token is wrong" };
+        assert_eq!(body.contains(says), status == 401, "{lines}: {body}");
         let connected = running.connect_with(lines).await;
         match connected {
             Ok(_) => assert_eq!(status, 200, "{lines}"),

@@ -1,12 +1,13 @@
 //! From a connection to a WebSocket: TLS, then the request, and whether it may pass.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use certs::{HANDSHAKE_RECORD, ServerConfig};
-use door::{Access, Caller, Denied};
+use certs::{Fault, HANDSHAKE_RECORD, ServerConfig};
+use door::{Access, Caller, Denied, Refusals};
+use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderValue, StatusCode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -18,6 +19,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::bounds::{MESSAGE_BYTES_MAX, READ_BYTES};
 use crate::outcome::Became;
+use crate::refused::Refused;
 
 /// For somebody who does not know.
 const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -37,23 +39,17 @@ pub(crate) struct Gate {
     pub(crate) access: Access,
     /// Off loopback without a token or a certificate.
     pub(crate) insecure: bool,
+    pub(crate) refusals: Refusals<Refused>,
 }
 
 impl Gate {
     /// Both handshakes, or what they came to; the caller looks at the time.
-    pub(crate) async fn open(self, stream: TcpStream, peer: IpAddr) -> Result<Socket, Became> {
-        let (mut first, failed) = ([0], |_| Became::NotOpened);
-        if stream.peek(&mut first).await.map_err(failed)? > 0 && first != [HANDSHAKE_RECORD] {
-            door::dismiss(stream, SPEAKS_TLS).await;
-            return Err(Became::NotOpened);
-        }
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
-        let stream = acceptor
-            .accept(stream)
-            .await
-            .inspect_err(|error| tracing::debug!(%error, %peer, "a client did not shake hands"));
-        let mut stream = stream.map_err(failed)?;
-        let mut became = Became::NotOpened;
+    pub(crate) async fn open(&self, stream: TcpStream, peer: IpAddr) -> Result<Socket, Became> {
+        let mut stream = self.shake(stream).await.map_err(|error| {
+            self.failed(peer, &error);
+            Became::NotOpened
+        })?;
+        let mut refused = None;
         // Whoever shows a certificate was found to have the right one, or would not be here.
         let has_certificate = stream.get_ref().1.peer_certificates().is_some();
         let caller = Caller { address: peer, has_certificate };
@@ -70,7 +66,7 @@ impl Gate {
         ) {
             Ok(()) => Ok(response),
             Err(denied) => {
-                became = Became::Denied;
+                refused = Some(denied);
                 Err(refusal(denied))
             }
         };
@@ -81,6 +77,10 @@ impl Gate {
                 Ok(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
             }
             Err(error) => {
+                if let Some(denied) = refused {
+                    self.refusals.tell(&peer, Refused::Denied(denied), None);
+                    return Err(Became::Denied);
+                }
                 tracing::debug!(%error, %peer, "no WebSocket");
                 // Who was refused has been told why.
                 if matches!(error, Error::Protocol(_) | Error::HttpFormat(_)) {
@@ -88,22 +88,35 @@ impl Gate {
                     let _ = stream.write_all(SPEAKS_WEBSOCKET).await;
                     let _ = stream.shutdown().await;
                 }
-                Err(became)
+                Err(Became::NotOpened)
             }
+        }
+    }
+
+    async fn shake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let mut first = [0];
+        if stream.peek(&mut first).await? > 0 && first != [HANDSHAKE_RECORD] {
+            door::dismiss(stream, SPEAKS_TLS).await;
+            return Err(Fault::ClearText.into());
+        }
+        TlsAcceptor::from(Arc::clone(&self.tls)).accept(stream).await
+    }
+
+    /// Tells of a handshake that came to nothing, unless its client just left.
+    pub(crate) fn failed(&self, peer: IpAddr, error: &io::Error) {
+        match Fault::of(error) {
+            Some(fault) => self.refusals.tell(&peer, Refused::Handshake(fault), Some(error)),
+            None => tracing::debug!(%error, %peer, "a client did not shake hands"),
         }
     }
 }
 
 fn refusal(denied: Denied) -> ErrorResponse {
     let mut response = ErrorResponse::new(Some(format!("{denied}\n")));
-    let status = match denied {
-        Denied::Token => {
-            let bearer = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
-            StatusCode::UNAUTHORIZED
-        }
-        Denied::Origin | Denied::Unproven => StatusCode::FORBIDDEN,
-    };
+    let (status, challenge) = denied.answer();
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
     *response.status_mut() = status;
     response
 }

@@ -69,6 +69,7 @@ mod networks;
 mod order;
 mod outcome;
 mod registry;
+mod refused;
 mod server;
 mod subscriptions;
 mod ws_client;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use certs::ServerConfig;
 use discovery::Handle;
-use door::{Access, Bounds, Door, Guest, Guests};
+use door::{Access, Bounds, Door, Guest, Guests, Refusals};
 use runtime::Clock;
 use telemetry::Outcomes;
 use tokio::net::TcpStream;
@@ -89,7 +89,9 @@ impl Server {
         let seed = runtime::entropy::seed()?;
         let epoch = seed.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let api = Arc::new(Api::new(handle, clock, epoch, settings.deployer));
-        Ok(Self { door, address, gate: Gate { tls, access, insecure }, handshakes, api })
+        let refusals = Refusals::new("service API", clock);
+        let gate = Gate { tls, access, insecure, refusals };
+        Ok(Self { door, address, gate, handshakes, api })
     }
 
     /// Where it listens.
@@ -112,6 +114,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (tell, stopped) = watch::channel(false);
         let Self { door, gate, handshakes, api, .. } = self;
+        let refusals = gate.refusals.clone();
         let attend = move |stream, peer: SocketAddr| {
             let (gate, api, stopped) = (gate.clone(), Arc::clone(&api), stopped.clone());
             let handshake = handshakes.admit(peer);
@@ -121,7 +124,10 @@ impl Server {
                 }
             }
         };
-        let leaving = door.open(stop, attend).await;
+        let leaving = tokio::select! {
+            leaving = door.open(stop, attend) => leaving,
+            never = refusals.keep_telling() => match never {},
+        };
         // Nobody may be there to hear it.
         let _ = tell.send(true);
         leaving.leave(GOODBYE).await;
@@ -144,9 +150,9 @@ async fn serve(
     match opened {
         Ok(Ok(socket)) => Connection::new(socket, api, peer).run(stopped).await,
         Ok(Err(became)) => api.outcomes.count(became),
-        Err(_) => {
+        Err(late) => {
             api.outcomes.count(Became::NotOpened);
-            tracing::debug!(%peer, "a client did not shake hands in time");
+            gate.failed(peer, &late.into());
         }
     }
 }

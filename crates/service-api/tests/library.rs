@@ -80,7 +80,7 @@ async fn who_has_no_token_is_told_why() {
     let files = Files::new();
     let server = files.server("t").await;
     let error = files.client(&server, "wrong").await.unwrap_err().to_string();
-    assert!(error.contains("401") && error.contains("a token is wanted"), "{error}");
+    assert!(error.contains("401") && error.contains("the token is wrong"), "{error}");
     let tls = TlsClientConfig::default().unwrap();
     let address = format!("localhost:{}", server.local_addr().port());
     let error = WsClient::connect_tls(&address, tls).await.unwrap_err().to_string();

@@ -70,6 +70,7 @@ async fn pages_of_others_and_strangers_stay_out() {
     #[rustfmt::skip]
     let table = [
         (&[][..],                                                              Some(401)),
+        (&[("authorization", "Bearer guess")],                                 Some(401)),
         (&[("authorization", "Bearer s3cret")],                                None),
         (&[("authorization", "Bearer s3cret"), ("origin", "https://evil.test")], Some(403)),
     ];

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use proxyd_e2e::dialects::exchange;
 use proxyd_e2e::{Authority, PATIENCE, Pair, Proxy, quoted, wait_for};
 use serde_json::{Value, json};
 
@@ -40,7 +41,8 @@ fn a_certificate_stands_for_the_token_and_the_listener_shows_what_is_in_its_file
     let token = servers.ca().with_file_name("token");
     std::fs::write(&token, TOKEN).expect("a file");
     let section = format!(
-        "[json_rpc]\nlisten = \"127.0.0.1:0\"\ncert = {}\nkey = {}\nclient_ca = [{}]\ntoken_file = {}\n",
+        "[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [json_rpc]\nlisten = \"127.0.0.1:0\"\ncert = {}\nkey = {}\nclient_ca = [{}]\ntoken_file = {}\n",
         quoted(&pair.cert),
         quoted(&pair.key),
         quoted(&clients.ca()),
@@ -57,11 +59,15 @@ fn a_certificate_stands_for_the_token_and_the_listener_shows_what_is_in_its_file
     assert_eq!(said.map(|said| said["backends"][0]["name"].clone()), Ok("dev".into()));
     // Neither; a token that is none; a certificate of somebody else's issuer, whose alert may be lost
     // with the connection.
-    for (shows, token, says) in
-        [(None, "-", "401"), (None, "guess", "401"), (Some(&foreign), TOKEN, "")]
-    {
+    for (shows, token, says, reason) in [
+        (None, "-", "401", "a token is wanted: Authorization: Bearer TOKEN"),
+        (None, "guess", "401", "the token is wrong"),
+        (Some(&foreign), TOKEN, "", "a client certificate that is not accepted"),
+    ] {
         let why = call(&proxy, &servers.ca(), shows, token, list, &none).expect_err(says);
         assert!(why.to_lowercase().contains(says), "{token}: {why}");
+        let told = proxy.refused(reason);
+        assert!(told.contains("a JSON-RPC client") && told.contains("127.0.0.1"), "{told}");
     }
     // A client believes nobody that another authority vouches for.
     let why = call(&proxy, &clients.ca(), Some(&mine), "-", list, &none).expect_err("no trust");
@@ -73,6 +79,13 @@ fn a_certificate_stands_for_the_token_and_the_listener_shows_what_is_in_its_file
     let mut text = String::new();
     plain.read_to_string(&mut text).expect("an answer");
     assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("this port speaks TLS"), "{text}");
+    proxy.refused("clear text where TLS is spoken");
+    // The foreign certificate, the client that believes nobody, and this one.
+    let counted = "proxyd_dialect_requests_total{dialect=\"json_rpc\",outcome=\"not_opened\"} 3";
+    wait_for(counted, || {
+        let asked = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        exchange(proxy.admin_http(), asked).contains(counted).then_some(())
+    });
 
     // Another certificate in the same files.
     let others = Authority::new("others");

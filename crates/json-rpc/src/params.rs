@@ -5,11 +5,19 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
+/// Parameters that mean nothing and are told; of a name that many bytes at most.
+const IGNORED_MAX: usize = 16;
+const IGNORED_BYTES_MAX: usize = 64;
+
 /// Parameters under their names. What is not known is not looked at, as the hub does.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Params {
     given: Map<String, Value>,
+    ignored: Ignored,
 }
+
+/// Names of parameters that mean nothing: of clients of a newer hub, or misspelled.
+pub(crate) type Ignored = Vec<Box<str>>;
 
 /// What an update says about one parameter.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,23 +38,36 @@ impl Params {
     ///
     /// -32602.
     pub(crate) fn read(params: Option<&RawValue>, names: &[&str]) -> Result<Self, Error> {
-        let Some(params) = params else { return Ok(Self { given: Map::new() }) };
+        let Some(params) = params else { return Ok(Self::default()) };
         let value: Value =
             serde_json::from_str(params.get()).map_err(|e| Error::params(e.to_string()))?;
         match value {
-            Value::Object(given) => Ok(Self { given }),
+            Value::Object(given) => {
+                let ignored = given.keys().filter(|name| !names.contains(&name.as_str()));
+                let told = ignored.take(IGNORED_MAX).map(|name| {
+                    let end = name.floor_char_boundary(IGNORED_BYTES_MAX);
+                    name.get(..end).unwrap_or(name).into()
+                });
+                Ok(Self { ignored: told.collect(), given })
+            }
             Value::Array(values) if values.len() > names.len() => {
                 let reason = format!("at most {} parameters: {}", names.len(), names.join(", "));
                 Err(Error::params(reason))
             }
             Value::Array(values) => {
                 let each = names.iter().map(|name| (*name).to_owned()).zip(values);
-                Ok(Self { given: each.filter(|(_, value)| !value.is_null()).collect() })
+                let given = each.filter(|(_, value)| !value.is_null()).collect();
+                Ok(Self { given, ignored: Ignored::new() })
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                 Err(Error::params("params must be an object or an array"))
             }
         }
+    }
+
+    /// What means nothing.
+    pub(crate) fn ignored(self) -> Ignored {
+        self.ignored
     }
 
     /// A text that has to be there.
@@ -100,6 +121,28 @@ impl Params {
                 raw.map(Some).map_err(|error| Error::internal(error.to_string()))
             }
             Some(_) => Err(Error::params(format!("{name} must be an object or an array"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_nothing_is_told_up_to_a_bound() {
+        let ignored = |given: &Map<String, Value>| {
+            let params = serde_json::value::to_raw_value(given).unwrap();
+            Params::read(Some(&params), &["name"]).unwrap().ignored()
+        };
+        let many =
+            |count: usize| Map::from_iter((0..count).map(|n| (format!("n{n}"), Value::Null)));
+        assert_eq!(ignored(&Map::from_iter([("name".to_owned(), Value::Null)])), Ignored::new());
+        assert_eq!(ignored(&many(IGNORED_MAX)).len(), IGNORED_MAX);
+        assert_eq!(ignored(&many(IGNORED_MAX + 1)).len(), IGNORED_MAX);
+        for (long, told) in [("x".repeat(64), 64), ("x".repeat(65), 64), ("€".repeat(22), 63)] {
+            let told_of = ignored(&Map::from_iter([(long.clone(), Value::Null)]));
+            assert_eq!(told_of[0].len(), told, "{long}");
         }
     }
 }

@@ -31,13 +31,21 @@ pub(crate) type Content = Arc<str>;
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Said<'a> {
-    BackendRegistered { backend: Backend<'a> },
+    BackendRegistered(Changed<'a>),
     Backend { backend: Option<Backend<'a>> },
-    BackendUpdated { backend: Backend<'a> },
+    BackendUpdated(Changed<'a>),
     BackendDeleted { name: &'a str },
     Ping { name: &'a str, success: bool, message: String },
     Reloaded { count: usize },
     Error { message: &'a str, reason: &'a str },
+}
+
+/// A backend after a change, and what of the parameters meant nothing.
+#[derive(Serialize)]
+struct Changed<'a> {
+    backend: Backend<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ignored: &'a [Box<str>],
 }
 
 /// Why a call was not carried out.
@@ -80,7 +88,7 @@ impl Registry {
                 list.map_err(|error| Failure::Ours(error.to_string()))
             }
             Call::Get { name } => get(&self.handle.view(), &name),
-            call @ (Call::Register(_)
+            call @ (Call::Register(..)
             | Call::Update(_)
             | Call::Delete { .. }
             | Call::Ping { .. }) => {
@@ -108,7 +116,7 @@ impl Registry {
 /// Carries out what changes the catalog. Lists and files are read elsewhere: of them nothing is told.
 pub(crate) fn carry_out(catalog: &mut Catalog, call: &Call, now: Now) -> Result<Content, Failure> {
     match call {
-        Call::Register(entry) => register(catalog, entry, now),
+        Call::Register(entry, ignored) => register(catalog, entry, ignored, now),
         Call::Update(update) => change(catalog, update, now),
         Call::Delete { name, instance } => delete(catalog, name, instance.as_deref(), now),
         Call::Ping { name } => ping(catalog, name, now),
@@ -138,7 +146,12 @@ fn content(said: &Said<'_>) -> Result<Content, Failure> {
     }
 }
 
-fn register(catalog: &mut Catalog, entry: &Entry, now: Now) -> Result<Content, Failure> {
+fn register(
+    catalog: &mut Catalog,
+    entry: &Entry,
+    ignored: &[Box<str>],
+    now: Now,
+) -> Result<Content, Failure> {
     let refused = |cause: &str, reason: String| {
         let message = format!("Failed to register backend: {cause}");
         Failure::Refused { message, reason }
@@ -161,7 +174,7 @@ fn register(catalog: &mut Catalog, entry: &Entry, now: Now) -> Result<Content, F
         }
     }
     put(catalog, identity, entry.facts(), now).map_err(|why| refused(&why, why.clone()))?;
-    shown(catalog, name, |backend| Said::BackendRegistered { backend })
+    shown(catalog, name, |backend| Said::BackendRegistered(Changed { backend, ignored }))
 }
 
 fn change(catalog: &mut Catalog, update: &Update, now: Now) -> Result<Content, Failure> {
@@ -186,7 +199,8 @@ fn change(catalog: &mut Catalog, update: &Update, now: Now) -> Result<Content, F
     replace(&mut facts.description, &update.description);
     replace(&mut facts.namespace, &update.namespace);
     put(catalog, &identity, facts, now).map_err(|why| refused(&why, why.clone()))?;
-    shown(catalog, &update.name, |backend| Said::BackendUpdated { backend })
+    let ignored = &update.ignored;
+    shown(catalog, &update.name, |backend| Said::BackendUpdated(Changed { backend, ignored }))
 }
 
 /// Takes back what was added by hand: under the instance that is named, else under the service's own
@@ -250,10 +264,10 @@ fn put(catalog: &mut Catalog, identity: &Identity, facts: Facts, now: Now) -> Re
 }
 
 /// A backend as it is after a change.
-fn shown(
-    catalog: &Catalog,
+fn shown<'a>(
+    catalog: &'a Catalog,
     name: &str,
-    said: impl FnOnce(Backend<'_>) -> Said<'_>,
+    said: impl FnOnce(Backend<'a>) -> Said<'a>,
 ) -> Result<Content, Failure> {
     let service = catalog.view().service(name);
     let backend = service.and_then(|service| backend(service)).ok_or_else(|| not_found(name))?;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::entry::{parse_host, parse_port, parse_protocol};
 use crate::error::Error;
-use crate::params::{Given, Params};
+use crate::params::{Given, Ignored, Params};
 use crate::{Entry, EntryError};
 
 /// What can be done.
@@ -109,7 +109,7 @@ impl Verb {
 /// Something to be done, found to be good in itself.
 #[derive(Debug)]
 pub(crate) enum Call {
-    Register(Entry),
+    Register(Entry, Ignored),
     List { active_only: bool },
     Get { name: String },
     Update(Update),
@@ -127,6 +127,7 @@ pub(crate) struct Update {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) description: Given<Box<str>>,
     pub(crate) namespace: Given<Box<str>>,
+    pub(crate) ignored: Ignored,
 }
 
 /// Whose schema.
@@ -231,13 +232,13 @@ fn call(verb: Verb, params: Option<&RawValue>) -> Result<Call, Error> {
     let params = Params::read(params, &names)?;
     let name = || params.text("name").map(str::to_owned);
     match verb {
-        Verb::Register => register(&params).map(Call::Register),
+        Verb::Register => Ok(Call::Register(register(&params)?, params.ignored())),
         Verb::List => {
             let active_only = params.flag_if_given("active_only")?.unwrap_or(true);
             Ok(Call::List { active_only })
         }
         Verb::Get => Ok(Call::Get { name: name()? }),
-        Verb::Update => update(&params).map(Call::Update),
+        Verb::Update => update(params).map(Call::Update),
         Verb::Delete => {
             let instance = params.text_if_given("instance")?.map(str::to_owned);
             Ok(Call::Delete { name: name()?, instance })
@@ -256,7 +257,7 @@ fn register(params: &Params) -> Result<Entry, Error> {
     entry.and_then(|entry| entry.described(description, namespace)).map_err(wrong)
 }
 
-fn update(params: &Params) -> Result<Update, Error> {
+fn update(params: Params) -> Result<Update, Error> {
     let text = |name| {
         Ok::<_, Error>(match params.text_or_null(name)? {
             Given::No => Given::No,
@@ -275,6 +276,7 @@ fn update(params: &Params) -> Result<Update, Error> {
             .map_err(wrong)?,
         description: text("description")?,
         namespace: text("namespace")?,
+        ignored: params.ignored(),
     })
 }
 
@@ -324,8 +326,8 @@ mod tests {
             ("registry.register", r#"["a","b",1.5]"#,      "-32602 port must be a whole number"),
             ("registry.register", r#"["a","b",0]"#,        "-32602 port must be 1 to 65535"),
             ("registry.register", r#"["","b",1]"#,         "-32602 name must not be empty"),
-            ("registry.update", r#"["a",null,7]"#,         r#"Update(Update { name: "a", host: None, port: Some(7), protocol: None, description: No, namespace: No })"#),
-            ("registry.update", r#"{"name":"a","description":null,"namespace":"n"}"#, r#"Update(Update { name: "a", host: None, port: None, protocol: None, description: Null, namespace: Value("n") })"#),
+            ("registry.update", r#"["a",null,7]"#,         r#"Update(Update { name: "a", host: None, port: Some(7), protocol: None, description: No, namespace: No, ignored: [] })"#),
+            ("registry.update", r#"{"name":"a","description":null,"namespace":"n"}"#, r#"Update(Update { name: "a", host: None, port: None, protocol: None, description: Null, namespace: Value("n"), ignored: [] })"#),
             ("registry.update", r#"{"name":"a","protocol":"ftp"}"#, "-32602 protocol must be one of ws, wss, http, https, h2c, grpc, grpcs, tcp"),
             ("registry_list",  "",                         "registry_list: Call(List, List { active_only: true })"),
             ("registry_unsubscribe_list", "[1]",           "end"),

@@ -49,6 +49,16 @@ async fn the_documented_methods() {
     assert_eq!(shown(&updated["backend"]), "dev wss://192.168.1.101:1 manual");
     assert_eq!(about(&updated["backend"]), (Value::Null, json!("n")));
     assert_eq!(updated["backend"]["id"], backend["id"]);
+    assert!(updated.get("ignored").is_none());
+    // What means nothing changes nothing, and is told.
+    let change = json!({"name": "dev", "prot": "http", "tags": []});
+    let updated = client.call("registry.update", change).await;
+    assert_eq!(shown(&updated["backend"]), "dev wss://192.168.1.101:1 manual");
+    assert_eq!(updated["ignored"], json!(["prot", "tags"]));
+    let more = json!({"name": "more", "host": "h", "port": 1, "protocl": "http"});
+    let registered = client.call("registry.register", more).await;
+    assert_eq!(registered["ignored"], json!(["protocl"]));
+    client.call("registry.delete", json!(["more"])).await;
 
     let pong = client.call("registry.ping", json!({"name": "dev"})).await;
     let want = json!({"type": "ping", "name": "dev", "success": true, "message": "Backend health check updated"});

@@ -17,6 +17,7 @@ use crate::entry::{EndpointEntry, EntryError, ServiceEntry, endpoints_of, identi
 use crate::envelope::{Request, loaded, raw};
 use crate::event::Networks;
 use crate::fault::Fault;
+use crate::ignored::ignored;
 use crate::order::{Order, way};
 use crate::outcome::Became;
 
@@ -54,6 +55,14 @@ pub(crate) struct Ordered {
 #[derive(Deserialize)]
 struct OfService {
     service: String,
+}
+
+#[derive(Serialize)]
+struct Registered {
+    #[serde(flatten)]
+    entry: ServiceEntry,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -156,7 +165,8 @@ impl Api {
                 }
             }
             "register_service" => {
-                raw(&register(&self.handle, &request.params()?, Some(asker)).await?)
+                let entry = register(&self.handle, &request.params()?, Some(asker)).await?;
+                raw(&Registered { entry, ignored: ignored(request.params_text()) })
             }
             "deregister_service" => {
                 let Named { name, instance } = request.params()?;

@@ -74,10 +74,14 @@ impl Request {
 
     /// Reads what it is about. Without `params` all of it is left out.
     pub(crate) fn params<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        let text = self.params.as_ref().map_or("{}", |params| params.get());
-        let text = if text == "null" { "{}" } else { text };
-        serde_json::from_str(text)
+        serde_json::from_str(self.params_text())
             .map_err(|error| Fault::new(format!("params of {}: {error}", self.action)))
+    }
+
+    /// The same as it came.
+    pub(crate) fn params_text(&self) -> &str {
+        let text = self.params.as_ref().map_or("{}", |params| params.get());
+        if text == "null" { "{}" } else { text }
     }
 }
 

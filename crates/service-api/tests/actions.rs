@@ -20,9 +20,10 @@ async fn a_service_registers_is_found_and_leaves() {
     assert_eq!((&raw.loaded["data"], &raw.loaded["seq"]), (&json!([]), &json!(0)));
     let shown = raw.ask("register_service", entry("web")).await.unwrap();
     assert_eq!((&shown["name"], &shown["source"]), (&json!("web"), &json!("api")));
-    let again =
-        json!({"name": "web", "instance": "w2", "endpoints": [{"address": "127.0.0.1:81"}]});
-    raw.ask("register_service", again).await.unwrap();
+    assert!(shown.get("ignored").is_none(), "{shown}");
+    let again = json!({"name": "web", "instance": "w2", "tag": 1, "endpoints": [{"address": "127.0.0.1:81", "zone": "a"}]});
+    let shown = raw.ask("register_service", again).await.unwrap();
+    assert_eq!(shown["ignored"], json!(["tag", "endpoints[0].zone"]));
     let got = raw.ask("get_service", json!({"name": "web"})).await.unwrap();
     let addresses: Vec<_> =
         got["endpoints"].as_array().unwrap().iter().map(|e| &e["address"]).collect();

@@ -174,10 +174,22 @@ fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
 fn not_ours(identity: &Identity, held: Option<&Instance>) -> Refusal {
     match held {
         None => Refusal::not_in_catalog(identity),
-        Some(held) => refused(format!(
-            "{identity} was not added by hand, but by {}: change it there",
-            held.source.as_str()
-        )),
+        Some(held) => {
+            refused(format!("{identity} was not added by hand, but by {}", way_out(held.source)))
+        }
+    }
+}
+
+/// Who says it, and what can be done about that.
+const fn way_out(source: Source) -> &'static str {
+    match source {
+        Source::Session => "a session: change it there",
+        Source::Api => "the service API: change it there",
+        Source::Heartbeat => "heartbeats: end them",
+        Source::Manual => "hand: change it",
+        Source::Env => "the environment of proxyd: change that and restart",
+        Source::File => "the backends file: change it there",
+        Source::Auto => "proxyd itself: change [json_rpc] self in its configuration",
     }
 }
 
@@ -476,6 +488,11 @@ mod tests {
         let mut changes = operators.catalog.changes();
         feed.session(Identity::alone("live").unwrap(), Some((Facts::default(), true)));
         changes.next().await.unwrap();
+        let own = |catalog: &mut Catalog, now| {
+            let own = Identity::alone("self").unwrap();
+            catalog.put(&own, Source::Auto, Facts::default(), now).unwrap();
+        };
+        operators.catalog.change(own).await.unwrap();
         #[rustfmt::skip]
         let table = [
             ("add",      r#"{"name":"dev","host":"10.0.0.9","port":4444,"protocol":"ws"}"#, ""),
@@ -488,8 +505,9 @@ mod tests {
             ("add",      r#"{"name":"a b","host":"h","port":1}"#,                          "name must hold no spaces"),
             ("add",      r#"{"nam":"a"}"#,                                                 "json: unknown field `nam`"),
             ("update",   r#"{"name":"dev","port":5555}"#,                                  ""),
-            ("update",   r#"{"name":"live","port":5555}"#,                                 "live/live was not added by hand, but by session"),
-            ("remove",   r#"{"name":"live"}"#,                                             "live/live was not added by hand, but by session"),
+            ("update",   r#"{"name":"live","port":5555}"#,                                 "live/live was not added by hand, but by a session: change it there"),
+            ("remove",   r#"{"name":"live"}"#,                                             "live/live was not added by hand, but by a session: change it there"),
+            ("remove",   r#"{"name":"self"}"#,                                             "self/self was not added by hand, but by proxyd itself: change [json_rpc] self in its configuration"),
             ("remove",   r#"{"name":"none"}"#,                                             "none/none is not in the catalog"),
             ("ping",     r#"{"name":"dev"}"#,                                              ""),
             ("service",  r#"{"name":"DEV","instance":"dev"}"#,                             ""),
@@ -515,7 +533,7 @@ mod tests {
         assert_eq!(dev["endpoints"][0]["protocol"], "ws");
         ask(&operators, "remove", r#"{"name":"dev"}"#).await.unwrap();
         let all = ask(&operators, "services", "").await.unwrap();
-        assert_eq!((&all["count"], &all["services"][0]["name"]), (&json!(1), &json!("live")));
+        assert_eq!((&all["count"], &all["services"][0]["name"]), (&json!(2), &json!("live")));
     }
 
     #[tokio::test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use discovery::Handle;
 use door::{Bounds, Door, Guests};
-
 use telemetry::Outcomes;
 
 use crate::connection;

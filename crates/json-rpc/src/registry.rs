@@ -304,7 +304,7 @@ fn owned(name: &str, source: Source) -> (String, String) {
         Source::Manual => ("registry.register", "with registry.update"),
         Source::Env => ("the environment", VARIABLE),
         Source::File => ("the backends file", "in the backends file"),
-        Source::Auto => ("proxyd itself", "in proxyd's configuration"),
+        Source::Auto => ("proxyd itself", "at [json_rpc] self in proxyd's configuration"),
     };
     let cause = format!("{name} belongs to {owner}");
     let reason = match source {

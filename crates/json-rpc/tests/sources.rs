@@ -154,7 +154,7 @@ async fn runtime_before_environment_before_file_before_proxyd_itself() {
     assert_eq!(listed, want);
     for (name, place) in [
         ("b", "the environment: change REGISTRY_BACKENDS"),
-        ("d", "proxyd itself: change it in proxyd's configuration"),
+        ("d", "proxyd itself: change it at [json_rpc] self in proxyd's configuration"),
     ] {
         let error = client.refused("registry.update", json!([name, "x"])).await;
         assert_eq!(

@@ -338,7 +338,7 @@ const fn way_out(source: Source) -> &'static str {
         Source::Manual => "by hand: remove it",
         Source::Env => "by the environment of proxyd: change that and restart",
         Source::File => "by the backends file: take it out there",
-        Source::Auto => "by proxyd itself: change its configuration",
+        Source::Auto => "by proxyd itself: change [json_rpc] self in its configuration",
     }
 }
 

@@ -190,7 +190,7 @@ async fn what_was_added_by_hand_is_taken_back_under_whatever_instance() {
         (json!({"name": "both"}),                   done),
         (json!({"name": "both"}),                   "Service not found: both"),
         (json!({"name": "file"}),                   "file/file is registered by the backends file: take it out there"),
-        (json!({"name": "auto"}),                   "auto/a is registered by proxyd itself: change its configuration"),
+        (json!({"name": "auto"}),                   "auto/a is registered by proxyd itself: change [json_rpc] self in its configuration"),
         (json!({"name": "env", "instance": "e"}),   "env/e is registered by the environment of proxyd: change that and restart"),
     ];
     for (params, says) in table {

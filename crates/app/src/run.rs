@@ -23,6 +23,7 @@ use crate::admin::Gathered;
 use crate::certificates::{CertificateError, Served};
 use crate::config::{Config, ConfigError, folder_of};
 use crate::dialects::{Common, Dialects};
+use crate::dialects_counted::Counted;
 use crate::issuing::Issuing;
 use crate::kept;
 use crate::operators::Operators;
@@ -248,13 +249,16 @@ impl App {
         task.begin();
         plane.serve().map_err(RunError::Plane)?;
         let ready = Arc::new(AtomicBool::new(false));
+        let credentials = Arc::new(config.registry_credentials());
+        let mut listener = Listener::new(handle.clone(), clock, Limits::default(), credentials);
+        let registry = Counted::new("registry", listener.guests(), listener.outcomes());
         let gathered = Gathered {
             plane: plane.publisher(),
             sessions: task.sessions(),
             certificates: served.as_ref().map(|(_, served)| served.certificates()),
             registry_certificates: registry_served.as_ref().map(RegistryServed::certificates),
             issued: issuing.as_ref().map(Issuing::counts),
-            dialects: dialects.counted(),
+            dialects: [registry].into_iter().chain(dialects.counted()).collect(),
             catalog: shown,
             token: config.admin.as_ref().and_then(|admin| Some(admin.token.as_ref()?.1.clone())),
             ready: Arc::clone(&ready),
@@ -271,8 +275,6 @@ impl App {
         }
         let registry = tokio::spawn(task.run());
 
-        let credentials = Arc::new(config.registry_credentials());
-        let mut listener = Listener::new(handle.clone(), clock, Limits::default(), credentials);
         let reload_registry = Arc::new(Notify::new());
         let tls = registry_served.map(|served| {
             let tls = Arc::clone(&served.tls);

@@ -37,6 +37,11 @@ impl<C: Clock<Instant = Nanos>> Admission<C> {
         }
     }
 
+    /// Who is in, operators excepted.
+    pub(crate) const fn clients(&self) -> &Guests {
+        &self.clients
+    }
+
     /// Forgets what need not be known any more; to be called now and then.
     pub(crate) fn sweep(&self) {
         self.pace.sweep();

@@ -24,6 +24,7 @@ use certs::HANDSHAKE_RECORD;
 use model::{Answer, ConnId, Instant, Line, Refusal, Reply, Request, TxnId};
 use runtime::Clock;
 use session::Peer;
+use telemetry::Outcomes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use wire::{Dialect, Framer};
@@ -34,6 +35,7 @@ use crate::bounds::{
 };
 use crate::credentials::Credentials;
 use crate::mailbox::{End, Mailbox, Outcome};
+use crate::outcome::Became;
 use crate::refusal::{Refusals, Refused, Witness};
 use crate::task::Handle;
 
@@ -55,7 +57,8 @@ pub async fn converse<S>(
     let mailbox = Arc::new(Mailbox::default());
     let (access, _) = credentials.access(&peer, None);
     let Ok(conn) = handle.connected(peer.clone(), mailbox.clone()).await else { return };
-    let witness = Witness { peer, refusals: Refusals::new(clock) };
+    let (refusals, outcomes) = (Refusals::new("registry", clock), Outcomes::default());
+    let witness = Witness { peer, refusals, outcomes };
     Connection::new(stream, conn, mailbox, access, handle.clone(), clock, witness).run().await;
     // A registry that has ended knows.
     drop(handle.lost(conn).await);
@@ -129,7 +132,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         match cut {
             Cut::Gone => {}
-            Cut::Slow => tracing::debug!(conn = self.conn.0, "cut off: it does not read"),
+            Cut::Slow => {
+                self.witness.outcomes.count(Became::CutOff);
+                tracing::debug!(conn = self.conn.0, "cut off: it does not read");
+            }
             Cut::Said => drop(timeout(LINGER, self.linger()).await),
         }
     }
@@ -172,10 +178,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         match decoded {
             Ok(line) if !self.access.is_granted() => {
-                self.refuse(line.txn, Refusal::AUTHENTICATION_REQUIRED)
+                self.refuse(line.txn, Refusal::AUTHENTICATION_REQUIRED, Became::Denied)
             }
             Err(error) if !self.access.is_granted() => {
-                self.refuse(error.txn, Refusal::AUTHENTICATION_REQUIRED)
+                self.refuse(error.txn, Refusal::AUTHENTICATION_REQUIRED, Became::Denied)
             }
             Err(error) => self.say(Answer { txn: error.txn, reply: Reply::Refused(error.reason) }),
             // The one command that has no answer.
@@ -195,11 +201,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Verdict::Wrong => {
                 self.witness.tell(Refused::Token);
-                self.refuse(None, Refusal::AUTHENTICATION_FAILED);
+                self.refuse(None, Refusal::AUTHENTICATION_FAILED, Became::Denied);
             }
             Verdict::Enough => {
                 self.witness.tell(Refused::Token);
-                self.refuse(None, Refusal::AUTHENTICATION_FAILED);
+                self.refuse(None, Refusal::AUTHENTICATION_FAILED, Became::Denied);
                 self.flush().await?;
                 return Err(Cut::Said);
             }
@@ -237,12 +243,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.handle.line(self.conn, line).await.map_err(|_| Cut::Gone)
     }
 
-    fn refuse(&mut self, txn: Option<TxnId>, reason: Refusal) {
-        self.say(Answer { txn, reply: Reply::Refused(reason) });
+    fn refuse(&mut self, txn: Option<TxnId>, reason: Refusal, became: Became) {
+        let answer = Answer { txn, reply: Reply::Refused(reason) };
+        self.say_as(&answer, became);
     }
 
     fn say(&mut self, answer: Answer) {
-        wire::encode_answer(&answer, self.dialect, &mut self.out);
+        let is_refused = matches!(answer.reply, Reply::Refused(_));
+        let became = if is_refused { Became::Refused } else { Became::Answered };
+        self.say_as(&answer, became);
+    }
+
+    fn say_as(&mut self, answer: &Answer, became: Became) {
+        self.witness.outcomes.count(became);
+        wire::encode_answer(answer, self.dialect, &mut self.out);
     }
 
     /// Lines nobody asked for, now that no command is unanswered; then everything is written.
@@ -255,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if end == End::Overrun {
-            self.refuse(None, Refusal::new(TOO_SLOW));
+            self.refuse(None, Refusal::new(TOO_SLOW), Became::CutOff);
         }
         self.flush().await?;
         match end {
@@ -294,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Read { count: 0, .. }) => self.is_half_closed = true,
                 Ok(Read { first: Some(HANDSHAKE_RECORD), .. }) if is_new => {
                     self.witness.tell(Refused::NoTls);
-                    self.refuse(None, Refusal::new(NO_TLS));
+                    self.refuse(None, Refusal::new(NO_TLS), Became::NotOpened);
                     self.flush().await?;
                     return Err(Cut::Said);
                 }
@@ -303,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
             () = self.mailbox.spoken() => {}
             () = self.clock.sleep_until(overdue) => {
-                self.refuse(None, Refusal::new(TIMEOUT));
+                self.refuse(None, Refusal::new(TIMEOUT), Became::CutOff);
                 self.flush().await?;
                 return Err(Cut::Said);
             }

@@ -8,10 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use certs::{ClientName, Fault, ServerConfig};
-use door::{Guest, Mono, is_about_one_connection};
+use door::{Guest, Guests, Mono, is_about_one_connection};
 use model::ConnId;
 use runtime::Clock;
 use session::{Credential, Input, Peer};
+use telemetry::Outcomes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -26,6 +27,7 @@ use crate::connection::Connection;
 use crate::credentials::Credentials;
 use crate::handshake::{Client, Handshakes, Shaken};
 use crate::mailbox::Mailbox;
+use crate::outcome::Became;
 use crate::refusal::{Refusals, Refused, Witness};
 use crate::socket::{Socket, Stream};
 use crate::task::Handle;
@@ -67,6 +69,7 @@ pub struct Listener {
     connections: JoinSet<()>,
     admitted: HashMap<Id, Admitted>,
     refusals: Refusals,
+    outcomes: Outcomes<Became>,
 }
 
 /// Who comes in by a socket.
@@ -104,8 +107,19 @@ impl Listener {
             handshakes: Handshakes::default(),
             connections: JoinSet::new(),
             admitted: HashMap::new(),
-            refusals: Refusals::new(clock),
+            refusals: Refusals::new("registry", clock),
+            outcomes: Outcomes::default(),
         }
+    }
+
+    /// Which clients are connected.
+    pub fn guests(&self) -> Guests {
+        self.admission.clients().clone()
+    }
+
+    /// What became of clients and their commands.
+    pub fn outcomes(&self) -> Outcomes<Became> {
+        self.outcomes.clone()
     }
 
     /// Clients come in by this socket.
@@ -181,6 +195,7 @@ impl Listener {
                 self.begin(stream, client, certificate.as_ref()).await;
             }
             Err(error) => {
+                self.outcomes.count(Became::NotOpened);
                 let peer = &client.peer;
                 match Fault::of(&error) {
                     Some(fault) => {
@@ -208,7 +223,12 @@ impl Listener {
         }
         let (handle, clock) = (self.handle.clone(), self.clock);
         let kept = mailbox.clone();
-        let witness = Witness { peer, refusals: self.refusals.clone() };
+        // Operators are no clients: their commands are not counted among those.
+        let outcomes = match peer {
+            Peer::Operator => Outcomes::default(),
+            Peer::Tcp(_) | Peer::Local => self.outcomes.clone(),
+        };
+        let witness = Witness { peer, refusals: self.refusals.clone(), outcomes };
         let connection = Connection::new(stream, conn, mailbox, access, handle, clock, witness);
         let task = self.connections.spawn(connection.run());
         self.admitted.insert(task.id(), Admitted { conn, mailbox: kept, _place: place });

@@ -112,7 +112,13 @@ fn numbers_of_dialects_and_the_catalog() {
             "proxyd_dialect_requests_total{{dialect=\"{dialect}\",outcome=\"{outcome}\"}} {count}"
         )
     };
+    let mut registry = proxy.registry();
+    registry.expect("PING|nobody", "ERROR|no session");
+    registry.ask("REGISTER|line-svc|line.1|9|{}");
     let lines = [
+        requests("registry", "refused", 1),
+        requests("registry", "answered", 1),
+        "proxyd_dialect_connections{dialect=\"registry\"} 1".to_owned(),
         requests("heartbeat", "registered", 1),
         requests("heartbeat", "heartbeat_failed", 1),
         requests("json_rpc", "result", 1),
@@ -124,7 +130,7 @@ fn numbers_of_dialects_and_the_catalog() {
         requests("service_proxy_http", "4xx", 1),
         "proxyd_dialect_refused_connections_total{dialect=\"heartbeat\"} 0".to_owned(),
         "proxyd_dialect_connections{dialect=\"service_api\"} 0".to_owned(),
-        "proxyd_catalog_services 2".to_owned(),
+        "proxyd_catalog_services 3".to_owned(),
         "proxyd_catalog_instances{source=\"heartbeat\",health=\"good\"} 1".to_owned(),
         "proxyd_catalog_instances{source=\"manual\",health=\"good\"} 1".to_owned(),
         "proxyd_catalog_allocations 1".to_owned(),

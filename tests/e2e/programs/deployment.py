@@ -19,11 +19,15 @@ async def ask(socket, id, action, params):
     request = {"id": id, "type": "request", "action": action, "params": params}
     await socket.send(json.dumps(request))
     while True:
-        said = json.loads(await asyncio.wait_for(socket.recv(), 60))
+        said = json.loads(await socket.recv())
         if said.get("id") == id:
             return said
-        if said["event"] == "DeploymentProgress":
-            events.append(said["data"])
+        take(said)
+
+
+def take(said):
+    if said.get("event") == "DeploymentProgress":
+        events.append(said["data"])
 
 
 async def deploy():
@@ -33,9 +37,9 @@ async def deploy():
         end = await ask(socket, "2", "deploy_package", wanted)
         # The last steps may come after the answer.
         while not events or events[-1]["stage"] not in ("done", "rolled_back", "failed"):
-            await ask(socket, "3", "ping", {})
+            take(json.loads(await socket.recv()))
         return end
 
 
-end = asyncio.run(deploy())
+end = asyncio.run(asyncio.wait_for(deploy(), 120))
 print(json.dumps({"events": events, "result": end.get("result"), "error": end.get("error")}))

@@ -1,11 +1,12 @@
 //! One catalog: who is registered in one dialect is found in all others, and leaves everywhere (SPEC 1).
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use proxyd_e2e::dialects::{api, beat, dig, is_everywhere, is_nowhere, last_words, regctl, rpc};
 use proxyd_e2e::{Backend, Proxy, get, wait_for};
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
 /// All of them, on free ports.
 fn sections(folder: &Path) -> String {
@@ -248,8 +249,12 @@ fn a_backend_of_a_file_that_dies_comes_last_until_it_returns() {
     let proxy = Proxy::start_with(&(sections(folder.path()) + checks));
     let other = Backend::start("other");
     let other = other.address();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    // Held by a socket that does not listen, so that nobody else has the port while the backend is away.
+    let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    held.set_reuse_address(true).unwrap();
+    held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = held.local_addr().unwrap().as_socket().unwrap();
+    let listener = TcpListener::bind(address).unwrap();
     let text = format!(
         "[[backend]]\nname = \"web\"\nhost = \"127.0.0.1\"\nport = {}\nprotocol = \"ws\"\n",
         address.port()

@@ -8,13 +8,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
+use proxyd_e2e::dialects::exchange;
 use proxyd_e2e::{PATIENCE, Proxy, binary, wait_for};
 
 const VERSION: &str = "netsel@0.1.2";
 const NAME: &str = "test-service-3";
 const HELLO: &str = "Hello, NetSel Service B!";
+/// Where it echoes.
+const ECHO: &str = "127.0.0.1:11000";
 
 /// The addresses of upstream's own server, and the offset of the echo in `service_b`.
 const SECTIONS: &str = "[heartbeat]\nlisten = \"127.0.0.1:9000\"\n\
@@ -75,14 +77,27 @@ fn service_b() -> (Service, String) {
     (Service(child), answer)
 }
 
-/// What comes back through the tunnel for these pieces, sent one after the other.
+/// Whether somebody is connected to [`ECHO`], as the kernel of this network namespace has it: address
+/// and port in hexadecimal digits, and 01 for an established connection (Linux,
+/// Documentation/networking/proc_net_tcp.rst).
+fn is_connected() -> bool {
+    let all = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    all.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(2);
+        (fields.next(), fields.next()) == (Some("0100007F:2AF8"), Some("01"))
+    })
+}
+
+/// What comes back through the tunnel for these pieces. All but the first are sent when it is there:
+/// a name ends without an end, too.
 fn echo(pieces: &[&[u8]]) -> Option<String> {
     let mut stream = TcpStream::connect("127.0.0.1:8080").ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    for piece in pieces {
+    for (at, piece) in pieces.iter().enumerate() {
+        if at > 0 {
+            wait_for("the tunnel", || is_connected().then_some(()));
+        }
         stream.write_all(piece).ok()?;
-        // Longer than a name without an end is waited for.
-        std::thread::sleep(Duration::from_millis(200));
     }
     stream.shutdown(Shutdown::Write).ok()?;
     let mut back = String::new();
@@ -101,7 +116,7 @@ fn echo_by_name() {
     let proxy = Proxy::start_with(SECTIONS);
     let (first, answer) = service_b();
     assert_eq!(answer, "Registration response: SUCCESS|10.0.0.100|9000|86400");
-    wait_for("the echo", || TcpStream::connect("127.0.0.1:11000").ok());
+    wait_for("the echo", || TcpStream::connect(ECHO).ok());
     let said = said_by(&programs().join("test_client"), &[]);
     assert!(said.contains("All tests passed"), "{said}");
 
@@ -116,9 +131,10 @@ fn echo_by_name() {
     let mut frame = [0; 256];
     frame[..NAME.len()].copy_from_slice(name);
     for pieces in [&[name, hello][..], &[&glued], &[&frame, hello]] {
+        wait_for("the last one to be over", || (!is_connected()).then_some(()));
         assert_eq!(echo(pieces).as_deref(), Some(HELLO), "{}", pieces.len());
     }
-    assert_eq!(echo(&[b"nobody\n", hello]).unwrap_or_default(), "");
+    assert_eq!(exchange("127.0.0.1:8080".parse().unwrap(), b"nobody\nHello"), "");
 
     // A restart gets its address again, at once.
     drop(first);

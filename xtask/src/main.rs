@@ -11,6 +11,8 @@ mod codegen;
 mod docs;
 mod fuzz;
 mod layers;
+#[cfg(test)]
+mod needs;
 mod shell;
 #[cfg(test)]
 mod tidy;

@@ -112,6 +112,10 @@ fn numbers_of_dialects_and_the_catalog() {
             "proxyd_dialect_requests_total{{dialect=\"{dialect}\",outcome=\"{outcome}\"}} {count}"
         )
     };
+    let clear = exchange(proxy.port("service_api"), b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(clear.contains("this port speaks TLS"), "{clear}");
+    let told = proxy.refused("clear text where TLS is spoken");
+    assert!(told.contains("a service API client"), "{told}");
     let mut registry = proxy.registry();
     registry.expect("PING|nobody", "ERROR|no session");
     registry.ask("REGISTER|line-svc|line.1|9|{}");
@@ -124,6 +128,7 @@ fn numbers_of_dialects_and_the_catalog() {
         requests("json_rpc", "result", 1),
         requests("json_rpc", "unknown_method", 1),
         requests("service_api", "answered", 1),
+        requests("service_api", "not_opened", 1),
         requests("dns", "nxdomain", 1),
         requests("service_proxy_tcp", "unknown", 1),
         requests("service_proxy_http", "2xx", 1),

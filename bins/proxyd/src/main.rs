@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use app::{Config, ConfigError, Flags, LogFormat};
+use app::{Config, ConfigError, Flags, LogFormat, Purpose};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[global_allocator]
@@ -96,12 +96,8 @@ enum LogArg {
 }
 
 impl ConfigArgs {
-    fn load(self) -> Result<Config, ConfigError> {
-        Config::load(&self.flags(), &environment())
-    }
-
-    fn load_and_look(self) -> Result<Config, ConfigError> {
-        Config::load_and_look(&self.flags(), &environment())
+    fn load(self, purpose: Purpose) -> Result<Config, ConfigError> {
+        Config::load(&self.flags(), &environment(), purpose)
     }
 
     fn flags(self) -> Flags {
@@ -154,16 +150,16 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
                 LogArg::Text => LogFormat::Text,
                 LogArg::Json => LogFormat::Json,
             });
-            let config = args.config.load()?;
+            let config = args.config.load(Purpose::Run)?;
             app::run(config, args.ports_file.as_deref())?;
         }
         Command::Check(args) => {
-            let config = args.load_and_look()?;
+            let config = args.load(Purpose::Check)?;
             let from = config.file.map_or("defaults".to_owned(), |file| file.display().to_string());
             println!("{from}: ok");
         }
         Command::Config { command: ConfigCommand::Show(args) } => {
-            print!("{}", app::show(&args.load()?));
+            print!("{}", app::show(&args.load(Purpose::Show)?));
         }
         Command::Demo => app::demo()?,
         Command::DemoInstance { name, registry } => app::demo_instance(&name, registry)?,

@@ -14,7 +14,7 @@ use model::{Balance, OptionKey, OptionValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Purpose};
 use crate::ports::Bound;
 use crate::run::{App, RunError, open, runtime};
 
@@ -56,7 +56,7 @@ pub fn demo() -> Result<(), RunError> {
         workers: Some(1),
         ..Flags::default()
     };
-    let config = Config::load(&flags, &std::collections::BTreeMap::new())?;
+    let config = Config::load(&flags, &std::collections::BTreeMap::new(), Purpose::Run)?;
     let socket = config.admin_socket.clone();
     let (store, image) = open(&config)?;
     runtime()?.block_on(async {

@@ -20,7 +20,9 @@ mod registry_tls;
 mod run;
 mod wiring;
 
-pub use self::config::{AcmeConfig, AdminConfig, Config, ConfigError, DialectsConfig, Flags, show};
+pub use self::config::{
+    AcmeConfig, AdminConfig, Config, ConfigError, DialectsConfig, Flags, Purpose, show,
+};
 pub use certificates::CertificateError;
 pub use demo::{demo, demo_instance};
 pub use log::{LogFormat, log};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -185,15 +186,14 @@ impl DialectsConfig {
         Ok(())
     }
 
-    /// Whether the backends file is good, which need not be there, and the keys of deployments are
-    /// there.
+    /// Whether the backends file that is configured is good, which need not be there, and the keys of
+    /// deployments are there.
     pub(super) fn look_into_files(&self) -> Result<(), ConfigError> {
         let deploy = self.service_api.as_ref().and_then(|api| api.deploy.as_ref());
         let hosts = deploy.map_or(&[][..], |deploy| &deploy.settings.hosts);
         for (at, host) in hosts.iter().enumerate() {
-            std::fs::File::open(&host.key).map_err(|error| {
-                let key = format!("service_api.deploy_hosts[{at}].key");
-                value(&key, &super::unreadable(&host.key, &error))
+            look_into_key(&host.key).map_err(|message| {
+                value(&format!("service_api.deploy_hosts[{at}].key"), &message)
             })?;
         }
         let file = self.json_rpc.as_ref().and_then(|rpc| rpc.backends.as_deref());
@@ -317,7 +317,8 @@ impl AccessConfig {
         }
         let origins: Vec<Box<str>> = origins.into_iter().flatten().map(Into::into).collect();
         if let Some(at) = origins.iter().position(|origin| !is_origin(origin)) {
-            let want = "want a page's origin, without a path: \"https://ops.example.com\"";
+            let want = "want a page's origin as browsers say it, without a path and without the \
+                        usual port: \"https://ops.example.com\"";
             return Err(value(&format!("{section}.origins[{at}]"), want));
         }
         Ok(Self { access: Access { token, origins }, token_file, insecure })
@@ -333,15 +334,43 @@ impl AccessConfig {
     }
 }
 
-/// `scheme://host`, perhaps with a port: what browsers send (RFC 6454, section 7).
+/// Whether ssh can log in with that file, as far as it can be seen from here.
+fn look_into_key(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let unreadable = |error| super::unreadable(path, &error);
+    // Whoever opens a pipe waits.
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() || found.len() == 0 {
+        return Err(format!("{shown} is no private key"));
+    }
+    if found.mode() & 0o007 != 0 {
+        return Err(format!(
+            "{shown} is everybody's, and ssh takes no such key: chmod 600 {shown}"
+        ));
+    }
+    std::fs::File::open(path).map_err(unreadable)?;
+    Ok(())
+}
+
+/// What browsers send (RFC 6454, section 7): `scheme://host`, with a port if it is not the usual
+/// one; `null` or `file://` from pages that are files.
 fn is_origin(text: &str) -> bool {
+    if matches!(text, "null" | "file://") {
+        return true;
+    }
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '@');
     text.split_once("://").is_some_and(|(scheme, authority)| {
         let scheme_fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+        let usual = match scheme {
+            "http" => ":80",
+            "https" => ":443",
+            _ => "/",
+        };
         !scheme.is_empty()
             && scheme.bytes().all(scheme_fits)
             && !authority.is_empty()
             && !authority.contains(bad)
+            && !authority.ends_with(usual)
     })
 }
 
@@ -610,8 +639,9 @@ fn own(raw: raw::Own) -> Result<OwnConfig, ConfigError> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt as _;
 
-    use crate::config::{Config, Flags, load_text, shown_again, without_place};
+    use crate::config::{Config, Flags, Purpose, load_text, shown_again, without_place};
 
     #[test]
     fn what_is_off_unless_it_is_there() {
@@ -672,7 +702,7 @@ assign_addresses = true
 insecure = true
 [service_api]
 listen = \"127.0.0.1:9443\"
-origins = [\"https://ops.test\"]
+origins = [\"https://ops.test\", \"http://ops.test:8080\", \"null\", \"file://\"]
 connections_max = 10
 subnets = [\"10.42.0.0/16\"]
 deploy_packages = \"/\"
@@ -727,7 +757,7 @@ self = { name = \"proxyd\", port = 80 }
         std::fs::write(&file, format!("[json_rpc]\nbackends = {backends:?}\n")).unwrap();
         let flags = Flags { file: Some(file), ..Flags::default() };
         let look = || {
-            let looked_at = Config::load_and_look(&flags, &BTreeMap::new());
+            let looked_at = Config::load(&flags, &BTreeMap::new(), Purpose::Check);
             looked_at.err().map_or(String::new(), |error| error.to_string().replace(&at, "@"))
         };
         assert_eq!(look(), "", "it need not be there");
@@ -737,7 +767,7 @@ self = { name = \"proxyd\", port = 80 }
             said.starts_with("@/proxyd.toml:2:12: json_rpc.backends: @/b.toml:4:8: "),
             "{said}"
         );
-        assert!(Config::load(&flags, &BTreeMap::new()).is_ok());
+        assert!(Config::load(&flags, &BTreeMap::new(), Purpose::Run).is_ok());
         std::fs::write(&backends, "[[backend]]\nname = \"a\"\nhost = \"h\"\nport = 1\n").unwrap();
         assert_eq!(look(), "");
     }
@@ -754,13 +784,23 @@ self = { name = \"proxyd\", port = 80 }
         );
         std::fs::write(&file, text).unwrap();
         let flags = Flags { file: Some(file), ..Flags::default() };
-        let look = || Config::load_and_look(&flags, &BTreeMap::new()).map_err(|e| e.to_string());
-        let said = look().unwrap_err().replace(&at, "@");
-        let says =
-            "@/proxyd.toml:7:7: service_api.deploy_hosts[0].key: cannot read @/key: No such file";
-        assert!(said.starts_with(says), "{said}");
-        std::fs::write(&key, "").unwrap();
-        assert!(look().is_ok());
+        let look = || {
+            let looked_at = Config::load(&flags, &BTreeMap::new(), Purpose::Check);
+            looked_at.err().map_or(String::new(), |error| error.to_string().replace(&at, "@"))
+        };
+        let place = "@/proxyd.toml:7:7: service_api.deploy_hosts[0].key: ";
+        let put = |text: &str, mode| {
+            std::fs::write(&key, text).unwrap();
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        assert!(look().starts_with(&format!("{place}cannot read @/key: No such file")));
+        put("", 0o600);
+        assert_eq!(look(), format!("{place}@/key is no private key"));
+        put("key", 0o644);
+        let says = "@/key is everybody's, and ssh takes no such key: chmod 600 @/key";
+        assert_eq!(look(), format!("{place}{says}"));
+        put("key", 0o600);
+        assert_eq!(look(), "");
     }
 
     #[test]
@@ -777,10 +817,11 @@ self = { name = \"proxyd\", port = 80 }
             ("[dns]\nlisten = \"0.0.0.0:53\"\n",            "dns.listen: may not be 0.0.0.0:53"),
             ("[dns]\nzone = \"\"\n",                          "dns.zone: a zone is a domain name"),
             ("[service_proxy]\nassign_addresses = true\n",  "service_proxy.assign_addresses: wants a section [heartbeat]: virtual addresses are given to names that register there"),
-            ("[service_api]\norigins = [\"https://a\", \"ops.example.com\"]\n", "service_api.origins[1]: want a page's origin, without a path: \"https://ops.example.com\""),
-            ("[json_rpc]\norigins = [\"https://a/\"]\n",     "json_rpc.origins[0]: want a page's origin, without a path"),
-            ("[json_rpc]\norigins = [\"://a\"]\n",           "json_rpc.origins[0]: want a page's origin, without a path"),
-            ("[json_rpc]\norigins = [\"*\"]\n",              "json_rpc.origins[0]: want a page's origin, without a path"),
+            ("[service_api]\norigins = [\"https://a\", \"ops.example.com\"]\n", "service_api.origins[1]: want a page's origin as browsers say it, without a path and without the usual port: \"https://ops.example.com\""),
+            ("[json_rpc]\norigins = [\"https://a/\"]\n",     "json_rpc.origins[0]: want a page's origin as browsers say it"),
+            ("[json_rpc]\norigins = [\"https://a:443\"]\n", "json_rpc.origins[0]: want a page's origin as browsers say it"),
+            ("[json_rpc]\norigins = [\"://a\"]\n",           "json_rpc.origins[0]: want a page's origin as browsers say it"),
+            ("[json_rpc]\norigins = [\"*\"]\n",              "json_rpc.origins[0]: want a page's origin as browsers say it"),
             ("[service_api]\ndeploy_packages = \"/gone\"\n[[service_api.deploy_hosts]]\nname = \"a\"\naddress = \"b\"\nuser = \"c\"\nkey = \"/k\"\nhost_key = \"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\"\n",
              "service_api.deploy_packages: /gone: No such file or directory"),
             ("[service_api]\ndeploy_packages = \"/\"\n[[service_api.deploy_hosts]]\nname = \"a\"\naddress = \"b\"\nuser = \"c\"\nkey = \"k\"\nhost_key = \"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\"\n",

@@ -170,6 +170,18 @@ impl Flags {
     }
 }
 
+/// What a configuration is read for: the further, the more of what it names has to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To be shown, on another machine perhaps.
+    Show,
+    /// To start with it.
+    Run,
+    /// To find everything that is wrong, what proxyd would start without included: the backends file
+    /// and the keys of deployments, which may come to be good while it runs.
+    Check,
+}
+
 impl Config {
     /// Reads the configuration.
     ///
@@ -179,27 +191,7 @@ impl Config {
     pub fn load(
         flags: &Flags,
         environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
-        Self::read(flags, environment, |_| Ok(()))
-    }
-
-    /// The same, and looks at what proxyd would start without: the backends file and the keys of
-    /// deployments, which may come to be good while it runs.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`], for a person.
-    pub fn load_and_look(
-        flags: &Flags,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
-        Self::read(flags, environment, |config| config.dialects.look_into_files())
-    }
-
-    fn read(
-        flags: &Flags,
-        environment: &BTreeMap<String, String>,
-        look: impl FnOnce(&Self) -> Result<(), ConfigError>,
+        purpose: Purpose,
     ) -> Result<Self, ConfigError> {
         let file = flags.file.clone().or_else(|| find(environment));
         let (name, text) = match &file {
@@ -220,9 +212,8 @@ impl Config {
             let said = flags.name_of(whole).or(variable);
             said.map_or_else(|| source.place(key), str::to_owned)
         };
-        let checked = Self::checked(raw, file, flags, environment);
-        let looked_at = checked.and_then(|config| look(&config).map(|()| config));
-        looked_at.map_err(|error| error.placed(place))
+        let checked = Self::checked(raw, file, flags, environment, purpose);
+        checked.map_err(|error| error.placed(place))
     }
 
     fn checked(
@@ -230,14 +221,20 @@ impl Config {
         file: Option<PathBuf>,
         flags: &Flags,
         environment: &BTreeMap<String, String>,
+        purpose: Purpose,
     ) -> Result<Self, ConfigError> {
         let mut config = Self { file, ..Self::from_raw(raw)? };
+        if purpose >= Purpose::Check {
+            config.dialects.look_into_files()?;
+        }
         config.dialects.look_around(environment)?;
         config.override_by(flags);
         config.check()?;
         config.check_listeners()?;
-        config.check_folders()?;
-        config.check_pairs()?;
+        if purpose >= Purpose::Run {
+            config.check_folders()?;
+            config.check_pairs()?;
+        }
         Ok(config)
     }
 
@@ -550,7 +547,7 @@ fn load_text(text: &str) -> Result<Config, String> {
     let file = folder.path().join("proxyd.toml");
     std::fs::write(&file, text).unwrap();
     let flags = Flags { file: Some(file.clone()), ..Flags::default() };
-    Config::load(&flags, &BTreeMap::new())
+    Config::load(&flags, &BTreeMap::new(), Purpose::Run)
         .map_err(|error| error.to_string().replace(&file.display().to_string(), "F"))
 }
 
@@ -707,7 +704,7 @@ mod tests {
                 ),
             ),
         ] {
-            let error = Config::load(flags, environment).unwrap_err().to_string();
+            let error = Config::load(flags, environment, Purpose::Run).unwrap_err().to_string();
             assert!(error.starts_with(&says), "{error}");
         }
     }
@@ -722,9 +719,9 @@ mod tests {
             ("PROXYD_STORE_PATH".to_owned(), "env.db".to_owned()),
         ]);
         let mut flags = Flags { file: Some(file), ..Flags::default() };
-        let config = Config::load(&flags, &environment).unwrap();
+        let config = Config::load(&flags, &environment, Purpose::Run).unwrap();
         assert_eq!((config.http.workers, config.store.as_path()), (2, Path::new("env.db")));
         flags.workers = Some(3);
-        assert_eq!(Config::load(&flags, &environment).unwrap().http.workers, 3);
+        assert_eq!(Config::load(&flags, &environment, Purpose::Run).unwrap().http.workers, 3);
     }
 }

@@ -136,7 +136,7 @@ fn text(duration: Duration) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{Config, Flags, shown_again};
+    use super::super::{Config, Flags, Purpose, shown_again};
 
     #[test]
     fn what_is_shown_reads_back() {
@@ -169,6 +169,6 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let file = file.display().to_string();
         let environment = BTreeMap::from([("PROXYD_CONFIG".to_owned(), file)]);
-        shown_again(&Config::load(&Flags::default(), &environment).unwrap());
+        shown_again(&Config::load(&Flags::default(), &environment, Purpose::Run).unwrap());
     }
 }

@@ -172,7 +172,9 @@ impl Asking {
             }
             Some((Err(failed), took)) => {
                 let reason = failed.to_string();
-                (Answer::Failed, Finding { took, ..Finding::new(Health::Ill, &reason) })
+                let is_slow = took >= TIMEOUT / 2;
+                let answer = if is_slow { Answer::FailedSlowly } else { Answer::Failed };
+                (answer, Finding { took, ..Finding::new(Health::Ill, &reason) })
             }
             None => {
                 (Answer::NotAsked, Finding::new(Health::Unknown, "not checked: internal error"))

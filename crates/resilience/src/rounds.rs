@@ -21,8 +21,9 @@ use crate::health::{Health, HealthState, jittered};
 pub struct Rhythm {
     /// Between two checks of one that is well.
     pub interval: Duration,
-    /// Checks at a time. A quarter of them is kept for those that passed their last one: however
-    /// many are silent until their time is up, the others do not wait for them.
+    /// Checks at a time. Those that are down and silent have half of them at most, and together with
+    /// newcomers three quarters: however many wait until their time is up, the others do not wait
+    /// for them.
     pub running_max: usize,
     /// From the beginning of one check to that of the next, on average.
     pub gap: Duration,
@@ -37,6 +38,8 @@ pub enum Answer {
     Passed,
     /// It failed.
     Failed,
+    /// It failed, and only when its time was up or nearly so.
+    FailedSlowly,
     /// It could not be asked, which says nothing.
     NotAsked,
 }
@@ -55,7 +58,7 @@ pub struct Asked<K> {
 pub struct Rounds<K> {
     rhythm: Rhythm,
     subjects: BTreeMap<K, Subject>,
-    lines: ByLine<Waiting<K>>,
+    lines: Lines<K>,
     /// Until when the checks that began have taken all turns.
     paid: Instant,
 }
@@ -71,24 +74,54 @@ struct Waiting<K> {
 /// Who waits with whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// It passed its last check, and will answer soon.
-    Sure,
-    /// It may keep silent.
-    Unsure,
+    /// It is up, or down and says so at once.
+    Known,
+    /// Nobody knows how long it will take.
+    New,
+    /// It is down, and kept silent when it was asked last.
+    Silent,
+}
+
+impl Line {
+    const fn of(state: HealthState, answer: Answer) -> Self {
+        match (state, answer) {
+            (HealthState::New, _) => Self::New,
+            (HealthState::Down, Answer::FailedSlowly) => Self::Silent,
+            (HealthState::Up | HealthState::Down, _) => Self::Known,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
-struct ByLine<T> {
-    sure: T,
-    unsure: T,
+struct Lines<K> {
+    known: Waiting<K>,
+    new: Waiting<K>,
+    silent: Waiting<K>,
 }
 
-impl<T> ByLine<T> {
-    const fn of(&mut self, line: Line) -> &mut T {
+impl<K: Ord> Lines<K> {
+    const fn of(&mut self, line: Line) -> &mut Waiting<K> {
         match line {
-            Line::Sure => &mut self.sure,
-            Line::Unsure => &mut self.unsure,
+            Line::Known => &mut self.known,
+            Line::New => &mut self.new,
+            Line::Silent => &mut self.silent,
         }
+    }
+
+    /// Whose turn is next, of those that there is room for.
+    fn first(&self, running_max: usize) -> Option<(Line, Instant)> {
+        let Self { known, new, silent } = self;
+        let unsure = new.running + silent.running;
+        if known.running + unsure >= running_max {
+            return None;
+        }
+        let has_room = unsure < running_max - running_max / 4;
+        let first = |line, of: &Waiting<K>| of.due.first().map(|(at, _)| (line, *at));
+        let known = first(Line::Known, known);
+        let new = first(Line::New, new).filter(|_| has_room);
+        let half = running_max.div_ceil(2);
+        let silent = first(Line::Silent, silent).filter(|_| has_room && self.silent.running < half);
+        known.into_iter().chain(new).chain(silent).min_by_key(|(_, at)| *at)
     }
 }
 
@@ -109,13 +142,13 @@ impl<K: Ord + Clone> Rounds<K> {
     /// Nobody yet.
     pub fn new(rhythm: Rhythm) -> Self {
         let nobody = || Waiting { due: BTreeSet::new(), running: 0 };
-        let lines = ByLine { sure: nobody(), unsure: nobody() };
+        let lines = Lines { known: nobody(), new: nobody(), silent: nobody() };
         Self { rhythm, subjects: BTreeMap::new(), lines, paid: Instant::from_nanos(0) }
     }
 
     /// Somebody new, or somebody of whom others want to know at once.
     pub fn hurry(&mut self, who: &K, now: Instant) {
-        let new = || Subject { health: Health::default(), line: Line::Unsure, turn: Turn::At(now) };
+        let new = || Subject { health: Health::default(), line: Line::New, turn: Turn::At(now) };
         let subject = match self.subjects.get_mut(who) {
             None => self.subjects.entry(who.clone()).or_insert_with(new),
             Some(Subject { turn: Turn::Now, .. }) => return,
@@ -138,7 +171,8 @@ impl<K: Ord + Clone> Rounds<K> {
 
     /// Who is to be asked now.
     pub fn next(&mut self, now: Instant) -> Option<Asked<K>> {
-        let (line, _) = self.first().filter(|(_, at)| self.free().max(*at) <= now)?;
+        let first = self.lines.first(self.rhythm.running_max);
+        let (line, _) = first.filter(|(_, at)| self.free().max(*at) <= now)?;
         let waiting = self.lines.of(line);
         let (_, who) = waiting.due.pop_first()?;
         waiting.running += 1;
@@ -165,7 +199,7 @@ impl<K: Ord + Clone> Rounds<K> {
         let subject = self.subjects.get_mut(who)?;
         let _ = match answer {
             Answer::Passed => subject.health.passed(),
-            Answer::Failed => subject.health.failed(),
+            Answer::Failed | Answer::FailedSlowly => subject.health.failed(),
             Answer::NotAsked => {
                 subject.health = Health::default();
                 None
@@ -173,7 +207,7 @@ impl<K: Ord + Clone> Rounds<K> {
         };
         let (interval, health) = (self.rhythm.interval, subject.health);
         let wait = match answer {
-            Answer::Passed | Answer::Failed => health.next(interval, draw),
+            Answer::Passed | Answer::Failed | Answer::FailedSlowly => health.next(interval, draw),
             Answer::NotAsked => jittered(interval, draw),
         };
         let at = now.after(wait);
@@ -181,30 +215,20 @@ impl<K: Ord + Clone> Rounds<K> {
         if let Turn::At(before) = std::mem::replace(&mut subject.turn, Turn::At(at)) {
             self.lines.of(subject.line).due.remove(&(before, who.clone()));
         }
-        subject.line = if answer == Answer::Passed { Line::Sure } else { Line::Unsure };
+        subject.line = Line::of(health.state(), answer);
         self.lines.of(subject.line).due.insert((at, who.clone()));
         match (answer, health.state()) {
             // One answer is not enough to say otherwise.
-            (Answer::Passed, HealthState::Down) | (Answer::Failed, HealthState::Up) => None,
-            (Answer::Passed | Answer::Failed | Answer::NotAsked, state) => Some(state),
+            (Answer::Passed, HealthState::Down)
+            | (Answer::Failed | Answer::FailedSlowly, HealthState::Up) => None,
+            (_, state) => Some(state),
         }
     }
 
     /// When somebody is to be asked, as far as that is known: whoever is asked now may be sooner.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.first().map(|(_, at)| self.free().max(at))
-    }
-
-    /// Whose turn is next, of those that there is room for.
-    fn first(&self) -> Option<(Line, Instant)> {
-        let ByLine { sure, unsure } = &self.lines;
-        let (max, running) = (self.rhythm.running_max, sure.running + unsure.running);
-        let kept = max / 4;
-        let first = |line, of: &Waiting<K>| of.due.first().map(|(at, _)| (line, *at));
-        let sure = first(Line::Sure, sure).filter(|_| running < max);
-        let unsure = first(Line::Unsure, unsure)
-            .filter(|_| running < max && self.lines.unsure.running < max - kept);
-        sure.into_iter().chain(unsure).min_by_key(|(_, at)| *at)
+        let first = self.lines.first(self.rhythm.running_max);
+        first.map(|(_, at)| self.free().max(at))
     }
 
     /// When the next check may begin.
@@ -230,6 +254,11 @@ mod tests {
 
     fn at(millis: u64) -> Instant {
         Instant::from_nanos((1_000_000 + millis) * 1_000_000)
+    }
+
+    fn running<K>(rounds: &Rounds<K>) -> [usize; 3] {
+        let Lines { known, new, silent } = &rounds.lines;
+        [known.running, new.running, silent.running]
     }
 
     fn who<K>(asked: Option<&Asked<K>>) -> Option<&K> {
@@ -263,7 +292,7 @@ mod tests {
         rounds.remove(&'a');
         assert_eq!(rounds.finish(&asked, Answer::Passed, at(31_007), 0), None, "it left");
         assert_eq!((rounds.subjects.len(), rounds.next_deadline()), (0, None));
-        assert_eq!((rounds.lines.sure.running, rounds.lines.unsure.running), (0, 0));
+        assert_eq!(running(&rounds), [0; 3]);
     }
 
     #[test]
@@ -301,25 +330,40 @@ mod tests {
 
     /// They keep a check each until its time is up, and there are always more of them.
     #[test]
-    fn those_who_answer_do_not_wait_for_those_who_are_silent() {
-        let rhythm = Rhythm { running_max: 8, burst: 100, ..RHYTHM };
+    fn nobody_waits_for_those_who_are_silent() {
+        let rhythm = Rhythm { running_max: 8, burst: 1000, ..RHYTHM };
         let mut rounds = Rounds::new(rhythm);
-        rounds.hurry(&"sure", at(0));
+        let all_that_may = |rounds: &mut Rounds<String>, now| -> Vec<_> {
+            std::iter::from_fn(|| rounds.next(at(now))).collect()
+        };
+        rounds.hurry(&"known".to_owned(), at(0));
         let asked = rounds.next(at(0)).unwrap();
         rounds.finish(&asked, Answer::Passed, at(0), 0);
-        let silent: Vec<_> = (0..20).map(|n| format!("silent {n:02}")).collect();
-        silent.iter().for_each(|who| rounds.hurry(&who.as_str(), at(0)));
-        let asked: Vec<_> = std::iter::from_fn(|| rounds.next(at(0))).collect();
-        assert_eq!(asked.len(), 6, "a quarter is left");
-        assert_eq!(rounds.next_deadline(), Some(at(27_000)));
-        let sure = rounds.next(at(27_000)).unwrap();
-        assert_eq!(sure.who, "sure");
-        rounds.finish(&asked[0], Answer::Failed, at(27_000), 0);
-        assert_eq!(who(rounds.next(at(27_000)).as_ref()), Some(&"silent 06"));
-        assert!(rounds.next(at(27_000)).is_none());
-        // Once it failed, it waits with the others.
-        rounds.finish(&sure, Answer::Failed, at(27_000), 0);
-        assert!(rounds.next(at(99_000)).is_none());
+        (0..20).for_each(|n| rounds.hurry(&format!("silent {n:02}"), at(0)));
+        assert_eq!(all_that_may(&mut rounds.clone(), 0).len(), 6, "newcomers leave a quarter");
+        for now in (1..=3).map(|time| time * 10_000) {
+            for _ in 0..20 {
+                let asked = rounds.next(at(now)).unwrap();
+                rounds.finish(&asked, Answer::FailedSlowly, at(now), 0);
+            }
+        }
+        let silent = all_that_may(&mut rounds, 100_000);
+        assert_eq!(running(&rounds), [1, 0, 4], "{silent:?}");
+        rounds.hurry(&"new".to_owned(), at(100_000));
+        let asked = rounds.next(at(100_000)).unwrap();
+        assert_eq!((&*asked.who, rounds.next(at(100_000)).is_none()), ("new", true));
+        // Until it is known to be down it does not wait with the others, and never if it says so.
+        for (answer, want) in [
+            (Answer::Passed, Line::Known),
+            (Answer::FailedSlowly, Line::Known),
+            (Answer::FailedSlowly, Line::Known),
+            (Answer::FailedSlowly, Line::Silent),
+            (Answer::Failed, Line::Known),
+            (Answer::NotAsked, Line::New),
+        ] {
+            rounds.finish(&asked, answer, at(100_000), 0);
+            assert_eq!(rounds.subjects["new"].line, want, "{answer:?}");
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -337,7 +381,7 @@ mod tests {
         fn everybody_has_one_turn(steps in proptest::collection::vec(prop_oneof![
             (0_u8..8).prop_map(Step::Hurry),
             (0_u8..8).prop_map(Step::Remove),
-            (0_usize..4, 0_u8..3).prop_map(|(nth, answer)| Step::Finish(nth, answer)),
+            (0_usize..4, 0_u8..4).prop_map(|(nth, answer)| Step::Finish(nth, answer)),
             (0_u64..40_000).prop_map(Step::Wait),
         ], 0..80)) {
             let mut rounds = Rounds::new(RHYTHM);
@@ -357,7 +401,8 @@ mod tests {
                     }
                     Step::Finish(nth, answer) if nth < asked.len() => {
                         let one = asked.remove(nth);
-                        let answers = [Answer::Passed, Answer::Failed, Answer::NotAsked];
+                        let answers =
+                            [Answer::Passed, Answer::Failed, Answer::FailedSlowly, Answer::NotAsked];
                         rounds.finish(&one, answers[usize::from(answer)], at(now), 7);
                     }
                     Step::Finish(..) => {}
@@ -368,21 +413,23 @@ mod tests {
                     asked.push(one);
                     begun.push(now);
                 }
-                let unsure = asked.iter().filter(|one| one.line == Line::Unsure).count();
-                let running = (rounds.lines.sure.running, rounds.lines.unsure.running);
-                prop_assert_eq!(running, (asked.len() - unsure, unsure));
-                prop_assert!(asked.len() <= RHYTHM.running_max && unsure < RHYTHM.running_max);
+                let of = |line| asked.iter().filter(|one| one.line == line).count();
+                let by_line = [of(Line::Known), of(Line::New), of(Line::Silent)];
+                prop_assert_eq!(running(&rounds), by_line);
+                let [known, new, silent] = by_line;
+                prop_assert!(known + new + silent <= 4 && new + silent <= 3 && silent <= 2);
                 for (first, third) in begun.iter().zip(begun.iter().skip(2)) {
                     prop_assert!(third - first >= 10, "more than a burst of two");
                 }
                 prop_assert_eq!(rounds.subjects.len(), there.len());
-                let ByLine { sure, unsure } = &rounds.lines;
-                let turns: Vec<_> = sure.due.iter().chain(&unsure.due).map(|(_, who)| *who).collect();
+                let Lines { known, new, silent } = &rounds.lines;
+                let due = known.due.iter().chain(&new.due).chain(&silent.due);
+                let turns: Vec<_> = due.map(|(_, who)| *who).collect();
                 prop_assert_eq!(turns.iter().collect::<BTreeSet<_>>().len(), turns.len());
                 for who in &there {
                     prop_assert!(turns.contains(who) || asked.iter().any(|one| one.who == *who));
                 }
-                if asked.len() < RHYTHM.running_max - 1 && !turns.is_empty() {
+                if asked.len() < 2 && !turns.is_empty() {
                     prop_assert!(rounds.next_deadline().is_some_and(|due| due > at(now)));
                 }
             }

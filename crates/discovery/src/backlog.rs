@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use catalog::Record;
+use catalog::{About, Record};
 use model::Instant;
 
 /// After the first failure, and how long at most after many.
@@ -11,8 +11,11 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// So many may wait before anybody looks which of them are still needed.
 const LOOKED_AT: usize = 64;
 
-/// Records that wait for the disk, in order. Of those about one thing the last one counts, so that
-/// there are never many more than things to remember, however long the disk fails.
+/// Names that are kept while the disk fails; of those of long ago DNS will not know any more.
+const NAMES_MAX: usize = 20_000;
+
+/// Records that wait for the disk, in order. Of those about one thing the last one counts. So there
+/// are never many more than there are entries on the disk, and names, however long it fails.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     records: Vec<Record>,
@@ -35,6 +38,14 @@ impl Backlog {
         let mut is_last: Vec<_> =
             self.records.iter().rev().map(|record| seen.insert(record.about())).collect();
         self.records.retain(|_| is_last.pop().unwrap_or(true));
+        let is_name = |record: &Record| matches!(record.about(), About::Name(_));
+        let names = self.records.iter().filter(|record| is_name(record)).count();
+        let mut excess = names.saturating_sub(NAMES_MAX);
+        self.records.retain(|record| {
+            let is_kept = excess == 0 || !is_name(record);
+            excess -= usize::from(!is_kept);
+            is_kept
+        });
         self.left = self.records.len();
     }
 
@@ -72,6 +83,8 @@ impl Backlog {
 
 #[cfg(test)]
 mod tests {
+    use catalog::{Identity, Source};
+
     use super::*;
 
     #[test]
@@ -86,6 +99,19 @@ mod tests {
         let put = |n: u64| Record::PutName(format!("s{}", n % 3).into(), n);
         let last = [put(997), put(998), put(999), Record::RemoveName("old".into())];
         assert_eq!(backlog.records(), last);
+    }
+
+    #[test]
+    fn however_many_names_come_there_is_a_bound() {
+        let mut backlog = Backlog::default();
+        let removed = Record::Remove(Identity::alone("gone").unwrap(), Source::Heartbeat);
+        backlog.add(vec![removed.clone()]);
+        for n in 0..200_000 {
+            backlog.add(vec![Record::PutName(format!("s{n}").into(), n)]);
+            assert!(backlog.records().len() <= 2 * NAMES_MAX + LOOKED_AT + 3);
+        }
+        assert_eq!(backlog.records()[0], removed);
+        assert_eq!(backlog.records().last(), Some(&Record::PutName("s199999".into(), 199_999)));
     }
 
     #[test]

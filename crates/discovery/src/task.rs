@@ -17,6 +17,10 @@ use crate::{ChangeError, Feed, Handle};
 
 /// Changes that are saved together.
 const TOGETHER_MAX: usize = 128;
+/// Of so many turns after which somebody waits again, names end after one nevertheless.
+const RUSHES_MAX: u32 = 64;
+/// A disk that takes so long to fail is in the way of all.
+const BLOCKED: Duration = Duration::from_secs(1);
 /// After a failure that would come again at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -72,10 +76,12 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+        let mut rushes: u32 = 0;
         loop {
             let mut jobs = Vec::new();
             let (ends, retry) = (self.catalog.next_deadline(), self.backlog.due(self.clock.mono()));
             tokio::select! {
+                biased;
                 count = waiting.recv_many(&mut jobs, TOGETHER_MAX) => {
                     if count == 0 {
                         return;
@@ -84,27 +90,43 @@ impl Task {
                 () = self.feed.is_there() => {}
                 () = self.clock.sleep_until(ends.into_iter().chain(retry).min()) => {}
             }
-            if !self.happen() {
+            self.hear();
+            if !jobs.is_empty() {
+                self.carry_out(jobs).await;
+            }
+            // Whoever waits may be about to beat: while the disk kept us, nobody was silent.
+            rushes = if waiting.is_empty() { 0 } else { rushes.wrapping_add(1) };
+            if rushes.is_multiple_of(RUSHES_MAX) && !self.expire() {
                 // What fails at once again would leave no time for anything else.
                 tokio::time::sleep(PAUSE).await;
             }
-            if !jobs.is_empty() || self.backlog.is_due(self.clock.mono()) {
-                self.carry_out(jobs).await;
+            if self.backlog.is_due(self.clock.mono()) {
+                self.carry_out(Vec::new()).await;
             }
         }
     }
 
-    /// What waits for nobody's disk. Gives whether that went well.
-    fn happen(&mut self) -> bool {
+    /// What waits for nobody's disk.
+    fn hear(&mut self) {
         let (now, news) = (self.clock.now(), self.feed.take());
         all_or_each(&mut self.catalog, &news, |catalog, news| news.tell(catalog, now));
+        self.happened();
+    }
+
+    /// Ends what has ended. Gives whether that went well.
+    fn expire(&mut self) -> bool {
+        let now = self.clock.now();
         let expired = attempt(&mut self.catalog, |catalog| catalog.expire(now));
         for expired in expired.iter().flatten() {
             tell_end(expired, now);
         }
+        self.happened();
+        expired.is_some()
+    }
+
+    fn happened(&mut self) {
         self.backlog.add(self.catalog.take_records());
         self.show();
-        expired.is_some()
     }
 
     /// All of them together, or, if that cannot be saved, each alone.
@@ -136,7 +158,7 @@ impl Task {
 
     /// What happened before goes first: on the disk nothing may be older than what is missing there.
     async fn carry_out_alone(&mut self, jobs: Vec<Box<dyn Job>>) {
-        let before = self.save(self.backlog.records().to_vec()).await;
+        let mut before = self.save(self.backlog.records().to_vec()).await;
         match &before {
             Ok(()) => self.backlog.saved(),
             Err(_) => self.backlog.failed(self.clock.mono()),
@@ -148,7 +170,15 @@ impl Task {
             let records = next.take_records();
             let saved = match &before {
                 Err(error) if !records.is_empty() => Err(error.clone()),
-                Ok(()) | Err(_) => self.save(records).await,
+                Ok(()) | Err(_) => {
+                    let began = self.clock.mono();
+                    let saved = self.save(records).await;
+                    // It is not about this one: all the others would wait as long.
+                    if saved.is_err() && self.clock.mono().since(began) >= BLOCKED {
+                        before.clone_from(&saved);
+                    }
+                    saved
+                }
             };
             match saved {
                 Ok(()) => self.accept(next, vec![job]),

@@ -179,6 +179,30 @@ async fn nothing_is_saved_before_what_happened_earlier() {
     store.close().unwrap();
 }
 
+/// A beat that came in time and had to wait for others counts.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_silent_while_the_disk_keeps_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
+    let handle = started(&store, &Feed::default());
+    assert_eq!(beat_of(&handle, "web").await, Ok(9000));
+    // Somebody else writes: it takes two seconds of the real ones until we give up, and while we
+    // wait for that the paused ones pass the end of the name.
+    let disk = rusqlite::Connection::open(&path).unwrap();
+    disk.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let beat = handle.change(|catalog, now| catalog.beat(&here("web"), now));
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        beat.await
+    };
+    let long = tokio::time::sleep(Duration::from_secs(90));
+    let (refused, beaten, ()) = tokio::join!(put(&handle, "api"), later, long);
+    assert!(matches!(refused, Err(ChangeError::Unsaved(_))), "{refused:?}");
+    assert_eq!(beaten, Ok(true));
+    store.close().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_saved_is_tried_again_by_itself() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,8 @@ pub(crate) enum Heard {
     Step(Step),
     /// Why it will not succeed.
     Why(String),
+    /// The folder whose log is told from here on.
+    LogOf(String),
     /// Last words of a script of the package.
     Log(String),
     /// With which status the script ended that we no longer heard.
@@ -27,6 +29,7 @@ impl Heard {
         match kind {
             '@' => Step::named(rest).map(Self::Step),
             '!' => Some(Self::Why(printable(rest))),
+            '<' => Some(Self::LogOf(printable(rest))),
             '>' => Some(Self::Log(printable(rest))),
             '%' => rest.parse().ok().map(Self::Ended),
             _ => None,
@@ -50,6 +53,7 @@ mod tests {
             ("@switch",             Some(Heard::Step(Step::Switch))),
             ("@nonsense",           None),
             ("!no\x1b[2J tar",      Some(Heard::Why("no[2J tar".to_owned()))),
+            ("<web-1",              Some(Heard::LogOf("web-1".to_owned()))),
             (">listening",          Some(Heard::Log("listening".to_owned()))),
             ("%3",                  Some(Heard::Ended(3))),
             ("%",                   None),

@@ -21,7 +21,7 @@ use crate::step::{Progress, Step, Subject};
 /// never waited for.
 pub(crate) const WAITING_MAX: usize = 64;
 
-/// Lines of a log in the message of the end.
+/// Lines of each log in the message of the end.
 const WORDS_SHOWN_MAX: usize = 3;
 
 /// The script changed nothing and says why.
@@ -138,11 +138,9 @@ impl Job {
                     if next == Step::Rollback { why.text.clone() } else { folder.to_owned() };
                 self.tell(next, message);
             }
+            Heard::LogOf(folder) => why.log_of(folder),
             Heard::Log(line) => {
-                // Those of the way back come when it is known why.
-                if why.text.is_empty() {
-                    why.words.push(line.clone());
-                }
+                why.log(line.clone());
                 self.tell(step, line);
             }
             Heard::Why(text) => why.text = text,
@@ -176,7 +174,8 @@ impl Job {
         let went = way.run(&task, archive, |heard| match heard {
             Heard::Ended(said) => status = Some(said),
             Heard::Why(text) => why.text = text,
-            Heard::Log(line) => why.words.push(line),
+            Heard::LogOf(folder) => why.log_of(folder),
+            Heard::Log(line) => why.log(line),
             Heard::Step(_) => {}
         });
         let Ok(Went { ended: Ended::Status(0), .. }) = went.await else {
@@ -218,20 +217,41 @@ const fn is_outcome(status: i32) -> bool {
 #[derive(Debug, Default)]
 struct Why {
     text: String,
-    /// Last words of the script that failed, each a line. Its log goes with its version.
-    words: Vec<String>,
+    /// Of the versions whose scripts failed, in the order they came. That of the new one goes with it.
+    logs: Vec<Log>,
+}
+
+/// The end of the log of a version.
+#[derive(Debug)]
+struct Log {
+    folder: String,
+    lines: Vec<String>,
 }
 
 impl Why {
+    /// What is logged from here on is of that folder.
+    fn log_of(&mut self, folder: String) {
+        // Of one log the later end holds the earlier one.
+        self.logs.retain(|log| log.folder != folder);
+        self.logs.push(Log { folder, lines: Vec::new() });
+    }
+
+    fn log(&mut self, line: String) {
+        if let Some(log) = self.logs.last_mut() {
+            log.lines.push(line);
+        }
+    }
+
     /// All in one line.
     fn shown(self) -> String {
-        let Self { text, mut words } = self;
-        // A script that is tried again and again says the same.
-        words.dedup();
-        match words.get(words.len().saturating_sub(WORDS_SHOWN_MAX)..) {
-            None | Some([]) => text,
-            Some(last) => format!("{text}; its log ends: {}", last.join(" / ")),
-        }
+        self.logs.into_iter().fold(self.text, |shown, Log { folder, mut lines }| {
+            // A script that is tried again and again says the same.
+            lines.dedup();
+            match lines.get(lines.len().saturating_sub(WORDS_SHOWN_MAX)..) {
+                None | Some([]) => shown,
+                Some(last) => format!("{shown}; the log of {folder} ends: {}", last.join(" / ")),
+            }
+        })
     }
 }
 
@@ -266,4 +286,35 @@ fn complaint(went: &Went, status: i32) -> String {
 fn id() -> io::Result<String> {
     let seed = runtime::entropy::seed()?;
     Ok(seed.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_with_whose_words_they_are() {
+        #[rustfmt::skip]
+        let table = [
+            (&["!it failed"][..],                                  "it failed"),
+            (&["<web-2", "!it failed"],                            "it failed"),
+            (&[">greeting", "!it failed"],                         "it failed"),
+            (&["<web-2", ">a", ">b", ">b", ">c", ">d", "!why"],    "why; the log of web-2 ends: b / c / d"),
+            (&["<web-2", ">a", "!why", "<web-1", ">b", "!why"],    "why; the log of web-2 ends: a; the log of web-1 ends: b"),
+            (&["!why", "<web-2", "<web-1", ">b"],                  "why; the log of web-1 ends: b"),
+            (&["<web-1", ">a", ">b", "!x", "<web-1", ">a", ">b", "!y"], "y; the log of web-1 ends: a / b"),
+        ];
+        for (lines, wanted) in table {
+            let mut why = Why::default();
+            for heard in lines.iter().filter_map(|line| Heard::read(line)) {
+                match heard {
+                    Heard::Why(text) => why.text = text,
+                    Heard::LogOf(folder) => why.log_of(folder),
+                    Heard::Log(line) => why.log(line),
+                    Heard::Step(_) | Heard::Ended(_) => panic!("{heard:?}"),
+                }
+            }
+            assert_eq!(why.shown(), wanted, "{lines:?}");
+        }
+    }
 }

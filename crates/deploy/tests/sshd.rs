@@ -161,7 +161,7 @@ async fn a_version_replaces_another_and_one_that_is_not_well_does_not() {
     let (steps, end) = ended(deployer.deploy(&sick, Some("edge-1")).unwrap()).await;
     assert_eq!(
         end.unwrap_err().to_string(),
-        "rolled back: scripts/health.sh of web-2 did not succeed within 3 s; its log ends: out of order"
+        "rolled back: scripts/health.sh of web-2 did not succeed within 3 s; the log of web-2 ends: out of order"
     );
     assert_eq!(steps[5..], [StopOld, Switch, Start, Health, Rollback, RolledBack]);
     ground.only_runs("1");
@@ -317,17 +317,23 @@ async fn after_a_broken_connection_the_host_is_asked_how_it_ended() {
 
 /// Where the link leads does not tell whether what is there runs.
 #[tokio::test]
-async fn a_way_back_that_failed_is_told_after_a_broken_connection() {
-    let ground = Ground::new();
-    let deployer = ground.deployer(vec![ground.host()]);
-    let once = "[ ! -e started ] || exit 1\ntouch started";
-    let first = ground.package_that("1", once, WELL, 0);
-    ended(deployer.deploy(&first, None).unwrap()).await.1.unwrap();
-    let sick = ground.package("2", "echo out of order\nexit 1", 0);
-    let mut deployment = deployer.deploy(&sick, None).unwrap();
-    reached(&mut deployment, Step::Health).await;
-    ground.sshd.cut();
-    let (_, end) = ended(deployment).await;
-    let Err(Failed::Broken(why)) = end else { panic!("{end:?}") };
-    assert!(why.ends_with("and web-1 did not start again; its log ends: out of order"), "{why}");
+async fn a_way_back_that_failed_is_told_with_the_logs_of_both() {
+    for is_cut in [false, true] {
+        let ground = Ground::new();
+        let deployer = ground.deployer(vec![ground.host()]);
+        let once = "[ ! -e started ] || { echo port is taken; exit 1; }\ntouch started";
+        let first = ground.package_that("1", once, WELL, 0);
+        ended(deployer.deploy(&first, None).unwrap()).await.1.unwrap();
+        let sick = ground.package("2", "echo out of order\nexit 1", 0);
+        let mut deployment = deployer.deploy(&sick, None).unwrap();
+        reached(&mut deployment, Step::Health).await;
+        if is_cut {
+            ground.sshd.cut();
+        }
+        let (_, end) = ended(deployment).await;
+        let Err(Failed::Broken(why)) = end else { panic!("{end:?}") };
+        let logs = "and web-1 did not start again; the log of web-2 ends: out of order; the log of \
+                    web-1 ends: port is taken";
+        assert!(why.ends_with(logs), "{is_cut}: {why}");
+    }
 }

@@ -210,7 +210,7 @@ fn a_package_runs_is_found_everywhere_and_one_that_is_not_well_goes_back() {
     let why = end["error"].as_str().unwrap();
     assert_eq!(
         why,
-        "rolled back: scripts/health.sh of web-2 did not succeed within 2 s; its log ends: out of order"
+        "rolled back: scripts/health.sh of web-2 did not succeed within 2 s; the log of web-2 ends: out of order"
     );
     assert_eq!(stages.last().unwrap(), "rolled_back");
     assert!(stages.contains(&"stop_old".to_owned()), "{stages:?}");

@@ -123,7 +123,7 @@ fn run(task: &Task, package: &[u8]) -> Went {
         Heard::Step(step) => Some(step.name().to_owned()),
         Heard::Why(why) => Some(why),
         Heard::Ended(status) => Some(format!("ended {status}")),
-        Heard::Log(_) => None,
+        Heard::LogOf(_) | Heard::Log(_) => None,
     });
     (output.status.code().unwrap(), told.collect())
 }

@@ -11,7 +11,9 @@ run() {
   ) >> "$root/$1/.proxyd-log" 2>&1 9>&-
 }
 
+# last_words FOLDER: whose they are, and each of them.
 last_words() {
+  say "<$1"
   tail -n 10 "$root/$1/.proxyd-log" 2>/dev/null | tr -cd '\12\40-\176' | cut -c 1-200 | sed 's/^/>/'
 }
 
@@ -33,14 +35,17 @@ healthy() {
 # undo WHY FOLDER
 undo() {
   words=$(last_words "$2")
-  [ -z "$words" ] || say "$words"
+  say "$words"
   why=$1
   say "!$why"
   say @rollback
   [ -z "$started" ] || run "$new" scripts/stop.sh "$stop_seconds" || :
   if [ -n "$old" ]; then
     point "$old" && run "$old" scripts/start.sh "$start_seconds" || {
-      last_words "$old"
+      theirs=$(last_words "$old")
+      say "$theirs"
+      words="$words
+$theirs"
       why="$1; and $old did not start again"
       say "!$why"
       exit 4

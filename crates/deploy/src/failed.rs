@@ -22,6 +22,17 @@ pub enum Failed {
          key, write that one in `host_key`"
     )]
     HostKey(String),
+    /// The same, and the host does not show any key of that kind.
+    #[error(
+        "the host shows no key of the kind of the pinned one, {kind}, but {shown}; if it is the right \
+         host, write that one in `host_key`"
+    )]
+    HostKeyKind {
+        /// As OpenSSH names it.
+        kind: &'static str,
+        /// Those it shows.
+        shown: String,
+    },
     /// The connection broke, or was not let in; nothing was changed.
     #[error("ssh: {0}")]
     Ssh(String),

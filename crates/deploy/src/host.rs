@@ -179,6 +179,11 @@ impl PublicKey {
         (said == kind.as_bytes()).then_some(Self { kind, blob })
     }
 
+    /// Its kind, as OpenSSH names it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// What signatures ssh may ask the host for, so that it shows this key and no other.
     pub(crate) const fn algorithms(&self) -> &'static str {
         match self.kind.as_bytes() {

@@ -89,13 +89,11 @@ impl Job {
             };
             self.tell(task.step, message);
             if let Err(failed) = self.prepare(&way, &task, &archive).await {
+                // Nothing was uploaded before the first answer.
                 if task.step != Step::Requires {
                     self.in_passing(&way, &plan.discarding(), &archive).await;
-                    return Err(failed);
                 }
-                let Failed::Ssh(_) = failed else { return Err(failed) };
-                let others = shows_others(&self.settings.keyscan, host, times.connect).await;
-                return Err(others.unwrap_or(failed));
+                return Err(failed);
             }
         }
         self.activate(&way, &plan, &folder, &archive).await?;
@@ -112,14 +110,20 @@ impl Job {
             }
         });
         let went = went.await?;
-        match went.ended {
-            Ended::TooSlow => Err(Failed::TooSlow(task.step)),
-            Ended::Status(0) => Ok(()),
-            Ended::Status(status) => Err(match why {
-                Some(why) => Failed::Refused(why),
-                None => Failed::Ssh(complaint(&went, status)),
-            }),
+        let status = match went.ended {
+            Ended::TooSlow => return Err(Failed::TooSlow(task.step)),
+            Ended::Status(0) => return Ok(()),
+            Ended::Status(status) => status,
+        };
+        if let Some(why) = why {
+            return Err(Failed::Refused(why));
         }
+        if task.step == Step::Requires && went.doubts_host_key() {
+            let (keyscan, limit) = (&self.settings.keyscan, self.settings.times.connect);
+            let others = shows_others(keyscan, &self.host, way.key(), limit).await;
+            return Err(others.unwrap_or_else(|| Failed::Ssh(complaint(&went, status))));
+        }
+        Err(Failed::Ssh(complaint(&went, status)))
     }
 
     async fn activate(

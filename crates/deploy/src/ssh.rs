@@ -20,6 +20,8 @@ use crate::plan::{Input, Task};
 const SAID_BYTES_MAX: usize = 64 << 10;
 /// What is kept of what `ssh` complains about, in bytes.
 const COMPLAINTS_BYTES_MAX: usize = 4 << 10;
+/// What `ssh` says last when a host shows another key of the pinned kind (OpenSSH, sshconnect.c).
+const OTHER_KEY: &str = "Host key verification failed.";
 /// The name under which the pinned key stands in our file of known hosts.
 const ALIAS: &str = "pinned";
 
@@ -54,6 +56,15 @@ pub(crate) struct Went {
     pub(crate) complaints: String,
 }
 
+impl Went {
+    /// Whether it may have come to nothing for the key of the host. Where a host has none of the
+    /// pinned kind, `ssh` says nothing at the level of its log that we ask for.
+    pub(crate) fn doubts_host_key(&self) -> bool {
+        self.ended == Ended::Status(SSH_FAILED)
+            && (self.complaints.is_empty() || self.complaints.contains(OTHER_KEY))
+    }
+}
+
 impl<'a> Way<'a> {
     /// # Errors
     ///
@@ -67,6 +78,11 @@ impl<'a> Way<'a> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("known"), format!("{ALIAS} {key}\n"))?;
         Ok(Self { program, host, key, connect, folder })
+    }
+
+    /// The key that the host must prove to have.
+    pub(crate) const fn key(&self) -> &PublicKey {
+        &self.key
     }
 
     /// Carries out a task. What it says goes to `heard` as it comes.
@@ -201,16 +217,25 @@ async fn lines(
     }
 }
 
-/// The last lines of what is complained about, in one line. Reads on when it keeps no more: who
-/// complains must not wait for us.
-pub(crate) async fn complaints(from: Option<impl AsyncRead + Unpin>) -> String {
+/// The last lines of what is complained about, in one line.
+async fn complaints(from: Option<impl AsyncRead + Unpin>) -> String {
+    last_lines(&complained(from).await)
+}
+
+/// What is complained about, as far as it is kept. Reads on when it keeps no more: who complains must
+/// not wait for us.
+pub(crate) async fn complained(from: Option<impl AsyncRead + Unpin>) -> String {
     let Some(mut from) = from else { return String::new() };
     let (mut kept, mut buffer) = (Vec::new(), [0; 1024]);
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let room = COMPLAINTS_BYTES_MAX.saturating_sub(kept.len());
         kept.extend(buffer.iter().take(read.min(room)));
     }
-    let text = String::from_utf8_lossy(&kept);
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// For people, in one line.
+pub(crate) fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();
     printable(&last.join("; "))

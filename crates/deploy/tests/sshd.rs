@@ -4,8 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -85,6 +86,15 @@ impl Ground {
         let out = fs::File::create(self.path("packages").join(&file)).unwrap();
         package::build(sources.into(), &Limits::default(), out).unwrap();
         file
+    }
+
+    /// The line of the `.pub` file of a new key.
+    fn key(&self, kind: &str) -> String {
+        let path = self.path(kind);
+        let mut keygen = Command::new("ssh-keygen");
+        let keygen = keygen.args(["-q", "-t", kind, "-N", "", "-f"]).arg(&path);
+        assert!(keygen.status().unwrap().success());
+        fs::read_to_string(path.with_extension("pub")).unwrap().trim().to_owned()
     }
 
     /// Where the link leads.
@@ -195,6 +205,58 @@ async fn another_host_key_is_refused_before_anything_is_sent() {
     let deployer = ground.deployer(vec![Host { host_key, ..ground.host() }]);
     ended(deployer.deploy(&package, None).unwrap()).await.1.unwrap();
     ground.only_runs("1");
+}
+
+/// A server that lets in no more connections for a while drops some of those that ask for its keys.
+#[tokio::test]
+async fn a_key_that_was_not_shown_is_no_other_key() {
+    let ground = Ground::new();
+    let package = ground.package("1", WELL, 0);
+    let whole = HostKey::read(&fs::read_to_string(ground.path("host.pub")).unwrap()).unwrap();
+    let hash = ground.host().host_key;
+    let rsa = ground.key("rsa");
+    let says = |shown: &str, complaints: &str| {
+        let keyscan = ground.path("keyscan");
+        let text = format!("#!/bin/sh\necho 'host {shown}'\nprintf '{complaints}' >&2\n");
+        fs::write(&keyscan, text).unwrap();
+        fs::set_permissions(&keyscan, Permissions::from_mode(0o755)).unwrap();
+        keyscan
+    };
+    let banner = "# 127.0.0.1:22 SSH-2.0-OpenSSH_9.2\\n";
+    let dropped = format!("read (127.0.0.1): Connection reset by peer\\n{banner}").repeat(2);
+    let all = banner.repeat(3);
+    let denied = "ssh: ";
+    let hung_up = "cannot reach the host: it hung up before it had shown all of its keys";
+    let others = "the host shows other keys than the pinned one";
+    #[rustfmt::skip]
+    let table = [
+        // pinned  complaints  begins      holds
+        (&whole,   &dropped,   denied,     "Permission denied"),
+        (&whole,   &all,       denied,     "Permission denied"),
+        (&hash,    &dropped,   hung_up,    "try again"),
+        (&hash,    &all,       others,     "write that one in `host_key`"),
+    ];
+    for (pinned, complaints, begins, holds) in table {
+        let host = Host { key: ground.path("other"), host_key: pinned.clone(), ..ground.host() };
+        let settings = Settings::new(vec![host], ground.path("packages"));
+        let deployer =
+            Deployer::new(Settings { keyscan: says(&rsa, complaints), ..settings }).unwrap();
+        let failed = ended(deployer.deploy(&package, None).unwrap()).await.1.unwrap_err();
+        let failed = failed.to_string();
+        assert!(failed.starts_with(begins) && failed.contains(holds), "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_a_key_of_the_pinned_kind_is_told_from_one_with_another_key() {
+    let ground = Ground::new();
+    let package = ground.package("1", WELL, 0);
+    let host_key = HostKey::read(&ground.key("ecdsa")).unwrap();
+    let deployer = ground.deployer(vec![Host { host_key, ..ground.host() }]);
+    let failed = ended(deployer.deploy(&package, None).unwrap()).await.1.unwrap_err().to_string();
+    let shown = ground.sshd.fingerprint("host.pub");
+    let kind = "the host shows no key of the kind of the pinned one, ecdsa-sha2-nistp256, but ";
+    assert!(failed.starts_with(&format!("{kind}{shown}")), "{failed}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::reach::admin;
 
 /// The catalog: services of every dialect.
@@ -388,8 +388,8 @@ fn list<'v>(data: &'v Value, key: &str) -> &'v [Value] {
 pub(crate) fn word(data: &Value, key: &str) -> String {
     match data.get(key) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.replace(char::is_control, " "),
-        Some(other) => other.to_string(),
+        Some(Value::String(text)) => printable(text),
+        Some(other) => printable(&other.to_string()),
     }
 }
 

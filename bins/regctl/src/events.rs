@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{EventsArgs, Global};
 use crate::failure::Failure;
 use crate::json::Json;
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::protocol::Line;
 use crate::reach::{Reached, reach_any};
 
@@ -57,19 +57,10 @@ pub(crate) async fn follow(reached: &mut Reached, output: &Output) -> Result<(),
 
 /// What a server says by itself, for people: `circuit state changed: route r1, state open`.
 pub(crate) fn told(said: &Said) -> String {
-    let (kind, data) = said.rest().split_once('|').unwrap_or((said.rest(), ""));
-    match said.verb() {
+    let told = match said.verb() {
         "EVENT" => {
-            let words = |text: &str| text.replace('_', " ");
-            let data = Json::parse(data).map_or(String::new(), |data| {
-                let entries = data.entries().iter();
-                let shown = entries.map(|(key, value)| {
-                    let key = key.strip_suffix("_id").unwrap_or(key);
-                    // What came over the wire moves no cursor.
-                    format!("{} {}", words(key), value.cell().replace(char::is_control, " "))
-                });
-                shown.collect::<Vec<_>>().join(", ")
-            });
+            let (kind, data) = said.rest().split_once('|').unwrap_or((said.rest(), ""));
+            let data = told_data(data);
             if data.is_empty() { words(kind) } else { format!("{}: {data}", words(kind)) }
         }
         "MAINT_OK" => format!("maintenance is live: {}", said.rest()),
@@ -77,7 +68,26 @@ pub(crate) fn told(said: &Said) -> String {
             "the server is ending; reconnecting once somebody listens there again".to_owned()
         }
         _ => format!("the server said: {}", said.line()),
+    };
+    printable(&told)
+}
+
+/// What an event is about: the keys and values of an object, or what else stands there.
+fn told_data(data: &str) -> String {
+    match Json::parse(data) {
+        Some(Json::Object(entries)) => {
+            let shown = entries.iter().map(|(key, value)| {
+                format!("{} {}", words(key.strip_suffix("_id").unwrap_or(key)), value.cell())
+            });
+            shown.collect::<Vec<_>>().join(", ")
+        }
+        Some(other @ (Json::Scalar(_) | Json::List(_))) => other.cell(),
+        None => data.to_owned(),
     }
+}
+
+fn words(name: &str) -> String {
+    name.replace('_', " ")
 }
 
 /// TERM and INT.
@@ -119,6 +129,12 @@ mod tests {
              "maintenance changed: routes r1,r2, active true"),
             (r#"EVENT|drained|{}"#,     "drained"),
             ("EVENT|drained",           "drained"),
+            ("EVENT|drained|by hand",   "drained: by hand"),
+            ("EVENT|drained|[\"r1\",2]", "drained: r1,2"),
+            ("EVENT|dr\u{1b}[2Jained|{\"a\\u001b[2J_b\":\"c\\u009bd\"}", "dr [2Jained: a?[2J b c?d"),
+            ("EVENT|drained|\u{9b}2J",  "drained:  2J"),
+            ("MAINT_OK|r1\u{1b}]0;x\u{7}", "maintenance is live: r1 ]0;x "),
+            ("NEWS|\u{1b}[2J",          "the server said: NEWS| [2J"),
             ("MAINT_OK|r1,r2",          "maintenance is live: r1,r2"),
             ("SHUTDOWN",                "the server is ending; reconnecting once somebody listens there again"),
             ("NEWS|x",                  "the server said: NEWS|x"),

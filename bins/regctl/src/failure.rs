@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use client::{ApplyError, ConnectionError, Refusal, TlsTrouble};
 use model::Reason;
 
+use crate::output::printable;
+
 /// What each exit code means, as `--help` and docs/REGCTL.md say it.
 pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
     (0, "done; also when the reader of our output has gone"),
@@ -87,7 +89,7 @@ impl Failure {
             | Self::Tls(text, _)
             | Self::Timeout(text)
             | Self::NotFound(text) => text.clone(),
-            Self::Refused(reason) => format!("the server said: {reason}"),
+            Self::Refused(reason) => format!("the server said: {}", printable(reason)),
         }
     }
 
@@ -212,6 +214,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_refusal_moves_no_cursor() {
+        let failure = Failure::Refused("no\u{1b}[2J".to_owned());
+        assert_eq!(failure.text(), "the server said: no [2J");
+    }
 
     #[test]
     fn exit_codes_are_stable() {

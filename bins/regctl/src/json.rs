@@ -45,14 +45,6 @@ impl Json {
         }
     }
 
-    /// The keys and values of an object; none of anything else.
-    pub(crate) fn entries(&self) -> &[(String, Self)] {
-        match self {
-            Self::Object(entries) => entries,
-            Self::Scalar(_) | Self::List(_) => &[],
-        }
-    }
-
     /// For people, each line with its line feed: a table of a list of objects, `key: value` of an
     /// object.
     pub(crate) fn shown(&self) -> String {
@@ -154,8 +146,7 @@ impl<'de> Deserialize<'de> for Json {
                 Ok(Json::Scalar(value.to_string()))
             }
             fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-                // Whatever a service put there, it does not steer the terminal.
-                Ok(Json::Scalar(value.replace(char::is_control, "?")))
+                Ok(Json::Scalar(shown(value)))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
                 let mut elements = Vec::new();
@@ -166,11 +157,15 @@ impl<'de> Deserialize<'de> for Json {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                while let Some((key, value)) = map.next_entry::<String, Json>()? {
+                    entries.push((shown(&key), value));
                 }
                 Ok(Json::Object(entries))
             }
+        }
+        /// Whatever a service put there, it does not steer the terminal.
+        fn shown(text: &str) -> String {
+            text.replace(char::is_control, "?")
         }
         deserializer.deserialize_any(InOrder)
     }
@@ -191,6 +186,7 @@ mod tests {
                 r#"[{"route_id":"r1","domains":["a","b"]},{"route_id":"r10","extra":0.5}]"#,
                 "ROUTE_ID  DOMAINS  EXTRA\nr1        a,b      -\nr10       -        0.5\n",
             ),
+            (r#"{"k\u001b[2J":"v\u009b"}"#, "k?[2J: v?\n"),
             (r#"{"n":1,"rows":[{"id":"r1"}]}"#, "n: 1\nrows:\n  ID\n  r1\n"),
         ];
         for (text, shown) in table {

@@ -66,7 +66,7 @@ impl Output {
 
     /// The line itself, or its JSON.
     pub(crate) fn line(&self, said: &Said) -> Result<(), Failure> {
-        self.write(&if self.json { json_line(said) } else { format!("{}\n", said.line()) })
+        self.write(&if self.json { json_line(said) } else { plain_line(said) })
     }
 
     /// A list put together from several answers.
@@ -118,6 +118,11 @@ impl Output {
     }
 }
 
+/// What came over the wire moves no cursor.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 fn failure_line(failure: &Failure) -> String {
     let error = match failure {
         Failure::Refused(reason) => reason.clone(),
@@ -161,19 +166,22 @@ fn object(object: &Object<'_>) -> String {
 /// For people and for shells: the payload without the verb, or the verb where there is nothing
 /// else.
 fn plain(said: &Said) -> String {
-    let (fields, data) = parts(said.rest());
-    let mut text = String::new();
     if said.is_push() {
-        return format!("{}\n", said.line());
+        return plain_line(said);
     }
+    let (fields, data) = parts(said.rest());
     if let Some(data) = data.and_then(Json::parse) {
-        text.push_str(&data.shown());
+        data.shown()
     } else if fields.is_empty() {
-        text = format!("{}\n", said.verb());
+        format!("{}\n", printable(said.verb()))
     } else {
-        text = format!("{}\n", fields.join("\t"));
+        let fields: Vec<_> = fields.into_iter().map(printable).collect();
+        format!("{}\n", fields.join("\t"))
     }
-    text
+}
+
+fn plain_line(said: &Said) -> String {
+    format!("{}\n", printable(said.line()))
 }
 
 /// The fields of a line after its verb, and the JSON at its end.
@@ -216,6 +224,8 @@ mod tests {
             ("EVENT|drained|{\"at\":1}",    "EVENT|drained|{\"at\":1}\n", r#"{"event":"drained","data":{"at":1}}"#),
             ("SHUTDOWN",                    "SHUTDOWN\n",        r#"{"event":"SHUTDOWN"}"#),
             ("MAINT_OK|r1",                 "MAINT_OK|r1\n",     r#"{"event":"MAINT_OK","fields":["r1"]}"#),
+            ("ROUTE_OK|a\u{1b}c|r7",        "a c\tr7\n",         r#"{"ok":true,"verb":"ROUTE_OK","fields":["a\u001bc","r7"]}"#),
+            ("MAINT_OK|r\u{1b}1",           "MAINT_OK|r 1\n",    r#"{"event":"MAINT_OK","fields":["r\u001b1"]}"#),
             ("ERROR|no session",            "no session\n",      r#"{"ok":false,"error":"no session"}"#),
         ];
         for (line, text, json) in table {

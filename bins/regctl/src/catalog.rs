@@ -2,13 +2,16 @@
 
 use clap::{Args, Subcommand};
 use client::Connection;
-use model::{Reason, Request};
+use model::Request;
 use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::output::{Output, printable};
 use crate::reach::admin;
+
+/// What the name of a backend is that is not there yet.
+const ADDED: &str = "The service: the whole of it, with slashes; the instance has that name too, or that of --instance";
 
 /// The catalog: services of every dialect.
 #[derive(Debug, Subcommand)]
@@ -51,6 +54,7 @@ pub(crate) enum Backends {
     /// List all of them, and those of every other source.
     List(Sources),
     /// Add one.
+    #[command(mut_arg("name", |name| name.help(ADDED)))]
     Add(Backend),
     /// Change one; what is left out stays.
     Update(Backend),
@@ -134,8 +138,12 @@ pub(crate) async fn run(
             let list = pages(global, "endpoints", "services").await?;
             show(output, json!({ "services": list }), endpoints)
         }
-        Catalog::Service(named) => show(output, named.ask(global, "service").await?, service),
-        Catalog::Resolve(named) => show(output, named.ask(global, "resolve").await?, resolved),
+        Catalog::Service(named) => {
+            show(output, ask(global, "service", named.json()).await?, service)
+        }
+        Catalog::Resolve(named) => {
+            show(output, ask(global, "resolve", named.json()).await?, resolved)
+        }
         Catalog::Topology => show(output, ask(global, "topology", json!({})).await?, topology),
         Catalog::Backends(Backends::List(of)) => {
             let list = pages(global, "backends", "backends").await?;
@@ -170,53 +178,38 @@ impl Sources {
 }
 
 impl Named {
-    /// Names of services may hold slashes: what is no service is taken apart.
-    async fn ask(&self, global: &Global, what: &str) -> Result<Value, Failure> {
-        let answer = ask(global, what, json!({ "name": self.name })).await;
-        match (answer, self.name.split_once('/')) {
-            (Err(failure), Some((name, instance)))
-                if failure.reason() == Some(Reason::NotInCatalog) =>
-            {
-                ask(global, what, json!({ "name": name, "instance": instance })).await
-            }
-            (answer, _) => answer,
-        }
-    }
-}
-
-/// A service and an instance of it, in two words or divided by the first slash.
-fn apart<'n>(name: &'n str, instance: Option<&'n str>) -> (&'n str, Option<&'n str>) {
-    match (instance, name.split_once('/')) {
-        (None, Some((service, instance))) => (service, Some(instance)),
-        (instance, _) => (name, instance),
+    fn json(&self) -> Value {
+        json!({ "name": self.name })
     }
 }
 
 impl Which {
+    /// proxyd knows which slash of the name divides it, if one does.
     fn json(&self) -> Value {
-        match apart(&self.name, self.instance.as_deref()) {
-            (name, Some(instance)) => json!({ "name": name, "instance": instance }),
-            (name, None) => json!({ "name": name }),
-        }
+        given(json!({ "name": self.name, "instance": self.instance }))
     }
 }
 
 impl Backend {
     fn json(&self) -> Value {
-        let (name, instance) = apart(&self.name, self.instance.as_deref());
-        let given = json!({
-            "name": name,
+        given(json!({
+            "name": self.name,
             "host": self.host,
             "port": self.port,
             "protocol": self.protocol,
-            "instance": instance,
+            "instance": self.instance,
             "description": self.description,
             "namespace": self.namespace,
-        });
-        let Value::Object(mut given) = given else { return given };
-        given.retain(|_, value| !value.is_null());
-        Value::Object(given)
+        }))
     }
+}
+
+/// Without what was left out.
+fn given(mut all: Value) -> Value {
+    if let Value::Object(all) = &mut all {
+        all.retain(|_, value| !value.is_null());
+    }
+    all
 }
 
 /// One question over the admin socket.
@@ -417,21 +410,6 @@ fn aligned(titles: &[&str], rows: Vec<Vec<String>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_instances() {
-        #[rustfmt::skip]
-        let table = [
-            ("web",     None,        ("web", None)),
-            ("web/w.1", None,        ("web", Some("w.1"))),
-            ("a/b/c",   None,        ("a", Some("b/c"))),
-            ("web",     Some("w.1"), ("web", Some("w.1"))),
-            ("a/b",     Some("c"),   ("a/b", Some("c"))),
-        ];
-        for (name, instance, wanted) in table {
-            assert_eq!(apart(name, instance), wanted, "{name} {instance:?}");
-        }
-    }
 
     #[test]
     fn tables_are_aligned_and_hold_no_control_characters() {

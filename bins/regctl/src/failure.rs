@@ -61,22 +61,6 @@ impl Failure {
         }
     }
 
-    /// What the server's refusal is about.
-    pub(crate) fn reason(&self) -> Option<Reason> {
-        match self {
-            Self::Refused(text) => Some(Reason::of(text)),
-            Self::ClosedPipe
-            | Self::Other(_)
-            | Self::Usage(_)
-            | Self::Unreachable(_)
-            | Self::AdminSocket(..)
-            | Self::NotRegistry(_)
-            | Self::Tls(..)
-            | Self::Timeout(_)
-            | Self::NotFound(_) => None,
-        }
-    }
-
     /// What went wrong.
     pub(crate) fn text(&self) -> String {
         match self {

@@ -132,8 +132,7 @@ fn of_catalog(refusal: catalog::Refusal) -> Refusal {
 
 fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
     let name = with.name.as_str();
-    let service = model::ServiceName::parse(name);
-    let service = service.map_err(|error| refused(format!("name {error}")))?;
+    model::ServiceName::parse(name).map_err(|error| refused(format!("name {error}")))?;
     if what == "allocate" {
         let address = catalog.allocate(name).map_err(of_catalog)?;
         return Ok(json!({ "service": name, "address": address.to_string() }));
@@ -143,9 +142,15 @@ fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
         let address = address.ok_or_else(|| refused(format!("{name} has no address")))?;
         return Ok(json!({ "service": name, "address": address.to_string() }));
     }
-    let instance = with.instance.as_deref().unwrap_or(name);
+    let (name, instance) = match &with.instance {
+        Some(instance) => (name, instance.as_str()),
+        // What is not there yet has the name that is given, whole.
+        None if what == "add" => (name, name),
+        None => meant(catalog.view(), name)?,
+    };
     let identity = Identity {
-        service,
+        service: model::ServiceName::parse(name)
+            .map_err(|error| refused(format!("name {error}")))?,
         instance: model::InstanceName::parse(instance)
             .map_err(|error| refused(format!("instance {error}")))?,
     };
@@ -169,6 +174,24 @@ fn change(catalog: &mut Catalog, what: &str, with: &With, now: Now) -> Said {
     }
     let shown = catalog.view().instance(&identity);
     Ok(shown.map_or(Value::Null, |shown| instance_json(catalog.view(), shown)))
+}
+
+/// Which instance is to be changed that is named in one word, as [`Named::find`] finds it; that of a
+/// service alone has its name.
+fn meant<'n>(view: &View, name: &'n str) -> Result<(&'n str, &'n str), Refusal> {
+    if !name.contains('/') || view.service(name).is_some() {
+        return Ok((name, name));
+    }
+    let is_there = |(service, instance): &(&str, &str)| {
+        view.service(service).is_some_and(|service| service.instance(instance).is_some())
+    };
+    divided(name).find(is_there).ok_or_else(|| Refusal::not_in_catalog(name))
+}
+
+/// What `SERVICE/INSTANCE` may mean, as both may hold slashes.
+fn divided(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    let slashes = name.match_indices('/');
+    slashes.filter_map(|(at, slash)| Some((name.get(..at)?, name.get(at + slash.len()..)?)))
 }
 
 fn not_ours(identity: &Identity, held: Option<&Instance>) -> Refusal {
@@ -226,17 +249,26 @@ struct Named<'v> {
 }
 
 impl<'v> Named<'v> {
+    /// What is named in two words, or in one: the service whose name it is, or else the instance of
+    /// one that it is divided into.
     fn find(view: &'v View, with: &With) -> Result<Self, Refusal> {
         let name = &with.name;
         let service = view.service_in_any_case(name).map(|service| &**service);
-        let service = service.ok_or_else(|| Refusal::not_in_catalog(format!("service {name}")))?;
-        let Some(wanted) = &with.instance else { return Ok(Self { service, instance: None }) };
-        let mut instances = service.instances.iter().map(|instance| &**instance);
-        let instance = instances.find(|held| held.identity.instance.as_str() == wanted);
-        match instance {
-            Some(instance) => Ok(Self { service, instance: Some(instance) }),
-            None => Err(Refusal::not_in_catalog(format!("{}/{wanted}", service.name))),
+        match (service, &with.instance) {
+            (Some(service), None) => Ok(Self { service, instance: None }),
+            (Some(service), Some(instance)) => Self::instance(service, instance)
+                .ok_or_else(|| Refusal::not_in_catalog(format!("{}/{instance}", service.name))),
+            (None, None) if name.contains('/') => divided(name)
+                .find_map(|(service, instance)| {
+                    Self::instance(view.service_in_any_case(service)?, instance)
+                })
+                .ok_or_else(|| Refusal::not_in_catalog(name)),
+            (None, _) => Err(Refusal::not_in_catalog(format!("service {name}"))),
         }
+    }
+
+    fn instance(service: &'v Service, name: &str) -> Option<Self> {
+        Some(Self { service, instance: Some(service.instance(name)?) })
     }
 
     fn holds(&self, instance: &Instance) -> bool {
@@ -534,6 +566,90 @@ mod tests {
         ask(&operators, "remove", r#"{"name":"dev"}"#).await.unwrap();
         let all = ask(&operators, "services", "").await.unwrap();
         assert_eq!((&all["count"], &all["services"][0]["name"]), (&json!(2), &json!("live")));
+    }
+
+    /// What lists print of instances, and names of services that hold slashes themselves.
+    #[tokio::test]
+    async fn an_instance_is_named_in_one_word_whose_slashes_may_be_of_the_service() {
+        let operators = operators(&Feed::default());
+        #[rustfmt::skip]
+        let added = [
+            // name       instance
+            ("team/api",  None,        "team/api team/api"),
+            ("team",      Some("api"), "team api"),
+            ("team/api",  Some("b/1"), "team/api b/1"),
+            ("web",       Some("w.1"), "web w.1"),
+            ("a/b",       Some("c"),   "a/b c"),
+            ("a",         Some("b"),   "a b"),
+        ];
+        for (name, instance, wanted) in added {
+            let with = json!({ "name": name, "instance": instance, "host": "h", "port": 1 });
+            let said = ask(&operators, "add", &with.to_string()).await.unwrap();
+            assert_eq!(identity_of(&said), wanted, "{name} {instance:?}");
+        }
+        let none = "is not in the catalog";
+        #[rustfmt::skip]
+        let table = [
+            // name                instance     is
+            ("team/api",           None,        "team/api team/api".to_owned()),
+            ("team/api/team/api",  None,        "team/api team/api".to_owned()),
+            ("team/api/b/1",       None,        "team/api b/1".to_owned()),
+            ("team",               Some("api"), "team api".to_owned()),
+            ("web/w.1",            None,        "web w.1".to_owned()),
+            ("web",                None,        format!("web/web {none}")),
+            // A service of that very name is what is meant, also where it has no such instance.
+            ("a/b",                None,        format!("a/b/a/b {none}")),
+            ("a/b/c",              None,        "a/b c".to_owned()),
+            ("web/w.2",            None,        format!("web/w.2 {none}")),
+            ("none/w.1",           None,        format!("none/w.1 {none}")),
+            ("/",                  None,        format!("/ {none}")),
+            ("none",               None,        format!("none/none {none}")),
+            ("web/w.1",            Some("w.1"), format!("web/w.1/w.1 {none}")),
+        ];
+        for (name, instance, wanted) in &table {
+            let with = json!({ "name": name, "instance": instance }).to_string();
+            for what in ["ping", "update"] {
+                let said = match ask(&operators, what, &with).await {
+                    Ok(said) => identity_of(&said),
+                    Err(refusal) => refusal.as_str().to_owned(),
+                };
+                assert_eq!(said, *wanted, "{what} {name} {instance:?}");
+            }
+        }
+        #[rustfmt::skip]
+        let shown = [
+            ("team/api",          Ok(2)),
+            ("TEAM/API",          Ok(2)),
+            ("team/api/team/api", Ok(1)),
+            ("team/api/b/1",      Ok(1)),
+            ("web/w.1",           Ok(1)),
+            ("a/b/c",             Ok(1)),
+            ("web/w.2",           Err(format!("web/w.2 {none}"))),
+            ("none",              Err(format!("service none {none}"))),
+        ];
+        for (name, wanted) in shown {
+            let with = json!({ "name": name }).to_string();
+            for what in ["service", "resolve"] {
+                let said = ask(&operators, what, &with).await;
+                let said = said.map(|said| said["count"].as_u64().unwrap());
+                assert_eq!(
+                    said.map_err(|refusal| refusal.as_str().to_owned()),
+                    wanted,
+                    "{what} {name}"
+                );
+            }
+        }
+        // The other ones of similar names stay.
+        for name in ["team/api", "team/api/b/1", "a/b/c", "web/w.1"] {
+            ask(&operators, "remove", &json!({ "name": name }).to_string()).await.unwrap();
+        }
+        let left = ask(&operators, "backends", "").await.unwrap();
+        let left: Vec<_> = left["backends"].as_array().unwrap().iter().map(identity_of).collect();
+        assert_eq!(left, ["a b", "team api"]);
+    }
+
+    fn identity_of(said: &Value) -> String {
+        format!("{} {}", said["service"].as_str().unwrap(), said["instance"].as_str().unwrap())
     }
 
     #[tokio::test]

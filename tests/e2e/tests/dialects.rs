@@ -241,6 +241,31 @@ fn a_name_of_heartbeats_and_of_another_source_is_in_one_place() {
     assert_eq!(said(), by_heartbeats);
 }
 
+/// Names may hold slashes, and what divides one in a command is a slash too.
+#[test]
+fn a_backend_whose_name_holds_slashes_is_changed_by_hand_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let unchecked = "[backends]\ncheck = false\n";
+    let proxy = Proxy::start_with(&(sections(folder.path()) + unchecked));
+    let at = |words: &[&'static str]| [words, &["--host", "10.9.9.9", "--port", "4444"]].concat();
+    regctl(&proxy, &at(&["backends", "add", "team", "--instance", "api"]));
+    let params = json!({ "name": "team/api", "host": "10.9.9.9", "port": 4444 });
+    rpc(&proxy, "registry.register", params);
+    regctl(&proxy, &at(&["backends", "add", "team/web"]));
+    let named = |name: &str| regctl(&proxy, &["service", name])["data"]["name"].clone();
+    assert_eq!((named("team/api"), named("team/web")), (json!("team/api"), json!("team/web")));
+    regctl(&proxy, &["backends", "ping", "team/api"]);
+    regctl(&proxy, &["backends", "update", "team/web/team/web", "--port", "5555"]);
+    assert_eq!(regctl(&proxy, &["resolve", "team/web"])["data"]["endpoints"][0]["port"], 5555);
+    for name in ["team/api", "team/web"] {
+        regctl(&proxy, &["backends", "rm", name]);
+    }
+    let left = regctl(&proxy, &["backends", "list", "--source", "manual"]);
+    let left = left["data"]["backends"].as_array().unwrap().clone();
+    assert_eq!((left.len(), &left[0]["service"]), (1, &json!("team")), "{left:?}");
+    regctl(&proxy, &["backends", "rm", "team/api"]);
+}
+
 /// Nobody reports for an entry of a file: proxyd asks for itself, and says so everywhere.
 #[test]
 fn a_backend_of_a_file_that_dies_comes_last_until_it_returns() {

@@ -120,8 +120,7 @@ mod tests {
                 let endpoint = Endpoint::new("main", host, 1, Protocol::Tcp);
                 let place = endpoint.place();
                 let facts = Facts { endpoints: vec![endpoint], ..Facts::default() };
-                let mut now = Now::default();
-                now.wall = UnixMillis(at as u64 / 3);
+                let now = Now { wall: UnixMillis(at as u64 / 3), ..Now::default() };
                 match what {
                     0 => drop(catalog.remove(&name, Source::File, now)),
                     1 => {

@@ -134,7 +134,8 @@ fn said(member: Member) -> (Facts, bool) {
     };
     let endpoints = member.backends.iter().map(endpoint).collect();
     let version = member.metadata.as_deref().and_then(version_in);
-    let facts = Facts { endpoints, version, metadata: member.metadata, ..Facts::default() };
+    let Member { metadata, is_draining, .. } = member;
+    let facts = Facts { endpoints, version, metadata, is_draining, ..Facts::default() };
     (facts, member.is_connected)
 }
 
@@ -196,6 +197,7 @@ mod tests {
         for (metadata, want) in table {
             let member = Member {
                 is_connected: true,
+                is_draining: false,
                 backends: Vec::new(),
                 metadata: Some(metadata.into()),
             };

@@ -266,6 +266,8 @@ pub struct Facts {
     pub execution: Option<Execution>,
     /// Which machine.
     pub location: Location,
+    /// Whether it drains: it is about to leave, and wants nothing new.
+    pub is_draining: bool,
 }
 
 /// Why facts are refused. Reads as a reason.

@@ -67,6 +67,8 @@ pub enum Standing {
     Unknown,
     /// Its registry connection is lost.
     Away,
+    /// It is about to leave, and wants nothing new.
+    Draining,
     /// It was found ill, or its service does not run.
     Bad,
 }
@@ -78,6 +80,7 @@ impl Standing {
             Self::Good => "good",
             Self::Unknown => "unknown",
             Self::Away => "away",
+            Self::Draining => "draining",
             Self::Bad => "bad",
         }
     }
@@ -94,6 +97,7 @@ impl Instance {
         let health = self.check_of(endpoint).map(|check| check.found.health);
         match self.lease {
             _ if health == Some(Health::Ill) => Standing::Bad,
+            _ if self.facts.is_draining => Standing::Draining,
             Lease::Connection(false) => Standing::Away,
             _ if !self.state.takes_requests() => Standing::Bad,
             Lease::Pinned if self.is_checked && health != Some(Health::Well) => Standing::Unknown,
@@ -109,7 +113,7 @@ impl Instance {
 
     /// Whether requests may be sent there.
     pub fn is_active(&self) -> bool {
-        self.standing() < Standing::Bad
+        self.standing() < Standing::Draining
     }
 
     /// Whether it is the same but for the times at which it was last heard of and checked.

@@ -57,8 +57,8 @@ pub(crate) struct Chosen<'a> {
     pub(crate) standing: Standing,
 }
 
-/// The endpoints that can be relied on, those that can be most first; the bad ones only if there
-/// are no others. Which of those that are alike comes first turns with `draw`.
+/// The endpoints that can be relied on, those that can be most first; those that drain only if there
+/// are no others, and the bad ones after that. Which of those that are alike comes first turns with `draw`.
 pub(crate) fn choose<'a>(
     (service, instances): (&Service, &'a [Arc<Instance>]),
     draw: u16,
@@ -67,8 +67,9 @@ pub(crate) fn choose<'a>(
     let first = usize::from(draw).checked_rem(instances.len()).unwrap_or_default();
     let (end, begin) = instances.split_at_checked(first).unwrap_or((instances, &[]));
     let mut chosen = Vec::new();
-    for standing in [Standing::Good, Standing::Unknown, Standing::Away, Standing::Bad] {
-        if standing == Standing::Bad && !chosen.is_empty() {
+    use Standing::{Away, Bad, Draining, Good, Unknown};
+    for standing in [Good, Unknown, Away, Draining, Bad] {
+        if standing >= Draining && !chosen.is_empty() {
             break;
         }
         for instance in begin.iter().chain(end) {
@@ -149,6 +150,7 @@ pub(crate) fn port(chosen: &Chosen<'_>, target: Name) -> RData {
         Standing::Good => 0,
         Standing::Unknown => 5,
         Standing::Away => 10,
+        Standing::Draining => 15,
         Standing::Bad => 20,
     };
     RData::SRV(SRV::new(priority, 1, chosen.endpoint.port, target))

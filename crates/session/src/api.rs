@@ -195,6 +195,8 @@ pub enum Output {
 pub struct Member {
     /// Whether somebody vouches for it: a connection, or an operator.
     pub is_connected: bool,
+    /// Whether its newest session drains, or has.
+    pub is_draining: bool,
     /// As its newest session registered it.
     pub metadata: Option<Box<str>>,
     /// Where live routes of any of its sessions lead, in the order of their addresses; at most

@@ -94,9 +94,11 @@ impl Registry {
                 None => drop(self.draining.remove(endpoint)),
             }
         }
+        let identity = session.identity.clone();
         if !endpoints.is_empty() {
             self.emit(Output::Drain(endpoints, drain));
         }
+        self.tell_member(&identity);
     }
 
     /// A session was replaced: its instance is back.

@@ -65,7 +65,7 @@ impl Registry {
     }
 
     /// Tells what is known of an instance, if it is something else than before.
-    fn tell_member(&mut self, identity: &Identity) {
+    pub(crate) fn tell_member(&mut self, identity: &Identity) {
         let newest = self.sessions_of(identity).last();
         let member = newest.map(|newest| {
             let endpoints =
@@ -79,6 +79,7 @@ impl Registry {
             }
             Box::new(Member {
                 is_connected: self.sessions_of(identity).any(|session| self.is_present(session)),
+                is_draining: newest.drain.is_some(),
                 metadata: newest.metadata.clone(),
                 backends: backends.into_iter().collect(),
             })

@@ -234,6 +234,7 @@ mod tests {
                 ssh_user: "deploy".into(),
                 ssh_port: 2222,
             },
+            is_draining: false,
         }
     }
 

@@ -266,6 +266,40 @@ fn a_backend_whose_name_holds_slashes_is_changed_by_hand_and_no_other() {
     regctl(&proxy, &["backends", "rm", "team/api"]);
 }
 
+/// Whoever drains is about to leave: what comes by its name goes elsewhere, as it does at the edge.
+#[test]
+fn an_instance_that_drains_gets_nothing_by_its_name_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start_with(&sections(folder.path()));
+    let backends = ["one", "two"].map(Backend::start);
+    let mut registries = [proxy.registry(), proxy.registry()];
+    for ((registry, backend), instance) in registries.iter_mut().zip(&backends).zip(["1", "2"]) {
+        registry.serve("duo", &format!("duo.{instance}"), &[("duo.test", "/", &backend.url())]);
+    }
+    let srv = || dig(&proxy, "duo.proxyd.internal", "SRV").matches("\tSRV\t").count();
+    let ask = "GET /duo/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let by_path = || last_words(proxy.port("service_proxy.http"), ask.as_bytes());
+    let tunnelled = format!("duo\n{ask}");
+    let by_tunnel = || last_words(proxy.port("service_proxy.tcp"), tunnelled.as_bytes());
+    wait_for("two of them", || (srv() == 2).then_some(()));
+
+    regctl(&proxy, &["drain", "duo/duo.1", "1ms", "--wait"]);
+    wait_for("the other one alone", || (srv() == 1).then_some(()));
+    let shown = regctl(&proxy, &["service", "duo"])["data"]["instances"].clone();
+    let standings = [0, 1].map(|at| shown[at]["endpoints"][0]["standing"].clone());
+    assert_eq!(standings, [json!("draining"), json!("good")]);
+    wait_for("HTTP to know", || by_path().contains("two").then_some(()));
+    for _ in 0..12 {
+        let said = [by_path(), by_tunnel()];
+        assert!(said.iter().all(|said| said.contains("two")), "{said:?}");
+    }
+    let shown = rpc(&proxy, "registry.get", json!({ "name": "duo" }))["result"]["backend"].clone();
+    assert_eq!(shown["port"], backends[1].address().port());
+
+    regctl(&proxy, &["drain", "duo/duo.1", "--cancel"]);
+    wait_for("both of them again", || (srv() == 2).then_some(()));
+}
+
 /// Nobody reports for an entry of a file: proxyd asks for itself, and says so everywhere.
 #[test]
 fn a_backend_of_a_file_that_dies_comes_last_until_it_returns() {

@@ -290,6 +290,28 @@ fn a_lost_session_is_shown_last() {
     assert_eq!(catalog.view().instance(&identity("api", "b")).unwrap().checks, []);
 }
 
+/// Whoever is about to leave comes after whoever may be back.
+#[test]
+fn who_drains_comes_after_all_that_are_well() {
+    let mut catalog = catalog();
+    let draining = |port| Facts { is_draining: true, ..facts(port) };
+    catalog.put_session(&identity("web", "1"), Some((draining(1), true)), now(0));
+    let shown = |catalog: &Catalog| {
+        let service = catalog.view().service("web").unwrap();
+        let first = service.first().unwrap();
+        (first.identity.instance.to_string(), first.standing(), first.is_active())
+    };
+    assert_eq!(shown(&catalog), ("1".into(), Standing::Draining, false));
+    catalog.put_session(&identity("web", "2"), Some((facts(2), false)), now(0));
+    assert_eq!(shown(&catalog), ("2".into(), Standing::Away, true));
+    catalog.check(&identity("web", "2"), "main", Finding::new(Health::Ill, "refused"), now(0));
+    assert_eq!(shown(&catalog), ("1".into(), Standing::Draining, false));
+    let before = catalog.view().seq();
+    catalog.put_session(&identity("web", "1"), Some((facts(1), true)), now(1));
+    assert_eq!(shown(&catalog), ("1".into(), Standing::Good, true));
+    assert_eq!(told(&catalog, before), ["~web/1"]);
+}
+
 #[test]
 fn what_a_live_source_says_cannot_be_changed_by_others() {
     let mut catalog = catalog();

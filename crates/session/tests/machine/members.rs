@@ -12,7 +12,12 @@ fn told(world: &mut World) -> Vec<String> {
     let word = |output: &Output| match output {
         Output::Member(service, instance, Some(member)) => {
             let backends: Vec<_> = member.backends.iter().map(ToString::to_string).collect();
-            let presence = if member.is_connected { "here" } else { "away" };
+            let presence = match (member.is_connected, member.is_draining) {
+                (true, false) => "here",
+                (false, false) => "away",
+                (true, true) => "draining",
+                (false, true) => "draining, away",
+            };
             Some(format!("{service}/{instance} {presence} {}", backends.join(",")))
         }
         Output::Member(service, instance, None) => Some(format!("{service}/{instance} gone")),
@@ -74,4 +79,24 @@ fn a_session_without_routes_ends_with_its_grace() {
     assert_eq!(told(&mut world), ["blue/b1 here ", "blue/b1 away "]);
     world.wait(Duration::from_secs(600));
     assert_eq!(told(&mut world), ["blue/b1 gone"]);
+}
+
+#[test]
+fn who_drains_is_told_until_it_is_back() {
+    let mut world = World::new();
+    let blue = world.registered(1, "blue", "b1");
+    world.serve(1, &blue, spec("a.example", "/", "http://b:2"));
+    told(&mut world);
+    let drain = |duration| Request::DrainStart(Duration::from_secs(duration));
+    world.ask(1, &blue, drain(5));
+    assert_eq!(told(&mut world), ["blue/b1 draining http://b:2"]);
+    world.wait(Duration::from_secs(60));
+    assert_eq!(told(&mut world), Vec::<String>::new(), "it is over, and nothing new is wanted");
+    world.ask(1, &blue, Request::DrainCancel);
+    assert_eq!(told(&mut world), ["blue/b1 here http://b:2"]);
+    world.ask(1, &blue, drain(5));
+    world.restart();
+    assert_eq!(told(&mut world).last().unwrap(), "blue/b1 draining, away http://b:2");
+    world.registered(2, "blue", "b1");
+    assert_eq!(told(&mut world).last().unwrap(), "blue/b1 here http://b:2", "the next life");
 }

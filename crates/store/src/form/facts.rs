@@ -118,6 +118,8 @@ impl FactsForm {
                     Location::Remote { host, ssh_user, ssh_port }
                 }
             },
+            // Sessions drain, and have a store of their own.
+            is_draining: false,
         })
     }
 }

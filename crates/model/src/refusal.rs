@@ -54,6 +54,10 @@ impl Refusal {
     pub const SESSION_NOT_FOUND: Self = Self(Cow::Borrowed("session not found"));
     /// No route of that id in this session.
     pub const ROUTE_NOT_FOUND: Self = Self(Cow::Borrowed("route not found"));
+    /// No route that is there for that path in this session.
+    pub const NO_ROUTE_WITH_PATH: Self = Self(Cow::Borrowed("no route with that path"));
+    /// No route that is there for that domain in this session.
+    pub const NO_ROUTE_WITH_DOMAIN: Self = Self(Cow::Borrowed("no route with that domain"));
     /// Only a connection of the admin socket may ask that (SPEC 12).
     pub const OPERATORS_ONLY: Self = Self(Cow::Borrowed("operators only"));
     /// The effect does not exist yet in this build.
@@ -94,6 +98,8 @@ impl Reason {
             (Refusal::INVALID_SESSION, Self::OtherSession),
             (Refusal::SESSION_NOT_FOUND, Self::NoSuchSession),
             (Refusal::ROUTE_NOT_FOUND, Self::NoSuchRoute),
+            (Refusal::NO_ROUTE_WITH_PATH, Self::NoSuchRoute),
+            (Refusal::NO_ROUTE_WITH_DOMAIN, Self::NoSuchRoute),
         ];
         match said.into_iter().find(|(refusal, _)| refusal.as_str() == text) {
             Some((_, reason)) => reason,
@@ -134,6 +140,8 @@ mod tests {
             (Refusal::INVALID_SESSION,                  Reason::OtherSession,           false),
             (Refusal::SESSION_NOT_FOUND,                Reason::NoSuchSession,          true),
             (Refusal::ROUTE_NOT_FOUND,                  Reason::NoSuchRoute,            true),
+            (Refusal::NO_ROUTE_WITH_PATH,               Reason::NoSuchRoute,            true),
+            (Refusal::NO_ROUTE_WITH_DOMAIN,             Reason::NoSuchRoute,            true),
             (Refusal::not_in_catalog("web/web-1"),      Reason::NotInCatalog,           true),
             (Refusal::no_package("web-1", "/packages"), Reason::NoSuchPackage,          true),
             (Refusal::OPERATORS_ONLY,                   Reason::Other,                  false),

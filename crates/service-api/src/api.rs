@@ -232,10 +232,13 @@ pub(crate) fn all_services(view: &View) -> Vec<ServiceEntry> {
     view.services().filter_map(|service| ServiceEntry::of(service, view, None)).collect()
 }
 
+/// Where services are, as far as that is an address: clients in use read nothing else, and one host
+/// name would keep them from reading any.
 fn all_endpoints(view: &View, asker: IpAddr) -> BTreeMap<&str, Vec<EndpointEntry>> {
     let each = view.services().map(|service| {
         let endpoints = endpoints_of(service, view, Some(asker)).into_iter();
-        (service.name.as_str(), endpoints.map(|(endpoint, _)| endpoint).collect())
+        let addresses = endpoints.filter(|(_, is_named)| !is_named).map(|(endpoint, _)| endpoint);
+        (service.name.as_str(), addresses.collect())
     });
     each.collect()
 }

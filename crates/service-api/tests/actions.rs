@@ -33,6 +33,11 @@ async fn a_service_registers_is_found_and_leaves() {
     assert_eq!(all.as_array().unwrap().len(), 1);
     let endpoints = raw.ask("list_endpoints", json!({})).await.unwrap();
     assert_eq!(endpoints["web"].as_array().unwrap().len(), 2);
+    let named = json!({"name": "ext", "endpoints": [{"address": "www.example.com:443"}]});
+    raw.ask("register_service", named).await.unwrap();
+    let endpoints = raw.ask("list_endpoints", json!({})).await.unwrap();
+    assert_eq!(endpoints["ext"], json!([]), "who reads addresses alone could read none of them");
+    raw.ask("deregister_service", json!({"name": "ext"})).await.unwrap();
     assert_eq!(site.connect().await.loaded["data"][0]["name"], "web");
 
     raw.ask("deregister_service", json!({"name": "web", "instance": "w2"})).await.unwrap();

@@ -235,8 +235,8 @@ impl Registry {
         for item in &target.items {
             let refusal = match item {
                 TargetItem::Route(_) => Refusal::ROUTE_NOT_FOUND,
-                TargetItem::Path(_) => Refusal::new("no route with that path"),
-                TargetItem::Domain(_) => Refusal::new("no route with that domain"),
+                TargetItem::Path(_) => Refusal::NO_ROUTE_WITH_PATH,
+                TargetItem::Domain(_) => Refusal::NO_ROUTE_WITH_DOMAIN,
             };
             if self.routes_of_item(session, item).next().is_none() {
                 return Err(refusal);

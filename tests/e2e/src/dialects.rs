@@ -24,7 +24,7 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The same to a peer that waits for more of us.
+/// The same to a peer that waits for more of us once it has given a whole answer of HTTP.
 ///
 /// # Panics
 ///
@@ -33,9 +33,25 @@ pub fn last_words(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(bytes).unwrap();
-    let mut first = [0; 4096];
-    let count = stream.read(&mut first).unwrap();
-    String::from_utf8_lossy(&first[..count]).into_owned()
+    let (mut said, mut part) = (Vec::new(), [0; 4096]);
+    while !is_whole(&said) {
+        match stream.read(&mut part).unwrap() {
+            0 => break,
+            count => said.extend_from_slice(&part[..count]),
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Whether this is an answer to the end of its body.
+fn is_whole(said: &[u8]) -> bool {
+    let said = String::from_utf8_lossy(said);
+    let Some((head, body)) = said.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse().unwrap())
+    });
+    length.is_some_and(|length: usize| body.len() >= length)
 }
 
 /// What the heartbeat port answers to a frame.

@@ -142,11 +142,14 @@ impl Task {
         }
         let mut records = self.backlog.records().to_vec();
         records.append(&mut own);
-        if self.save(records).await.is_ok() {
-            self.backlog.saved();
-            self.accept(next, jobs);
-        } else {
-            self.carry_out_alone(jobs).await;
+        match self.save(records).await {
+            Ok(()) => {
+                self.backlog.saved();
+                self.accept(next, jobs);
+            }
+            // Nothing else was tried.
+            Err(_) if jobs.is_empty() => self.backlog.failed(self.clock.mono()),
+            Err(_) => self.carry_out_alone(jobs).await,
         }
     }
 

@@ -153,6 +153,15 @@ async fn beat_of(handle: &Handle, name: &str) -> Result<u16, ChangeError> {
     handle.change(beat).await
 }
 
+/// Until the trigger is dropped, no entry can be removed.
+fn disk_that_forgets_nothing(path: &std::path::Path) -> rusqlite::Connection {
+    let disk = rusqlite::Connection::open(path).unwrap();
+    let fails = "CREATE TRIGGER fails BEFORE DELETE ON catalog_entries
+                 BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+    disk.execute_batch(fails).unwrap();
+    disk
+}
+
 /// A restart would find two names with one address, and forget one that was answered.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_saved_before_what_happened_earlier() {
@@ -161,10 +170,7 @@ async fn nothing_is_saved_before_what_happened_earlier() {
     let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
     let handle = started(&store, &Feed::default());
     assert_eq!(beat_of(&handle, "old").await, Ok(9000));
-    let disk = rusqlite::Connection::open(&path).unwrap();
-    let fails = "CREATE TRIGGER fails BEFORE DELETE ON catalog_entries
-                 BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
-    disk.execute_batch(fails).unwrap();
+    let disk = disk_that_forgets_nothing(&path);
     handle.changes().next().await.unwrap().expect("its end");
     assert!(handle.view().is_empty());
     let refused = beat_of(&handle, "new").await.unwrap_err();
@@ -210,10 +216,7 @@ async fn what_could_not_be_saved_is_tried_again_by_itself() {
     let (store, _) = Store::open(&path, HistoryBounds::USUAL).unwrap();
     let handle = started(&store, &Feed::default());
     beat_of(&handle, "web").await.unwrap();
-    let disk = rusqlite::Connection::open(&path).unwrap();
-    let fails = "CREATE TRIGGER fails BEFORE DELETE ON catalog_entries
-                 BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
-    disk.execute_batch(fails).unwrap();
+    let disk = disk_that_forgets_nothing(&path);
     handle.changes().next().await.unwrap().expect("its end");
     assert_eq!(saved(&store).await, ["web/web"]);
     disk.execute_batch("DROP TRIGGER fails").unwrap();

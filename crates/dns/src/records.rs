@@ -58,7 +58,8 @@ pub(crate) struct Chosen<'a> {
 }
 
 /// The endpoints that can be relied on, those that can be most first; those that drain only if there
-/// are no others, and the bad ones after that. Which of those that are alike comes first turns with `draw`.
+/// are no others, and the bad ones only if there are none of these either. Which of those that are
+/// alike comes first turns with `draw`.
 pub(crate) fn choose<'a>(
     (service, instances): (&Service, &'a [Arc<Instance>]),
     draw: u16,
